@@ -1,0 +1,44 @@
+"""Command line: ``python -m accent_lib run --profile sample``."""
+
+import argparse
+import sys
+
+from accent_lib import workflow
+from accent_lib.errors import AccentError
+
+
+def main(arguments=None):
+    """Run a command; return its exit status, 0 if all went well."""
+    parser = argparse.ArgumentParser(
+        prog="python -m accent_lib", description="Run the notebooks of a profile."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, text in {
+        "run": "execute the notebooks into book/chapters, but for those that are up to date",
+        "ensure": "make what is missing of the first notebooks",
+        "status": "tell what the run folder holds",
+    }.items():
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument(
+            "--profile", default="sample", help="file in notebooks/profiles (default: sample)"
+        )
+        if name != "status":
+            command.add_argument("--upto", type=int, metavar="N", help="number of the last notebook")
+        if name == "run":
+            command.add_argument("--force", action="store_true", help="run also what is up to date")
+    options = vars(parser.parse_args(arguments))
+    if options["command"] == "ensure" and options["upto"] is None:
+        options["upto"] = 3
+    try:
+        getattr(workflow, options.pop("command"))(**options)
+    except AccentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; run the same command again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

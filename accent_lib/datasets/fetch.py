@@ -1,0 +1,282 @@
+"""Where the files of MovieLens 100K come from, and the hashes that say they are the right ones.
+
+A file is taken from the first of these places, and its SHA-256 is checked at each of them:
+the ``data_home`` argument, the folder in ``ACCENT_DATA_HOME``, the per-user cache, the web (into the cache).
+Nothing of MovieLens may be passed on, so nothing of it ships with this package.
+"""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import threading
+import time
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pooch
+import requests
+
+from accent_lib.errors import AccentError
+
+VARIABLE = "ACCENT_DATA_HOME"
+#: Seconds to wait for a server, once to be connected and once between two pieces of the file.
+TIMEOUT = 4.0
+#: Seconds after which no further attempt at a download begins; without a network the error must not take
+#: long.
+PATIENCE = 12.0
+#: Attempts at each source.
+ATTEMPTS = 2
+
+
+class Download(NamedTuple):
+    """A file on the web: its name in the cache, the hash that pins it, its sources in order of preference."""
+
+    name: str
+    known_hash: str
+    urls: tuple
+
+
+class PinnedFile(NamedTuple):
+    """A file of a data home: SHA-256, size in bytes, where to get it, and its name in that if it is a zip."""
+
+    sha256: str
+    size: int
+    download: Download
+    member: str | None = None
+
+
+# GroupLens publishes no SHA-256 of the archive; its SHA-1 guards the transfer, the SHA-256 of each member the
+# content. Plain http comes second because the certificate of that host has lapsed more than once; the hashes
+# make it safe.
+MOVIELENS = Download(
+    "ml-100k.zip",
+    "sha1:cd4dcac4241c8a4ad7badc7ca635da8a69dddb83",
+    (
+        "https://files.grouplens.org/datasets/movielens/ml-100k.zip",
+        "http://files.grouplens.org/datasets/movielens/ml-100k.zip",
+    ),
+)
+ATTRIBUTES = Download(
+    "rcf/auxiliary-mapping.txt",
+    "sha256:ac7b931c8cae0ec49b75b8d5e199320a8f749994324c4f2de6ee6ce67eb2a3c1",
+    (
+        "https://raw.githubusercontent.com/XinGla/RCF/2bbe5a69295a3f022509d1ec3c83bd02c64c4783/"
+        "ML100K/auxiliary-mapping.txt",
+    ),
+)
+RELATIONS = Download(
+    "rcf/relational_data.csv",
+    "sha256:8203a76e30aebdc52f6d8357db07b3f7d2fbb647a6482cb0462f6cf5f2772c34",
+    (
+        "https://raw.githubusercontent.com/hieptk/accent/8c6652ed5e0c9716d33b3b29b03e2b25ab429ce3/"
+        "RCF/data/relational_data.csv",
+    ),
+)
+FILES = {
+    "ml-100k/u.data": PinnedFile(
+        "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490",
+        1_979_173,
+        MOVIELENS,
+        "ml-100k/u.data",
+    ),
+    "ml-100k/u.item": PinnedFile(
+        "553841ebc7de3a0fd0d6b62a204ea30c1e651aacfb2814c7a6584ac52f2c5701",
+        236_344,
+        MOVIELENS,
+        "ml-100k/u.item",
+    ),
+    "ml-100k/u.genre": PinnedFile(
+        "9757e0d3e6b298159a80dd48eaf938114690e911e39af97a76949ef1663610bb", 202, MOVIELENS, "ml-100k/u.genre"
+    ),
+    "rcf/auxiliary-mapping.txt": PinnedFile(
+        "ac7b931c8cae0ec49b75b8d5e199320a8f749994324c4f2de6ee6ce67eb2a3c1", 52_804, ATTRIBUTES
+    ),
+    "rcf/relational_data.csv": PinnedFile(
+        "8203a76e30aebdc52f6d8357db07b3f7d2fbb647a6482cb0462f6cf5f2772c34", 1_649_096, RELATIONS
+    ),
+}
+WAYS_OUT = f"set {VARIABLE} to a folder that holds ml-100k/ and rcf/, or use the data set 'sample'"
+
+
+def cache_home():
+    """Return the per-user cache folder, which need not exist yet, as a Path."""
+    return Path(pooch.os_cache("accent")).absolute()
+
+
+def fetch(name, data_home=None):
+    """Find a pinned file, downloading it if it is nowhere on this machine.
+
+    Parameters
+    ----------
+    name : str
+        One of ``FILES``, such as ``"ml-100k/u.data"``: its path below a data home.
+    data_home : path, optional
+        Folder to take the file from. Given, or named by ``ACCENT_DATA_HOME``, no other place is looked at: a
+        typing error in it must not go unnoticed.
+
+    Returns
+    -------
+    Path
+        Absolute path of the file, which has the pinned SHA-256.
+
+    Raises
+    ------
+    AccentError
+        If the file is missing or not the pinned one where the caller said it would be; if it is nowhere and
+        cannot be downloaded; or if the cache cannot be written.
+    """
+    given = data_home or os.environ.get(VARIABLE)
+    if given:
+        origin = "the `data_home` given" if data_home else f"the folder in {VARIABLE}"
+        path = Path(given).expanduser().absolute() / name
+        fault = _fault(path, FILES[name])
+        if fault is not None:
+            source = FILES[name].download.urls[0]
+            raise AccentError(
+                f"The file {path} {fault}, though {origin} was to hold it: put the file from {source} there, "
+                "name another folder, or name none and let it be downloaded."
+            )
+        return path
+
+    cache = cache_home()
+    path = cache / name
+    if _fault(path, FILES[name]) is not None:
+        _check_writable(cache, name)
+        archive = _download(name, cache)
+        if FILES[name].member is not None:
+            _extract(archive, cache)
+        fault = _fault(path, FILES[name])
+        if fault is not None:
+            raise AccentError(f"The file {path} {fault} though it was just downloaded; {WAYS_OUT}.")
+    return path
+
+
+def _fault(path, pinned):
+    """Say what is wrong with a local file, as the end of a sentence; None if it is the pinned one."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if len(content) < pinned.size:
+        return f"is truncated ({len(content):,} of {pinned.size:,} bytes)"
+    if hashlib.sha256(content).hexdigest() != pinned.sha256:
+        return f"is not the published one (its SHA-256 does not begin with {pinned.sha256[:12]})"
+    return None
+
+
+def _check_writable(cache, name):
+    """Stop before the download if its result could not be kept."""
+    try:
+        (cache / name).parent.mkdir(parents=True, exist_ok=True)
+        for folder in (cache, (cache / name).parent):
+            tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise AccentError(
+            f"The file {name} is to be downloaded, but the cache {cache} cannot be written "
+            f"({error.strerror}): make it writable, {WAYS_OUT}."
+        ) from error
+
+
+def _download(name, cache):
+    """Download the file, or the archive with it, into the cache; return its path, its hash checked."""
+    download = FILES[name].download
+    path = cache / download.name
+    algorithm, known = download.known_hash.split(":")
+    if path.is_file() and pooch.file_hash(path, algorithm) == known:
+        return path  # an archive downloaded before, of which a member was lost since
+    begun = time.monotonic()
+    failures = []
+    for url in download.urls:
+        for _ in range(ATTEMPTS):
+            if failures and time.monotonic() - begun > PATIENCE:
+                break
+            try:
+                _probe(url)
+                return Path(
+                    pooch.retrieve(
+                        url,
+                        known_hash=download.known_hash,
+                        fname=download.name,
+                        path=cache,
+                        downloader=pooch.HTTPDownloader(timeout=TIMEOUT),
+                    )
+                )
+            except (requests.RequestException, ValueError) as error:
+                failures.append(f"{url}: {_reason(error)}")
+            except OSError as error:
+                raise AccentError(
+                    f"The download of {name} could not be written to the cache {cache} ({error.strerror}): "
+                    f"make room there, {WAYS_OUT}."
+                ) from error
+    raise AccentError(
+        f"The file {name} was not found and cannot be downloaded: no `data_home` was given, {VARIABLE} is "
+        f"not set, the cache {cache} does not have it, and the web failed "
+        f"({'; '.join(dict.fromkeys(failures))}); {WAYS_OUT}."
+    )
+
+
+def _probe(url):
+    """Ask a server for a sign of life, in a thread because a name look-up knows no timeout of its own."""
+    outcome = []
+
+    def ask():
+        try:
+            requests.head(url, timeout=TIMEOUT, allow_redirects=True)
+            outcome.append(None)
+        except requests.RequestException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(TIMEOUT)
+    if not outcome:
+        raise requests.Timeout(url)
+    if outcome[0] is not None:
+        raise outcome[0]
+
+
+def _reason(error):
+    """Say in a few words why a download failed."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its certificate was refused"
+    if isinstance(error, requests.HTTPError):
+        return f"the server answered {error.response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {TIMEOUT:g} s"
+    if isinstance(error, requests.RequestException):
+        return "no connection"
+    return "the file there is not the pinned one"
+
+
+def _extract(archive, cache):
+    """Take the pinned members out of a downloaded archive, each verified before it gets its name."""
+    with zipfile.ZipFile(archive) as opened:
+        for name, pinned in FILES.items():
+            if pinned.member is None or pinned.member not in opened.namelist():
+                continue
+            content = opened.read(pinned.member)
+            if hashlib.sha256(content).hexdigest() != pinned.sha256:
+                raise AccentError(
+                    f"The member {pinned.member} of {archive} is not the published one; {WAYS_OUT}."
+                )
+            _write(cache / name, content, cache)
+
+
+def _write(path, content, cache):
+    """Write a file under another name first, so that it is whole wherever it is found."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise AccentError(
+            f"The file {path.name} could not be written to the cache {cache} ({error.strerror}): "
+            f"make room there, {WAYS_OUT}."
+        ) from error

@@ -1,0 +1,228 @@
+"""From ratings to interactions: prune, hold out, re-index (the paper's section 3.1)."""
+
+import hashlib
+import numbers
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from accent_lib.datasets.ratings import ATTRIBUTE_COLUMNS, RATING_COLUMNS, add_columns, add_tuples
+from accent_lib.errors import AccentError
+
+INTERACTION_COLUMNS = (*RATING_COLUMNS, "positive")
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Pruned ratings, split in training and held-out ones, with users and items numbered from 0.
+
+    Items are numbered over *all* rows of the attribute table, so an index means the same film in every model,
+    even where a film has no training interaction left.
+
+    Parameters
+    ----------
+    name : str
+        The data set's name.
+    n_users, n_items : int
+        Users kept, and rows of the attribute table.
+    train, test : DataFrame
+        Columns ``user``, ``item`` (indices from 0), ``rating``, ``timestamp`` (seconds) and ``positive``
+        (bool), sorted by user, then time; equal times stay in the order of the ratings file. The index is a
+        RangeIndex.
+    user_ids : ndarray, shape (n_users,)
+        Original user ids by index, ascending.
+    item_ids : ndarray, shape (n_items,)
+        Original item ids by index, ascending.
+    titles : ndarray of str, shape (n_items,)
+        Titles by index; two items may share one.
+    years : IntegerArray, shape (n_items,)
+        Years by index, missing where unknown.
+    genres : ndarray of tuple of str, shape (n_items,)
+        Genre names by index.
+    attributes : DataFrame, shape (n_items, 3)
+        Columns ``genres``, ``directors``, ``actors``: tuples of ids, by item index.
+    steps : DataFrame
+        What each step left: columns ``step``, ``users``, ``items``, ``interactions``.
+    settings : dict
+        The thresholds used: ``positive_at``, ``min_positive``, ``min_negative``, ``holdout``.
+    """
+
+    name: str
+    n_users: int
+    n_items: int
+    train: pd.DataFrame
+    test: pd.DataFrame
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    titles: np.ndarray
+    years: pd.api.extensions.ExtensionArray
+    genres: np.ndarray
+    attributes: pd.DataFrame
+    steps: pd.DataFrame
+    settings: dict
+
+    @cached_property
+    def fingerprint(self):
+        """SHA-256, in hexadecimal, over all that can change a number: not titles, years, genre names."""
+        digest = hashlib.sha256()
+        add_columns(digest, self.train, INTERACTION_COLUMNS)
+        add_columns(digest, self.test, INTERACTION_COLUMNS)
+        add_columns(digest, {"user_ids": pd.Series(self.user_ids)}, ["user_ids"])
+        add_columns(digest, {"item_ids": pd.Series(self.item_ids)}, ["item_ids"])
+        add_tuples(digest, self.attributes, ATTRIBUTE_COLUMNS)
+        return digest.hexdigest()
+
+    @cached_property
+    def _starts(self):
+        return np.searchsorted(self.train["user"].to_numpy(), np.arange(self.n_users + 1))
+
+    def rows(self, user):
+        """Where a user's interactions stand in ``train``.
+
+        Parameters
+        ----------
+        user : int
+            Index of the user, from 0.
+
+        Returns
+        -------
+        slice
+            ``train[rows(user)]`` is her history in time order.
+
+        Raises
+        ------
+        IndexError
+            If there is no such user.
+        """
+        if not 0 <= user < self.n_users:
+            raise IndexError(f"There is no user {user}: users go from 0 to {self.n_users - 1}.")
+        return slice(int(self._starts[user]), int(self._starts[user + 1]))
+
+
+def prepare(ratings, positive_at=3, min_positive=10, min_negative=10, holdout=0.2):
+    """Prune ratings, hold some out, and number users and items from 0.
+
+    Drops the ratings of items without attributes, then the users with too few positive or too few negative
+    ratings. Of each user who is left, the last ``floor(holdout * n)`` positives and the last
+    ``floor(holdout * n)`` negatives by time are held out; equal times are taken in the order of the file.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        The data set as read.
+    positive_at : float
+        A rating is positive from this value on, in stars (1 to 5).
+    min_positive, min_negative : int
+        Ratings of each sign that a user must have, counted before anything is held out.
+    holdout : float
+        Share held out of each user's positives and of her negatives, at least 0 and below 1.
+
+    Returns
+    -------
+    Interactions
+
+    Raises
+    ------
+    AccentError
+        If a threshold makes no sense, or if the thresholds leave nobody.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> prepare(load("sample")).n_users > 0
+    True
+    """
+    share = _check_settings(positive_at, min_positive, min_negative, holdout)
+    table = ratings.ratings.loc[:, list(RATING_COLUMNS)]
+    steps = [_count("as read", table)]
+
+    attributes = ratings.attributes.sort_index()
+    table = table[table["item"].isin(attributes.index)]
+    steps.append(_count("of films with attributes", table))
+
+    table = table.assign(positive=table["rating"] >= positive_at)
+    table = table[_enough(table, min_positive, min_negative)]
+    step = f"of users with ≥ {min_positive} positive and ≥ {min_negative} negative"
+    steps.append(_count(step, table))
+    if table.empty:
+        raise AccentError(
+            f"No user of '{ratings.name}' is left: none of the {steps[0][1]} has both {min_positive} ratings "
+            f"of at least {positive_at} and {min_negative} below; lower `min_positive` or `min_negative`, or "
+            "change `positive_at`."
+        )
+
+    user_ids = np.unique(table["user"].to_numpy())
+    item_ids = attributes.index.to_numpy()
+    table = table.assign(
+        user=np.searchsorted(user_ids, table["user"]), item=np.searchsorted(item_ids, table["item"])
+    )
+    # Stable, so that equal times keep the order of the file and the same file always gives the same split.
+    table = table.sort_values(["user", "timestamp"], kind="stable", ignore_index=True)
+    held_out = _last(table, share)
+    train = table[~held_out].reset_index(drop=True)
+    test = table[held_out].reset_index(drop=True)
+    steps += [_count("training", train), _count("held out", test)]
+
+    items = ratings.items.loc[item_ids]
+    return Interactions(
+        name=ratings.name,
+        n_users=len(user_ids),
+        n_items=len(item_ids),
+        train=train,
+        test=test,
+        user_ids=user_ids,
+        item_ids=item_ids,
+        titles=items["title"].to_numpy(dtype=object),
+        years=items["year"].array.astype("Int64"),
+        genres=items["genres"].to_numpy(dtype=object),
+        attributes=attributes.loc[:, list(ATTRIBUTE_COLUMNS)].reset_index(drop=True),
+        steps=pd.DataFrame(steps, columns=["step", "users", "items", "interactions"]),
+        settings={
+            "positive_at": positive_at,
+            "min_positive": min_positive,
+            "min_negative": min_negative,
+            "holdout": holdout,
+        },
+    )
+
+
+def _check_settings(positive_at, min_positive, min_negative, holdout):
+    """Refuse thresholds that make no sense; return the held-out share as an exact fraction."""
+    if not _is(positive_at, numbers.Real) or not 1 <= positive_at <= 5:
+        raise AccentError(f"`positive_at` is {positive_at!r}, but must be a number of stars from 1 to 5.")
+    for name, value in (("min_positive", min_positive), ("min_negative", min_negative)):
+        if not _is(value, numbers.Integral) or value < 0:
+            raise AccentError(f"`{name}` is {value!r}, but must be a whole number of ratings, 0 or more.")
+    if not _is(holdout, numbers.Real) or not 0 <= holdout < 1:
+        raise AccentError(f"`holdout` is {holdout!r}, but must be a share of at least 0 and below 1.")
+    # The decimal that was written, not its binary neighbour: 0.29 of 100 is 29 and not 28.
+    return Fraction(str(holdout))
+
+
+def _is(value, kind):
+    """Tell whether a value is a number of this kind; True and False are not."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _count(step, table):
+    """One row of the table of steps."""
+    return step, table["user"].nunique(), table["item"].nunique(), len(table)
+
+
+def _enough(table, min_positive, min_negative):
+    """Mark the ratings of users with enough of both signs: bool, shape (n_ratings,)."""
+    by_user = table.groupby("user")["positive"]
+    positive = by_user.transform("sum").to_numpy()
+    negative = by_user.transform("size").to_numpy() - positive
+    return (positive >= min_positive) & (negative >= min_negative)
+
+
+def _last(table, share):
+    """Mark the last share of each user's positives and negatives in a sorted table: bool, shape (n,)."""
+    groups = table.groupby(["user", "positive"])
+    size = groups["item"].transform("size").to_numpy()
+    from_the_end = groups.cumcount(ascending=False).to_numpy()
+    return from_the_end < size * share.numerator // share.denominator

@@ -1,0 +1,155 @@
+"""What every data set looks like once it is read: ratings, items and attributes, checked."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from accent_lib.errors import AccentError
+
+RATING_COLUMNS = ("user", "item", "rating", "timestamp")
+ITEM_COLUMNS = ("title", "year", "genres")
+ATTRIBUTE_COLUMNS = ("genres", "directors", "actors")
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Ratings, items and attributes with their original ids, as they were read.
+
+    Parameters
+    ----------
+    name : str
+        What the data set is called, such as ``"ml-100k"``.
+    ratings : DataFrame, shape (n_ratings, 4)
+        Columns ``user``, ``item`` (original ids), ``rating`` (1 to 5) and ``timestamp`` (seconds since 1970),
+        one row for each rating, in the order of the file.
+    items : DataFrame, indexed by original item id
+        Columns ``title`` (str), ``year`` (nullable integer) and ``genres`` (tuple of names).
+    attributes : DataFrame, indexed by original item id
+        Columns ``genres``, ``directors`` and ``actors``, each a tuple of integer ids of its own numbering.
+        Some items may have no row.
+
+    Raises
+    ------
+    AccentError
+        If a column is missing, a rating lies outside 1 to 5, a user rated an item twice, an id occurs twice,
+        or an item is rated or has attributes but is not among ``items``.
+    """
+
+    name: str
+    ratings: pd.DataFrame
+    items: pd.DataFrame
+    attributes: pd.DataFrame
+
+    def __post_init__(self):
+        """Refuse tables that do not fit together."""
+        for table, wanted in (
+            ("ratings", RATING_COLUMNS),
+            ("items", ITEM_COLUMNS),
+            ("attributes", ATTRIBUTE_COLUMNS),
+        ):
+            missing = [column for column in wanted if column not in getattr(self, table)]
+            if missing:
+                raise AccentError(
+                    f"The table `{table}` of '{self.name}' lacks the column(s) {', '.join(missing)}."
+                )
+        for column in RATING_COLUMNS:
+            dtype = self.ratings[column].dtype
+            fits = pd.api.types.is_numeric_dtype if column == "rating" else pd.api.types.is_integer_dtype
+            if not fits(dtype):
+                raise AccentError(
+                    f"The column `{column}` of the ratings of '{self.name}' holds {dtype}, but must hold "
+                    f"{'numbers' if column == 'rating' else 'whole numbers'}; convert it."
+                )
+        for table in ("items", "attributes"):
+            index = getattr(self, table).index
+            if index.has_duplicates:
+                again = index[index.duplicated()][0]
+                raise AccentError(
+                    f"The table `{table}` of '{self.name}' has item {again} twice; keep one row of it."
+                )
+        problem = first_problem(self.ratings, self.items)
+        if problem is not None:
+            row, sentence = problem
+            raise AccentError(f"Row {row} of the ratings of '{self.name}': {sentence}")
+        unknown = self.attributes.index.difference(self.items.index)
+        if len(unknown):
+            raise AccentError(
+                f"The attribute table of '{self.name}' describes item {unknown[0]}, which the item table "
+                "does not have; add the item or remove its attribute row."
+            )
+
+    @cached_property
+    def fingerprint(self):
+        """SHA-256 over the content of all three tables, as 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        add_columns(digest, self.ratings, RATING_COLUMNS)
+        add_tuples(digest, self.items, ITEM_COLUMNS)
+        add_tuples(digest, self.attributes, ATTRIBUTE_COLUMNS)
+        return digest.hexdigest()
+
+
+def first_problem(ratings, items=None):
+    """Find the first rating that cannot be right.
+
+    Parameters
+    ----------
+    ratings : DataFrame, shape (n_ratings, 4)
+        Columns ``user``, ``item``, ``rating``, ``timestamp``.
+    items : DataFrame, optional
+        Indexed by the ids of the items that exist; without it, any item may be rated.
+
+    Returns
+    -------
+    tuple of (int, str) or None
+        The position of the row, from 0, and a sentence about it; None when all is well.
+    """
+    rating = ratings["rating"].to_numpy()
+    user, item = ratings["user"].to_numpy(), ratings["item"].to_numpy()
+    outside = ~((rating >= 1) & (rating <= 5))
+    if outside.any():
+        row = int(outside.argmax())
+        return row, f"the rating is {rating[row]}, but ratings go from 1 to 5; correct or remove it."
+    if items is not None:
+        unknown = ~ratings["item"].isin(items.index).to_numpy()
+        if unknown.any():
+            row = int(unknown.argmax())
+            return (
+                row,
+                f"item {item[row]} is rated, but the item table lacks it; add it or remove the rating.",
+            )
+    twice = ratings.duplicated(["user", "item"]).to_numpy()
+    if twice.any():
+        row = int(twice.argmax())
+        return (
+            row,
+            f"user {user[row]} has already rated item {item[row]} further up; keep one of the two ratings.",
+        )
+    return None
+
+
+def add_columns(digest, frame, columns):
+    """Feed numeric columns to a hash, the same bytes on every machine."""
+    for column in columns:
+        values = frame[column].to_numpy()
+        kind = "<f8" if np.issubdtype(values.dtype, np.floating) else "<i8"
+        digest.update(f"{column} {kind} {len(values)}\n".encode())
+        digest.update(np.ascontiguousarray(values, dtype=kind).tobytes())
+
+
+def add_tuples(digest, frame, columns):
+    """Feed columns of texts, years or tuples to a hash, row by row and with the index."""
+    for index, *values in frame[list(columns)].itertuples(name=None):
+        plain = [None if value is pd.NA else value for value in values]
+        digest.update(json.dumps([index, *plain], default=int).encode() + b"\n")
+
+
+def object_array(rows):
+    """Put tuples in an object array, shape (n,), which NumPy would otherwise make two-dimensional."""
+    rows = list(rows)
+    array = np.empty(len(rows), dtype=object)
+    array[:] = rows
+    return array

@@ -1,0 +1,7 @@
+"""ACCENT and its baselines, as pure functions on arrays."""
+
+from accent_lib.explainers.accent import accent, fill_gap
+from accent_lib.explainers.explanation import Explanation, sentence
+from accent_lib.explainers.walks import fia, pure_fia, random, walk
+
+__all__ = ["Explanation", "accent", "fia", "fill_gap", "pure_fia", "random", "sentence", "walk"]

@@ -1,0 +1,91 @@
+"""The baselines: one walk through the history in a fixed order (paper, §3.3), and the random control."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from accent_lib.explainers.accent import _checked
+from accent_lib.explainers.explanation import Explanation
+
+
+def walk(
+    scores: np.ndarray,
+    order: Sequence[int],
+    rescore: Callable[[tuple[int, ...]], np.ndarray],
+    selective: bool,
+) -> Explanation | None:
+    """Take actions in order until the recommendation is no longer the best of the slate.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (k,)
+        Scores of the slate, position 0 the recommendation.
+    order : sequence of int
+        Positions in the history, the first to be removed first.
+    rescore : callable
+        ``rescore(removed)`` estimates the ``(k,)`` scores with these actions out.
+    selective : bool
+        Keep an action only where it narrows the gap between the recommendation and the best other item.
+
+    Returns
+    -------
+    Explanation or None
+        The replacement is the best other item when the walk stops; ``None`` where it ends without a swap.
+    """
+
+    def gap(values):
+        return values[0] - values[1:].max()
+
+    removed, current = (), np.asarray(scores, float)
+    for action in order:
+        tried = rescore((*removed, int(action)))
+        if selective and not gap(tried) < gap(current):
+            continue
+        removed, current = (*removed, int(action)), tried
+        if gap(current) < 0:
+            return Explanation(removed, 1 + int(current[1:].argmax()), current)
+    return None
+
+
+def _additive(scores, influence):
+    return lambda removed: scores - influence[:, list(removed)].sum(1)
+
+
+def pure_fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
+    """Remove actions by decreasing influence on the recommendation's own score until it is displaced.
+
+    Parameters and return value as for :func:`~accent_lib.explainers.accent`.
+    """
+    scores, influence = _checked(scores, influence)
+    order = np.argsort(-influence[0], kind="stable")
+    return walk(scores, order, _additive(scores, influence), selective=False)
+
+
+def fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
+    """As :func:`pure_fia`, but keep only actions that narrow the gap to the best other item."""
+    scores, influence = _checked(scores, influence)
+    order = np.argsort(-influence[0], kind="stable")
+    return walk(scores, order, _additive(scores, influence), selective=True)
+
+
+def random(scores: np.ndarray, influence: np.ndarray, like: Explanation, seed: int) -> Explanation:
+    """A random set of the same size and with the same replacement as another explanation: the control.
+
+    A counterfactual percentage means little until one knows how often sets of this size flip a recommendation
+    by chance.
+
+    Parameters
+    ----------
+    scores, influence : ndarray
+        As for :func:`~accent_lib.explainers.accent`.
+    like : Explanation
+    seed : int
+
+    Returns
+    -------
+    Explanation
+    """
+    scores, influence = _checked(scores, influence)
+    order = np.random.default_rng(seed).permutation(influence.shape[1])
+    removed = tuple(int(action) for action in order[: len(like)])
+    return Explanation(removed, like.replacement, _additive(scores, influence)(removed))

@@ -1,0 +1,6 @@
+"""Recommenders, and what ACCENT asks of one."""
+
+from accent_lib.models.ncf import NCF
+from accent_lib.models.recommender import Recommender, top_k
+
+__all__ = ["NCF", "Recommender", "top_k"]

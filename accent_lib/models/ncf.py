@@ -1,0 +1,167 @@
+"""Neural Collaborative Filtering (He et al., WWW 2017), as the paper trains it on ratings.
+
+A user and an item meet twice: in a multilayer perceptron that takes both embeddings side by side, and in
+*generalised matrix factorisation* (GMF), their element-wise product.  One linear layer joins the two:
+
+    MLP(u, i) = relu(W2 relu(W1 [u_mlp; i_mlp] + b1) + b2)
+    y(u, i)   = w . [MLP(u, i); u_gmf * i_gmf] + b
+
+Training minimises the squared error on the ratings plus ``weight_decay / 2`` times the sum of squares of all
+weights and embeddings (biases are free).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class NCF(nn.Module):
+    """NCF on explicit ratings; offers the protocol :class:`~accent_lib.models.Recommender`.
+
+    Parameters
+    ----------
+    interactions : Interactions
+        Training data; the model's *actions* are all rows of ``interactions.train``.
+    dim : int
+        Width of each of the four embedding tables (even).
+    weight_decay : float
+        Coefficient of the squared norm, see above.
+    activation : callable
+        ``torch.relu`` as in the paper; a smooth one such as ``torch.nn.functional.gelu`` for comparison.
+    seed : int
+        Of the initial parameters: normal with standard deviation ``1 / sqrt(fan_in)``, cut at two of them.
+    """
+
+    def __init__(
+        self,
+        interactions,
+        dim: int = 16,
+        weight_decay: float = 1e-3,
+        activation: Callable[[Tensor], Tensor] = torch.relu,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.dim, self.activation, self.decay = dim, activation, weight_decay
+        self.n_users, self.n_items = interactions.n_users, interactions.n_items
+        # Each table holds two embeddings side by side, [MLP | GMF]: a row is the block of one user or item.
+        self.user_table = nn.Embedding(self.n_users, 2 * dim)
+        self.item_table = nn.Embedding(self.n_items, 2 * dim)
+        self.hidden1 = nn.Linear(2 * dim, dim)
+        self.hidden2 = nn.Linear(dim, dim // 2)
+        self.output = nn.Linear(dim // 2 + dim, 1)
+        self._initialise(torch.Generator().manual_seed(seed))
+
+        train = interactions.train
+        self.n_actions = len(train)
+        self._keep_data("users", torch.tensor(train["user"].to_numpy(), dtype=torch.long))
+        self._keep_data("items", torch.tensor(train["item"].to_numpy(), dtype=torch.long))
+        self._keep_data("ratings", torch.tensor(train["rating"].to_numpy(), dtype=torch.get_default_dtype()))
+        self._keep_data("_by_item", torch.argsort(self.items, stable=True))
+        self._starts = np.searchsorted(train["user"].to_numpy(), np.arange(self.n_users + 1))
+        self._item_starts = np.searchsorted(self.items[self._by_item].numpy(), np.arange(self.n_items + 1))
+
+    def _initialise(self, generator):
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.endswith("bias"):
+                    parameter.zero_()
+                else:
+                    fan_in = self.dim if "table" in name else parameter.shape[1]
+                    sd = 1 / math.sqrt(fan_in)
+                    nn.init.trunc_normal_(parameter, 0.0, sd, -2 * sd, 2 * sd, generator=generator)
+
+    def _keep_data(self, name, tensor):
+        # A buffer follows `.double()` and `.to(device)`; not persistent: checkpoints hold parameters, no data.
+        self.register_buffer(name, tensor, persistent=False)
+
+    # --- the network -------------------------------------------------------------------------------------------
+
+    def rating(self, user_block: Tensor, item_block: Tensor) -> Tensor:
+        """Predicted rating from the two blocks, shapes ``(..., 2 * dim)`` that broadcast; returns ``(...)``."""
+        shape = torch.broadcast_shapes(user_block.shape, item_block.shape)
+        user_block, item_block = user_block.expand(shape), item_block.expand(shape)
+        user_mlp, user_gmf = user_block.split(self.dim, -1)
+        item_mlp, item_gmf = item_block.split(self.dim, -1)
+        mlp = self.activation(self.hidden1(torch.cat([user_mlp, item_mlp], -1)))
+        mlp = self.activation(self.hidden2(mlp))
+        return self.output(torch.cat([mlp, user_gmf * item_gmf], -1)).squeeze(-1)
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """Predicted ratings of pairs, ``(n,)`` from indices ``(n,)`` and ``(n,)``, on the scale 1 to 5."""
+        return self.rating(self.user_table(users), self.item_table(items))
+
+    # --- actions and candidates ----------------------------------------------------------------------------------
+
+    def action_slice(self, user: int) -> slice:
+        """Rows of the training data that are the user's."""
+        return slice(int(self._starts[user]), int(self._starts[user + 1]))
+
+    def actions(self, user: int) -> np.ndarray:
+        """Items that the user rated in the training data, in time order, shape ``(n_history,)``."""
+        return self.items[self.action_slice(user)].cpu().numpy()
+
+    def candidates(self, user: int) -> np.ndarray:
+        """Items with a training interaction, but none of the user's own, ascending."""
+        known = np.diff(self._item_starts) > 0
+        known[self.actions(user)] = False
+        return np.flatnonzero(known)
+
+    # --- as a function of one user's block, or of one item's -------------------------------------------------------
+
+    def block(self, user: int) -> Tensor:
+        """The user's two embeddings, shape ``(2 * dim,)``."""
+        return self.user_table.weight[user].detach()
+
+    def scores(self, block: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Predicted ratings of ``items``, shape ``(n_items,)``; NCF reads no history, so ``keep`` is without effect."""
+        return self.rating(block, self.item_table(items))
+
+    def losses(self, block: Tensor, user: int, keep: Tensor | None = None) -> Tensor:
+        """Squared error of each of the user's ratings, shape ``(n_history,)``."""
+        rows = self.action_slice(user)
+        return (self.scores(block, user, self.items[rows]) - self.ratings[rows]) ** 2
+
+    def penalty(self, block: Tensor) -> Tensor:
+        """``weight_decay / 2 * block . block``."""
+        return 0.5 * self.decay * block.square().sum()
+
+    def item_block(self, item: int) -> Tensor:
+        """The item's two embeddings, shape ``(2 * dim,)``."""
+        return self.item_table.weight[item].detach()
+
+    def item_losses(self, block: Tensor, item: int) -> Tensor:
+        """Squared error of each training rating of the item, shape ``(n_ratings_of_item,)``."""
+        rows = self._by_item[self._item_starts[item] : self._item_starts[item + 1]]
+        return (self.rating(self.user_table(self.users[rows]), block) - self.ratings[rows]) ** 2
+
+    def item_score(self, block: Tensor, user: int) -> Tensor:
+        """Predicted rating by the user of an item whose block is ``block``, a scalar."""
+        return self.rating(self.user_table.weight[user], block)
+
+    # --- training --------------------------------------------------------------------------------------------------
+
+    def weight_decay(self) -> dict[str, float]:
+        """All weights and embeddings decay, biases do not."""
+        return {name: 0.0 if name.endswith("bias") else self.decay for name, _ in self.named_parameters()}
+
+    def batches(self, batch_size: int, generator: torch.Generator | None) -> Iterator[Tensor]:
+        """Rows of the training data; an incomplete last batch is dropped."""
+        size = min(batch_size, self.n_actions)
+        order = torch.arange(self.n_actions)
+        if generator is not None:
+            order = torch.randperm(self.n_actions, generator=generator)
+        for start in range(0, self.n_actions - size + 1, size):
+            yield order[start : start + size].to(self.items.device)
+
+    def batch_loss(self, batch: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Mean squared error of a batch of rows; a removed row counts as zero, so that all worlds share batches."""
+        loss = F.mse_loss(self(self.users[batch], self.items[batch]), self.ratings[batch], reduction="none")
+        return (loss if keep is None else loss * keep[batch]).mean()
+
+    def data_loss(self, keep: Tensor | None = None) -> Tensor:
+        """Mean squared error over all training rows."""
+        return self.batch_loss(torch.arange(self.n_actions, device=self.items.device), keep)

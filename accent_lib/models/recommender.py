@@ -1,0 +1,83 @@
+"""What ACCENT asks of a recommender.
+
+One idea carries everything: ``keep``, a weight for each action, 1 in and 0 out.  Training losses are weighted
+by it, a *world* is a ``keep`` with some zeros, and influence is what happens as an entry goes from 1 to 0.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from torch import Generator, Tensor
+
+
+@runtime_checkable
+class Recommender(Protocol):
+    """A ``torch.nn.Module`` that offers these methods can be explained, retrained and evaluated.
+
+    *Actions* are the training interactions of a user that can be taken back; they are numbered in time order
+    within the user (``keep`` of shape ``(n_history,)``) and user after user over the whole data set (``keep`` of
+    shape ``(n_actions,)``, where ``action_slice(user)`` finds the user's part).
+    """
+
+    n_users: int
+    n_items: int
+    n_actions: int
+
+    def actions(self, user: int) -> np.ndarray:
+        """Items of the user's actions in time order, shape ``(n_history,)``."""
+
+    def action_slice(self, user: int) -> slice:
+        """Where the user's actions lie in the ``(n_actions,)`` vector of all actions."""
+
+    def candidates(self, user: int) -> np.ndarray:
+        """Items that may be recommended to the user, ascending, shape ``(n_candidates,)``."""
+
+    def block(self, user: int) -> Tensor:
+        """The parameters that belong to the user alone, as one flat vector, shape ``(n_parameters,)``."""
+
+    def scores(self, block: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Scores of ``items`` for the user, were her block ``block``, shape ``(n_items,)``."""
+
+    def losses(self, block: Tensor, user: int, keep: Tensor | None = None) -> Tensor:
+        """Training loss of each of the user's actions, shape ``(n_history,)``."""
+
+    def penalty(self, block: Tensor) -> Tensor:
+        """The part of the training objective that depends on the block but not on the data, a scalar."""
+
+    def weight_decay(self) -> Mapping[str, float]:
+        """Weight decay of each parameter by name: the objective holds ``weight_decay / 2 * (parameter**2).sum()``."""
+
+    def batches(self, batch_size: int, generator: Generator | None) -> Iterator[Any]:
+        """The batches of one epoch, shuffled by ``generator`` (``None``: in the order of the data)."""
+
+    def batch_loss(self, batch: Any, keep: Tensor | None = None) -> Tensor:
+        """Data part of the training objective on a batch, a scalar; ``keep`` has shape ``(n_actions,)``."""
+
+    def data_loss(self, keep: Tensor | None = None) -> Tensor:
+        """Data part of the training objective on all training data, a scalar."""
+
+
+def top_k(model: Recommender, user: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The slate: the ``k`` best candidates of a user and their scores, best first.
+
+    Parameters
+    ----------
+    model : Recommender
+    user : int
+    k : int
+        Size of the slate, the recommendation included.
+
+    Returns
+    -------
+    items : ndarray of int, shape (k,)
+    scores : ndarray of float, shape (k,)
+        Equal scores: the lower item index first.  Shorter than ``k`` where the user has fewer candidates.
+    """
+    import torch
+
+    items = model.candidates(user)
+    with torch.no_grad():
+        scores = model.scores(model.block(user), user, torch.as_tensor(items)).numpy()
+    best = np.argsort(-scores, kind="stable")[:k]
+    return items[best], scores[best].astype(float)

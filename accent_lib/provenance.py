@@ -1,0 +1,196 @@
+"""Where numbers come from: fingerprints of what makes them, and a record of what made them."""
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from accent_lib.errors import AccentError
+
+PACKAGE = Path(__file__).resolve().parent
+LIBRARIES = ("torch", "numpy", "pandas", "scipy", "statsmodels", "papermill")
+
+
+def fingerprint(**parts):
+    """Short name of everything that a result depends on.
+
+    Parameters
+    ----------
+    **parts
+        Numbers, text, booleans, ``None``, paths, NumPy arrays and scalars, and lists, tuples, sets and
+        dictionaries of these. A tuple counts as a list; ``1`` and ``1.0`` differ.
+
+    Returns
+    -------
+    str
+        The first 16 hexadecimal digits of the SHA-256 of the parts as canonical JSON.
+
+    Raises
+    ------
+    TypeError
+        If a part is of another type, whose content could not be told apart reliably.
+
+    Examples
+    --------
+    >>> fingerprint(seed=1, steps=100) == fingerprint(steps=100, seed=1)
+    True
+    """
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=plain)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+
+
+def plain(part):
+    """Turn what JSON cannot hold into what it can: the ``default`` of ``json.dumps``.
+
+    A path becomes text, a set a sorted list, a NumPy scalar a number, an array its type, shape and hash.
+    """
+    if isinstance(part, Path):
+        return part.as_posix()
+    if isinstance(part, set | frozenset):
+        return sorted(part)
+    if hasattr(part, "tobytes") and not part.dtype.hasobject:  # an array or a scalar of NumPy
+        if part.ndim == 0:
+            return part.item()
+        return {"array": [str(part.dtype), list(part.shape), hashlib.sha256(part.tobytes()).hexdigest()]}
+    raise TypeError(f"a fingerprint cannot cover a {type(part).__name__}: {part!r:.80}")
+
+
+def source_hash(*module_paths, exclude=(), package=PACKAGE):
+    """Hash of Python sources that leaves out what changes no number: comments, docstrings and layout.
+
+    Parameters
+    ----------
+    *module_paths : str
+        Files or folders relative to the package, such as ``"models"`` and ``"training.py"``; none: all.
+    exclude : iterable of str
+        Files relative to the package to be left out.
+    package : Path
+        The folder to which the paths are relative.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits, which do not depend on the order of the paths or on the Python version.
+
+    Raises
+    ------
+    AccentError
+        If a path does not exist.
+    """
+    files = set()
+    for path in module_paths or (".",):
+        place = Path(package) / path
+        if not place.exists():
+            raise AccentError(f"There is no {path} in {Path(package).name}, whose sources were to be hashed.")
+        files.update(place.rglob("*.py") if place.is_dir() else [place])
+    names = {file.relative_to(package).as_posix(): file for file in files}
+    return fingerprint(
+        sources={
+            name: normalised(file.read_text("utf-8")) for name, file in names.items() if name not in exclude
+        }
+    )
+
+
+def normalised(source):
+    """Reduce Python source to nested lists of its syntax tree, without comments, docstrings and positions.
+
+    Parameters
+    ----------
+    source : str
+        The text of a module.
+
+    Returns
+    -------
+    list
+        Equal for two sources that run alike. (``ast.dump`` would do, were its form the same in every Python.)
+    """
+    return _tree(ast.parse(source))
+
+
+def _tree(node):
+    if isinstance(node, ast.AST):
+        fields = dict(ast.iter_fields(node))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if ast.get_docstring(node, clean=False) is not None:
+                fields["body"] = node.body[1:]
+        # Empty fields come and go between Python versions.
+        kept = [[name, _tree(value)] for name, value in fields.items() if value is not None and value != []]
+        return [type(node).__name__, kept]
+    if isinstance(node, list):
+        return [_tree(part) for part in node]
+    return [type(node).__name__, repr(node)]
+
+
+def provenance(**extra):
+    """Describe the code, the libraries and the machine that make a result.
+
+    Parameters
+    ----------
+    **extra
+        Anything to be recorded beside them.
+
+    Returns
+    -------
+    dict
+        ``commit`` (``None`` outside a repository) and ``dirty`` (uncommitted changes; ``None`` if unknown),
+        ``date`` (UTC, ISO 8601), ``versions``, ``device``, ``cpu`` (``model``, ``count``), then `extra`.
+    """
+    commit, dirty = _commit()
+    versions = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            versions[library] = None
+    return {
+        "commit": commit,
+        "dirty": dirty,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions,
+        "device": _device(),
+        "cpu": {"model": _cpu_model(), "count": _cpu_count()},
+        **extra,
+    }
+
+
+def _commit():
+    def git(*arguments):
+        command = ["git", "-C", str(PACKAGE), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+
+    try:
+        # An installed copy may lie inside somebody else's repository, whose commit says nothing about it.
+        if not git("ls-files", "errors.py"):
+            return None, None
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def _device():
+    torch = sys.modules.get("torch")  # whoever has not imported it has not computed on anything but the CPU
+    if torch is not None and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return "cpu"
+
+
+def _cpu_model():
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _cpu_count():
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()

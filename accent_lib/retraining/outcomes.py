@@ -1,0 +1,157 @@
+"""Outcomes: what one retraining showed for one user, and the table of all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from accent_lib.errors import AccentError
+from accent_lib.files import atomic
+from accent_lib.retraining.worlds import World
+
+COLUMNS = ["model", "world", "user", "seed", "scores", "top", "status", "reason", "seconds"]
+TYPES = {"user": int, "seed": int, "top": int, "seconds": float}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one retraining showed for one user.
+
+    Parameters
+    ----------
+    world : str
+        `World.key` of what was left out; ``""`` is the control.
+    user : int
+    scores : sequence of float, shape (k_max,)
+        Retrained scores of the user's whole original slate, in the slate's order. May be empty when failed.
+    top : int
+        Item of the best candidate of the whole catalogue, removed actions left out; -1 when failed.
+    status : {"ok", "failed"}
+    reason : str
+        Why it failed.
+    seconds : float
+        This outcome's share of the time that its stack took.
+
+    Raises
+    ------
+    AccentError
+        If the world is no key, or an outcome that is "ok" has a score that is not finite.
+    """
+
+    world: str
+    user: int
+    scores: tuple[float, ...]
+    top: int
+    status: str = "ok"
+    reason: str = ""
+    seconds: float = 0.0
+
+    def __post_init__(self):
+        if World.parse(self.world).key != self.world:
+            raise AccentError(f"{self.world!r} is not the sorted key of a world; use World.key.")
+        if self.status not in ("ok", "failed"):
+            raise AccentError(f"An outcome's status is 'ok' or 'failed', not {self.status!r}.")
+        scores = tuple(float(score) for score in self.scores)
+        if self.status == "ok" and not (scores and all(map(math.isfinite, scores))):
+            raise AccentError(
+                f"The world {self.world!r} gave user {self.user} scores that are not finite; "
+                "record it as failed, with a reason."
+            )
+        object.__setattr__(self, "scores", scores)
+
+
+def scores_text(scores) -> str:
+    """Write scores as ``"4.1 4.0"``: nine significant digits, enough for every 32-bit number to come back."""
+    return " ".join(f"{float(score):.9g}" for score in scores)
+
+
+def scores_of(text) -> list[float]:
+    """Read what `scores_text` wrote; a missing cell, as pandas reads an empty one, is an empty list."""
+    if isinstance(text, str):
+        return [float(word) for word in text.split()]
+    return [] if pd.isna(text) else [float(text)]
+
+
+def export_outcomes(path, outcomes, about) -> Path:
+    """Write an outcomes table as CSV, and beside it a JSON file that says where it comes from.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the table; the other file has the suffix ``.json``. Each is replaced as a whole or not at all.
+    outcomes : DataFrame
+        With `COLUMNS`.
+    about : dict
+        What to say besides the number of rows and the table's hash; ``fingerprint`` must be in it.
+
+    Returns
+    -------
+    Path
+        Of the table.
+
+    Raises
+    ------
+    AccentError
+        If a file cannot be written; the old table is still there then.
+    """
+    path = Path(path)
+    table = outcomes[COLUMNS].to_csv(index=False, lineterminator="\n").encode()
+    about = {**about, "rows": len(outcomes), "sha256": hashlib.sha256(table).hexdigest()}
+    try:
+        with atomic(path) as file:
+            file.write_bytes(table)
+        with atomic(path.with_suffix(".json")) as file:
+            file.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
+    except OSError as error:
+        raise AccentError(f"{path} cannot be written: {error.strerror or error}.") from error
+    return path
+
+
+def import_outcomes(path) -> tuple[pd.DataFrame, dict]:
+    """Read what `export_outcomes` wrote, and make sure that it is unchanged.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the table; its JSON file must lie beside it.
+
+    Returns
+    -------
+    outcomes : DataFrame
+        With `COLUMNS`; empty cells are empty text.
+    about : dict
+        What the JSON file says.
+
+    Raises
+    ------
+    AccentError
+        If a file is missing, or was changed after the export.
+    """
+    path = Path(path)
+    beside = path.with_suffix(".json")
+    try:
+        table = path.read_bytes().replace(b"\r\n", b"\n")  # as Git may check it out
+        about = json.loads(beside.read_text())
+        if not {"fingerprint", "sha256"} <= set(about):
+            raise ValueError
+    except OSError as error:
+        raise AccentError(
+            f"{error.filename} cannot be read; an exported table is two files, {path} and {beside}."
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise AccentError(
+            f"{beside} does not say where the outcomes come from; export them again."
+        ) from error
+    if hashlib.sha256(table).hexdigest() != about["sha256"]:
+        raise AccentError(
+            f"{path} was changed after its export, or {beside} belongs to another; export again."
+        )
+    texts = {"model": str, "world": str, "scores": str, "status": str, "reason": str}
+    outcomes = pd.read_csv(io.BytesIO(table), dtype=texts, keep_default_na=False)
+    return outcomes.astype(TYPES)[COLUMNS], about

@@ -1,0 +1,284 @@
+"""What retraining showed, kept so that nothing is lost and nothing is half done.
+
+One SQLite file with one writer. The outcomes of a stack of worlds are recorded in one transaction, so that
+a killed run finds every stack either whole or absent when it goes on. It uses SQLite's rollback journal, not
+the write-ahead log, which does not work on the network file systems of clusters.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from accent_lib.errors import AccentError
+from accent_lib.retraining.outcomes import (
+    COLUMNS,
+    TYPES,
+    Outcome,
+    export_outcomes,
+    import_outcomes,
+    scores_text,
+)
+
+# Marks the file as ours: the letters "ACCE" as a number, and the version of the tables.
+_APPLICATION, _VERSION = 0x41434345, 1
+_TABLES = """
+CREATE TABLE about (fingerprint TEXT NOT NULL);
+CREATE TABLE outcomes (
+    model TEXT NOT NULL, world TEXT NOT NULL, user INTEGER NOT NULL, seed INTEGER NOT NULL,
+    scores TEXT NOT NULL, top INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('ok', 'failed')), reason TEXT NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (model, seed, world, user)
+) WITHOUT ROWID;
+"""
+# An outcome that is there already stays: the same work done twice gives the same numbers.
+_INSERT = (
+    f"INSERT INTO outcomes ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
+    "ON CONFLICT (model, seed, world, user) DO NOTHING"
+)
+
+
+class Store:
+    """The outcomes of a run, in one SQLite file.
+
+    Use it as a context manager, or `close` it. Of several processes one may write; others may read.
+
+    Parameters
+    ----------
+    path : str or Path
+        Made if it does not exist, with its folder.
+    fingerprint : str
+        Of everything that changes an outcome: data, base model, slates, recipe, numeric sources.
+
+    Raises
+    ------
+    AccentError
+        If the file is damaged, was made by something else or with another fingerprint, or cannot be opened.
+    """
+
+    def __init__(self, path, fingerprint: str):
+        self.path = Path(path)
+        self.fingerprint = str(fingerprint)
+        with self._plain_errors():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Transactions are opened by hand below; 60 seconds is how long to wait for another process.
+            self.connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+        try:
+            with self._plain_errors():
+                self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self):
+        self.connection.execute("PRAGMA synchronous = FULL")
+        if self._is_empty():
+            self._create()
+        if (self._pragma("application_id"), self._pragma("user_version")) != (_APPLICATION, _VERSION):
+            raise AccentError(
+                f"{self.path} is not a store of this version's outcomes; move it away and run again."
+            )
+        if self._pragma("quick_check") != "ok":
+            raise self._damaged()
+        (found,) = self.connection.execute("SELECT fingerprint FROM about").fetchone()
+        if found != self.fingerprint:
+            raise self._stranger(self.path, found, "move it away, or choose another run folder")
+
+    def _create(self):
+        with self._transaction():
+            if not self._is_empty():  # another process was faster
+                return
+            self.connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            self.connection.execute(f"PRAGMA user_version = {_VERSION}")
+            for statement in _TABLES.split(";")[:-1]:
+                self.connection.execute(statement)
+            self.connection.execute("INSERT INTO about VALUES (?)", (self.fingerprint,))
+
+    def _is_empty(self):
+        return self.connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0] == 0
+
+    def _pragma(self, name):
+        return self.connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+    def _damaged(self):
+        return AccentError(
+            f"{self.path} is damaged or not a store of outcomes; delete it and run again, "
+            "or import the table that was last exported from it into a new one."
+        )
+
+    def _stranger(self, path, found, advice):
+        return AccentError(
+            f"{path} holds outcomes of another data set, model, recipe or version "
+            f"(fingerprint {str(found)[:12]}, not {self.fingerprint[:12]}); {advice}."
+        )
+
+    @contextmanager
+    def _plain_errors(self):
+        """Turn what SQLite and the system say into a sentence for users."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            # The low byte is the kind of error, the rest its detail.
+            kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise self._damaged() from error
+            advice = {
+                sqlite3.SQLITE_FULL: "cannot grow, the disk is full; make room and run again",
+                sqlite3.SQLITE_BUSY: "is being written by another process; wait for it, then run again",
+                sqlite3.SQLITE_READONLY: "cannot be written; change its permissions or choose another folder",
+                sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its folder exists and can be written",
+            }
+            sentence = advice.get(kind, f"cannot be used ({error}); check the disk and run again")
+            raise AccentError(f"{self.path} {sentence}.") from error
+        except OSError as error:
+            raise AccentError(f"{self.path} cannot be used: {error.strerror or error}.") from error
+
+    @contextmanager
+    def _transaction(self):
+        """All or nothing; the lock is taken at the start so that there is never a second writer."""
+        with self._plain_errors():
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                # SQLite rolls back by itself when the disk is full.
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Close the file. A store that is not closed loses nothing."""
+        self.connection.close()
+
+    def record(self, model: str, seed: int, outcomes: Iterable[Outcome]) -> int:
+        """Record the outcomes of one stack of worlds, all of them or none.
+
+        Parameters
+        ----------
+        model : str
+        seed : int
+            Of the batch order.
+        outcomes : iterable of Outcome
+            Every outcome of the stack. Those that are in the store already (the control, when each stack has
+            its own) stay as they are.
+
+        Returns
+        -------
+        int
+            How many were new.
+
+        Raises
+        ------
+        AccentError
+            If an outcome occurs twice in the stack, or the file cannot be written; nothing is recorded then.
+        """
+        rows = []
+        for one in outcomes:
+            numbers = scores_text(one.scores), int(one.top)
+            rest = one.status, one.reason, round(float(one.seconds), 3)
+            rows.append((model, one.world, int(one.user), int(seed), *numbers, *rest))
+        return self._insert(rows)
+
+    def _insert(self, rows) -> int:
+        if len({row[:4] for row in rows}) < len(rows):
+            raise AccentError(
+                "The same model, world, user and seed occur twice in a stack; record each outcome once."
+            )
+        with self._transaction():
+            before = self.connection.total_changes
+            self.connection.executemany(_INSERT, rows)
+            return self.connection.total_changes - before
+
+    def _read(self, question, values=()) -> list[tuple]:
+        with self._plain_errors():
+            return self.connection.execute(question, values).fetchall()
+
+    def done(self, model: str, seed: int) -> set[str]:
+        """Return the keys of the worlds that are recorded for a model and a seed, failed ones included."""
+        question = "SELECT DISTINCT world FROM outcomes WHERE model = ? AND seed = ?"
+        return {key for (key,) in self._read(question, (model, int(seed)))}
+
+    def users(self, model: str, seed: int, world: str = "") -> set[int]:
+        """Return the users of whom a world's outcome is recorded; by default the control's."""
+        question = "SELECT user FROM outcomes WHERE model = ? AND seed = ? AND world = ?"
+        return {user for (user,) in self._read(question, (model, int(seed), world))}
+
+    def outcomes(self) -> pd.DataFrame:
+        """All outcomes, sorted by model, seed, world and user.
+
+        Returns
+        -------
+        DataFrame
+            With the columns `outcomes.COLUMNS`; ``scores`` is text that `outcomes.scores_of` reads. The order
+            of recording leaves no trace.
+        """
+        rows = self._read(f"SELECT {', '.join(COLUMNS)} FROM outcomes ORDER BY model, seed, world, user")
+        return pd.DataFrame(rows, columns=COLUMNS).astype(TYPES)
+
+    def status(self) -> pd.DataFrame:
+        """Count what is done.
+
+        Returns
+        -------
+        DataFrame
+            One row for each model and seed: ``model, seed, worlds, outcomes, failed, seconds``. The control
+            counts as a world; ``seconds`` is the time all of it took.
+        """
+        names = ["model", "seed", "worlds", "outcomes", "failed", "seconds"]
+        question = (
+            "SELECT model, seed, COUNT(DISTINCT world), COUNT(*), SUM(status = 'failed'), SUM(seconds) "
+            "FROM outcomes GROUP BY model, seed ORDER BY model, seed"
+        )
+        types = {name: int for name in names[1:5]} | {"seconds": float}
+        return pd.DataFrame(self._read(question), columns=names).astype(types)
+
+    def export(self, path, provenance=None) -> Path:
+        """Write the outcomes as a CSV table, and beside it a JSON file that says where they come from.
+
+        Parameters
+        ----------
+        path : str or Path
+            Of the table; the other file has the suffix ``.json``. Both are replaced as a whole or not at all.
+        provenance : dict, optional
+            What to say besides the fingerprint, the number of rows and the table's hash.
+
+        Returns
+        -------
+        Path
+            Of the table.
+        """
+        return export_outcomes(path, self.outcomes(), {**(provenance or {}), "fingerprint": self.fingerprint})
+
+    def import_(self, path) -> int:
+        """Take over the outcomes of an exported table, so that a half-finished run goes on from it.
+
+        Parameters
+        ----------
+        path : str or Path
+            Of the table; its JSON file must lie beside it.
+
+        Returns
+        -------
+        int
+            How many outcomes were new. What is in the store already stays.
+
+        Raises
+        ------
+        AccentError
+            If a file is missing, was changed after the export, or belongs to another fingerprint.
+        """
+        outcomes, about = import_outcomes(path)
+        if about["fingerprint"] != self.fingerprint:
+            raise self._stranger(path, about["fingerprint"], "it cannot be continued here")
+        return self._insert(list(outcomes.itertuples(index=False, name=None)))

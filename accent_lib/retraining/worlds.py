@@ -1,0 +1,225 @@
+"""Worlds: the training set without some actions.
+
+A *world* says whose actions are left out, and which. The world in which nothing is left out is the *control*:
+what retraining changes there is noise. An action is named by its position in the user's time-ordered history,
+so that a world means nothing without the data.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+
+from accent_lib.errors import AccentError
+
+_KEY = re.compile(r"\d+:\d+( \d+)*(;\d+:\d+( \d+)*)*")
+
+
+@dataclass(frozen=True, order=True)
+class World:
+    """The training set without some actions of some users.
+
+    Parameters
+    ----------
+    removed : tuple of (user, positions) pairs
+        For each user whose actions are left out, the positions of these actions in her time-ordered history.
+        Any order is accepted: pairs are kept sorted by user and positions sorted within a pair, so that two
+        worlds are equal whenever they leave out the same actions. ``World()`` is the control.
+
+    Raises
+    ------
+    AccentError
+        If a user or a position occurs twice, is negative or no whole number, or a user has no position.
+    """
+
+    removed: tuple[tuple[int, tuple[int, ...]], ...] = ()
+
+    def __post_init__(self):
+        pairs = []
+        for user, positions in self.removed:
+            numbers = [user, *positions]
+            if not all(isinstance(number, Integral) and number >= 0 for number in numbers):
+                raise AccentError(f"A world needs whole numbers from 0 on, but user {user} has {positions}.")
+            if len(numbers) < 2:
+                raise AccentError(
+                    f"User {user} is in a world with nothing removed; leave her out of it instead."
+                )
+            if len(set(positions)) < len(positions):
+                raise AccentError(f"A world removes an action of user {user} twice: {positions}.")
+            pairs.append((int(user), tuple(sorted(int(position) for position in positions))))
+        if len({user for user, _ in pairs}) < len(pairs):
+            raise AccentError(f"A user occurs twice in the world {self.removed}; join her positions.")
+        # A frozen dataclass has no other way to store the sorted form, which identity depends on.
+        object.__setattr__(self, "removed", tuple(sorted(pairs)))
+
+    @property
+    def key(self) -> str:
+        """The world as text: ``""`` is the control, ``"12:3 17 42"`` user 12 without three actions.
+
+        Several users are joined by semicolons: ``"12:3 17;15:0"``.
+        """
+        return ";".join(f"{user}:{' '.join(map(str, positions))}" for user, positions in self.removed)
+
+    @property
+    def users(self) -> tuple[int, ...]:
+        """The users who lose an action, ascending."""
+        return tuple(user for user, _ in self.removed)
+
+    @classmethod
+    def parse(cls, key) -> World:
+        """Read a world from its `key`; a missing value, as pandas reads an empty cell, is the control.
+
+        Raises
+        ------
+        AccentError
+            If the text is no key.
+        """
+        if not isinstance(key, str):
+            if pd.isna(key):
+                return cls()
+            raise AccentError(f"A world's key is text such as '12:3 17', not {key!r}.")
+        if key == "":
+            return cls()
+        if not _KEY.fullmatch(key):
+            raise AccentError(
+                f"{key!r} is not the key of a world; one looks like '12:3 17' or '12:3 17;15:0'."
+            )
+        pairs = (part.split(":") for part in key.split(";"))
+        return cls(tuple((int(user), tuple(map(int, positions.split()))) for user, positions in pairs))
+
+    def only(self, user) -> World:
+        """Return the world in which only this user's actions are left out (the control if she loses none)."""
+        return World(tuple(pair for pair in self.removed if pair[0] == user))
+
+    def keep(self, model) -> np.ndarray:
+        """Weight of each training action in this world: 1 in, 0 out.
+
+        Parameters
+        ----------
+        model : Recommender
+            Only ``n_users``, ``n_actions`` and ``action_slice(user)`` are used.
+
+        Returns
+        -------
+        ndarray of float, shape (n_actions,)
+            Over the actions of all users.
+
+        Raises
+        ------
+        AccentError
+            If the model has no such user, or the user no action at such a position.
+        """
+        keep = np.ones(model.n_actions)
+        for user, positions in self.removed:
+            if user >= model.n_users:
+                raise AccentError(
+                    f"The world {self.key!r} names user {user}, but the model knows {model.n_users} users; "
+                    "make the explanations again with this model's data."
+                )
+            actions = model.action_slice(user)
+            if positions[-1] >= actions.stop - actions.start:
+                raise AccentError(
+                    f"The world {self.key!r} removes position {positions[-1]} of user {user}, who has "
+                    f"{actions.stop - actions.start} actions; make the explanations with this model's data."
+                )
+            keep[actions.start + np.array(positions)] = 0
+        return keep
+
+
+def positions_of(removed) -> tuple[int, ...]:
+    """Read the positions from a cell of the column ``removed`` of an explanations table, in their order.
+
+    Parameters
+    ----------
+    removed : str, number or missing value
+        ``"3 17 42"``. pandas reads an empty cell as missing, and a column of lone positions as numbers.
+
+    Returns
+    -------
+    tuple of int
+        Empty where no explanation was found.
+
+    Raises
+    ------
+    AccentError
+        If the cell holds anything but whole numbers from 0 on.
+    """
+    if isinstance(removed, str):
+        words = removed.split()
+        if all(word.isdecimal() for word in words):
+            return tuple(map(int, words))
+    elif pd.isna(removed):
+        return ()
+    elif isinstance(removed, Real) and removed >= 0 and float(removed).is_integer():
+        return (int(removed),)
+    raise AccentError(f"A set of removed actions is written like '3 17 42', but a table has {removed!r}.")
+
+
+def world_of(user, removed) -> World:
+    """Return the world in which one user's explanation comes true.
+
+    Parameters
+    ----------
+    user : int
+    removed : str, number or missing value
+        As in `positions_of`. With nothing removed, the world is the control.
+    """
+    positions = positions_of(removed)
+    return World(((int(user), positions),)) if positions else World()
+
+
+def worlds_of(explanations) -> list[World]:
+    """List the worlds that verify some explanations, sorted.
+
+    Each distinct pair of user and set occurs once, whichever methods and slates ask for it and in whatever
+    order its actions were taken. Explanations with no set ask for none; the control is not in the list.
+
+    Parameters
+    ----------
+    explanations : DataFrame
+        With the columns ``user`` and ``removed``. Of one model only: another has other histories.
+
+    Returns
+    -------
+    list of World
+
+    Raises
+    ------
+    AccentError
+        If there are explanations of several models.
+    """
+    if "model" in explanations and explanations["model"].nunique() > 1:
+        names = ", ".join(sorted(explanations["model"].unique()))
+        raise AccentError(
+            f"Worlds belong to one model, but these explanations are of {names}; select one of them."
+        )
+    pairs = zip(explanations["user"], explanations["removed"], strict=True)
+    return sorted({world_of(user, removed) for user, removed in pairs} - {World()})
+
+
+def cut(worlds, size) -> list[list[World]]:
+    """Cut a sorted list of worlds into stacks, the units of work that are trained and recorded as a whole.
+
+    Parameters
+    ----------
+    worlds : sequence of World
+    size : int
+        The most worlds in a stack, at least 1.
+
+    Returns
+    -------
+    list of list of World
+        In order; the last stack may be smaller.
+
+    Raises
+    ------
+    AccentError
+        If `size` is less than 1 or no whole number.
+    """
+    if not isinstance(size, Integral) or size < 1:
+        raise AccentError(f"A stack holds a whole number of worlds, at least 1, not {size!r}.")
+    return [list(worlds[start : start + size]) for start in range(0, len(worlds), size)]

@@ -1,0 +1,136 @@
+"""How sure we can be: bootstrap over users, McNemar's test, the paired t-test, Holm's correction."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
+from statsmodels.stats.multitest import multipletests
+
+
+@lru_cache(maxsize=4)
+def _draws(n_users, resamples, seed):
+    """Return how often each user is drawn, shape ``(resamples, n_users)``."""
+    return (
+        np.random.default_rng(seed)
+        .multinomial(n_users, np.full(n_users, 1 / n_users), resamples)
+        .astype(float)
+    )
+
+
+def bootstrap(sums, statistic, level=0.95, resamples=2000, seed=0):
+    """Percentile bootstrap interval over users of a statistic that sums determine.
+
+    Shares, means over subsets, RMSE and correlation all follow from sums over users: a resample is one row of
+    a matrix product.
+
+    Parameters
+    ----------
+    sums : ndarray, shape (n_users, n_sums)
+        What each user adds to each sum.
+    statistic : callable
+        From sums, shape ``(n_sums, ...)``, to the statistic, shape ``(...)``.
+    level : float
+        Share of resamples inside the interval.
+    resamples : int
+    seed : int
+
+    Returns
+    -------
+    low, high : float
+        NaN where there are no users, or the statistic is not defined in any resample.
+    """
+    sums = np.asarray(sums, dtype=float)
+    if len(sums) == 0:
+        return float("nan"), float("nan")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = statistic((_draws(len(sums), resamples, seed) @ sums).T)
+    # A resample may leave the statistic undefined, such as a mean over none.
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def ratio(sums):
+    """Return the first sum divided by the second: shares and means, for `bootstrap`."""
+    return sums[0] / sums[1]
+
+
+def mcnemar(first, second) -> dict:
+    """McNemar's exact test of two methods on the same users.
+
+    Parameters
+    ----------
+    first, second : ndarray of bool, shape (n_users,)
+        Whether each method's explanation is counterfactual.
+
+    Returns
+    -------
+    dict
+        Counts ``both``, ``only_first``, ``only_second``, ``neither``; ``p_two_sided``; ``p_one_sided`` of the
+        alternative that the first method succeeds more often. The paper's p-values are two-sided ones halved.
+    """
+    first, second = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    both, neither = int((first & second).sum()), int((~first & ~second).sum())
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    table = [[both, only_first], [only_second, neither]]
+    return {
+        "both": both,
+        "only_first": only_first,
+        "only_second": only_second,
+        "neither": neither,
+        "p_two_sided": float(exact_mcnemar(table, exact=True).pvalue),
+        # At least so many of the users on whom they differ, were each of them the toss of a coin.
+        "p_one_sided": float(stats.binom.sf(only_first - 1, only_first + only_second, 0.5)),
+    }
+
+
+def paired_t(first, second) -> dict:
+    """Paired t-test of set sizes.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (n_users,)
+
+    Returns
+    -------
+    dict
+        ``t``; ``p_two_sided``; ``p_one_sided`` of the alternative that the first is smaller. With fewer than
+        two users all are NaN. Where all sizes are equal, ``t`` is 0 and the p-values are 1 and 0.5.
+    """
+    difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
+    if len(difference) < 2:
+        return dict.fromkeys(["t", "p_two_sided", "p_one_sided"], float("nan"))
+    if np.ptp(difference) == 0:
+        # No spread: the limit of the test, which scipy reaches with a warning, or not at all for 0 / 0.
+        t = float(np.sign(difference[0])) * float("inf") if difference[0] else 0.0
+        degrees = len(difference) - 1
+        two, one = 2 * stats.t.sf(abs(t), degrees), stats.t.cdf(t, degrees)
+        return {"t": t, "p_two_sided": float(two), "p_one_sided": float(one)}
+    two = stats.ttest_1samp(difference, 0)
+    one = stats.ttest_1samp(difference, 0, alternative="less")
+    return {"t": float(two.statistic), "p_two_sided": float(two.pvalue), "p_one_sided": float(one.pvalue)}
+
+
+def holm(p_values) -> np.ndarray:
+    """Holm's correction for several tests.
+
+    Parameters
+    ----------
+    p_values : array-like, shape (n_tests,)
+        NaN marks a test that could not be made; it does not count.
+
+    Returns
+    -------
+    ndarray, shape (n_tests,)
+    """
+    p_values = np.asarray(p_values, dtype=float)
+    corrected = np.full(p_values.shape, float("nan"))
+    made = np.isfinite(p_values)
+    if made.any():
+        corrected[made] = multipletests(p_values[made], method="holm")[1]
+    return corrected

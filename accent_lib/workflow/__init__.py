@@ -1,0 +1,23 @@
+"""From notebooks to a book: parameters, run folders, profiles and the runner.
+
+A notebook's second code cell is ``run = workflow.begin("02_training", globals())``; the command line is
+``python -m accent_lib run|status|ensure``.
+"""
+
+from accent_lib.workflow.folder import Run, begin
+from accent_lib.workflow.notebooks import project_root, runs_folder
+from accent_lib.workflow.profiles import load_profile, profile_names
+from accent_lib.workflow.runner import ensure, run
+from accent_lib.workflow.status import status
+
+__all__ = [
+    "Run",
+    "begin",
+    "ensure",
+    "load_profile",
+    "profile_names",
+    "project_root",
+    "run",
+    "runs_folder",
+    "status",
+]

@@ -1,0 +1,211 @@
+"""The parameters cell of a notebook: what it declares, and whether given values fit it.
+
+A cell tagged ``parameters`` holds one plain assignment a line, with a type comment and a help comment, as
+``papermill --help-notebook`` shows them. Help may begin with the allowed values in square brackets::
+
+    dataset = "sample"    # type: str  [sample|ml-100k] which ratings
+    n_starts = 64         # type: int  [1..] number of initialisations
+    holdout = 0.2         # type: float  [0..<1] share of each user's ratings held out
+    rate = 0.001          # type: float  [>0..] step size at the start
+    ks = [5, 10, 20]      # type: list[int]  [2..] lengths of the slate
+
+(papermill cannot read a line with a second ``=``, so ``>=`` will not do.)
+"""
+
+import ast
+import difflib
+import io
+import math
+import re
+import tokenize
+from dataclasses import dataclass
+
+from accent_lib.errors import AccentError
+
+TYPES = {"int": int, "float": float, "str": str, "bool": bool}
+IN_WORDS = {
+    "int": ("a whole number", "whole numbers"),
+    "float": ("a number", "numbers"),
+    "str": ("text", "texts"),
+    "bool": ("true or false", "true or false"),
+}
+TYPE = re.compile(r"(int|float|str|bool)|list\[(int|float|str|bool)\]")
+COMMENT = re.compile(r"#\s*type:\s*(?P<type>\S+)\s*(\[(?P<allowed>[^\]]*)\])?\s*(?P<help>.*)")
+RANGE = re.compile(r"(?P<above>>?)(?P<low>-?[\d.]*?)\.\.(?P<below><?)(?P<high>-?[\d.]*)")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A declared parameter: its name, type (``"int"``, ``"list[str]"``, …), default and allowed values."""
+
+    name: str
+    type: str
+    default: object
+    allowed: str = ""
+    help: str = ""
+
+    @property
+    def is_list(self):
+        """Whether the value is a list."""
+        return self.type.startswith("list[")
+
+    @property
+    def element(self):
+        """Type of the value, or of each element if it is a list."""
+        return self.type[5:-1] if self.is_list else self.type
+
+    def check(self, value, where):
+        """Return the value, an integer made a float where one is declared.
+
+        Parameters
+        ----------
+        value : object
+            What a profile, papermill or a reader gave.
+        where : str
+            Place to name in the error, such as ``"02_training"``.
+
+        Raises
+        ------
+        AccentError
+            If the type is wrong or the value is impossible.
+        """
+        wanted = f"a list of {IN_WORDS[self.element][1]}" if self.is_list else IN_WORDS[self.type][0]
+        if self.is_list != isinstance(value, list):
+            hint = f' (papermill -y "{self.name}: [first, second]" passes a list)' if self.is_list else ""
+            raise AccentError(f"{where}: {self.name} must be {wanted}, not {_shown(value)}{hint}.")
+        for part in value if self.is_list else [value]:
+            if not _fits(part, self.element):
+                given = _shown(part) + (" in it" if self.is_list else "") + _hint(part, self.element)
+                raise AccentError(f"{where}: {self.name} must be {wanted}, not {given}.")
+            complaint = self._complaint(part)
+            if complaint:
+                raise AccentError(f"{where}: {self.name} must be {complaint}, not {_shown(part)}.")
+        if self.is_list and not value and self.default:
+            raise AccentError(f"{where}: {self.name} must not be empty.")
+        if self.element == "float":
+            return [float(part) for part in value] if self.is_list else float(value)
+        return value
+
+    def _complaint(self, value):
+        """Say what the value should have been, or return nothing if it is allowed."""
+        if not self.allowed:
+            return ""
+        bounds = RANGE.fullmatch(self.allowed)
+        if bounds is None:
+            choices = self.allowed.split("|")
+            return "" if str(value) in choices else "one of " + ", ".join(choices)
+        low, high = bounds["low"], bounds["high"]
+        if low and (value <= float(low) if bounds["above"] else value < float(low)):
+            return f"more than {low}" if bounds["above"] else f"at least {low}"
+        if high and (value >= float(high) if bounds["below"] else value > float(high)):
+            return f"less than {high}" if bounds["below"] else f"at most {high}"
+        return ""
+
+
+def _shown(value):
+    kinds = {str: "the text ", bool: "the truth value ", list: "the list "}
+    return f"{kinds.get(type(value), '')}{value!r:.60}"
+
+
+def _fits(value, kind):
+    if isinstance(value, bool):  # which Python takes for an integer
+        return kind == "bool"
+    if kind == "float":
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, TYPES[kind])
+
+
+def _hint(value, kind):
+    """Name the two traps on the way from a command line or a YAML file."""
+    if kind == "bool" and isinstance(value, str):
+        return " (papermill -p passes true and false as text unless they are written True and False)"
+    if kind == "float" and isinstance(value, str) and re.fullmatch(r"[+-]?[\d.]+[eE][+-]?\d+", value):
+        return " (YAML reads a number with an exponent only when it has a point and a sign: 1.0e-3)"
+    return ""
+
+
+def parse(source, where):
+    """Read a parameters cell.
+
+    Parameters
+    ----------
+    source : str
+        The cell's text.
+    where : str
+        Place to name in an error.
+
+    Returns
+    -------
+    dict of str to Parameter
+
+    Raises
+    ------
+    AccentError
+        If a line is not a plain assignment with a type comment.
+    """
+    try:
+        statements = ast.parse(source).body
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except (SyntaxError, tokenize.TokenError) as error:
+        raise AccentError(f"{where}: the parameters cell is not Python: {error}.") from None
+    comments = {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
+    found = {}
+    for statement in statements:
+        if not _is_assignment(statement):
+            line = ast.unparse(statement).splitlines()[0]
+            raise AccentError(f"{where}: the parameters cell holds plain assignments only, not {line!r}.")
+        name = statement.targets[0].id
+        comment = COMMENT.fullmatch(comments.get(statement.end_lineno, "").strip())
+        if comment is None or not TYPE.fullmatch(comment["type"]):
+            raise AccentError(
+                f"{where}: {name} needs its type and help, such as # type: int  [1..] number of …"
+            )
+        try:
+            default = ast.literal_eval(statement.value)
+        except ValueError:  # a reader's own expression in a live notebook, such as 2 * 8
+            default = None
+        found[name] = Parameter(name, comment["type"], default, comment["allowed"] or "", comment["help"])
+    return found
+
+
+def _is_assignment(statement):
+    return (
+        isinstance(statement, ast.Assign)
+        and len(statement.targets) == 1
+        and isinstance(statement.targets[0], ast.Name)
+    )
+
+
+def assigned(source):
+    """Names that a cell of plain assignments sets, in order; none if the cell holds anything else."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:
+        return []
+    return [s.targets[0].id for s in statements] if all(map(_is_assignment, statements)) else []
+
+
+def unknown(name, known, where, elsewhere=""):
+    """Make the error for a name that no parameter has.
+
+    Parameters
+    ----------
+    name : str
+        What was given.
+    known : iterable of str
+        The names there are.
+    where, elsewhere : str
+        The notebook that lacks the parameter, and the one that has it, if any.
+
+    Returns
+    -------
+    AccentError
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    if elsewhere:
+        advice = f"{elsewhere} has one of that name."
+    elif close:
+        advice = f"did you mean {close[0]}?"
+    else:
+        advice = f"there are {', '.join(known)}."
+    return AccentError(f"{where}: there is no parameter {name}; {advice}")

@@ -1,0 +1,109 @@
+"""Retraining: worlds equal training without the rows, a killed run resumes to the same table."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from accent_lib.models import NCF, top_k
+from accent_lib.retraining.engine import observe, retrain, run_stack, verify
+from accent_lib.retraining.store import Store
+from accent_lib.retraining.worlds import World
+from accent_lib.training import Recipe, State, train
+
+RECIPE = Recipe(steps=30, learning_rate=1e-3, schedule="linear", batch_size=256)
+WORLDS = [World(((user, positions),)) for user in range(5) for positions in ((0,), (1, 4), (2, 3, 7))]
+
+
+@pytest.fixture(scope="module")
+def base(sample):
+    model = NCF(sample, dim=4)
+    (state,) = train(model, Recipe(200, 1e-2, "linear", batch_size=256), [State.of(model)])
+    slates = {user: top_k(state.into(model), user, 4)[0] for user in range(5)}
+    return model, state, slates
+
+
+def outcomes_of(base, path, **options):
+    model, state, slates = base
+    with Store(path, "f") as store:
+        verify("ncf", model, RECIPE, state, WORLDS, slates, store, stack_size=4, seeds=(0, 1), **options)
+        return store.outcomes().drop(columns="seconds")
+
+
+def test_the_ratings_of_removed_actions_do_not_matter(base, sample):
+    """The independent truth of a removal: whatever rating stood there, the retrained model is the same."""
+    model, state, _ = base
+    world = World(((3, (0, 2)),))
+    (first,) = retrain(model, RECIPE, state, [world], seed=0)
+    other = NCF(sample, dim=4)
+    rows = torch.arange(model.n_actions)[model.action_slice(3)][[0, 2]]
+    other.ratings[rows] = 6 - other.ratings[rows] + 0.5
+    (second,) = retrain(other, RECIPE, state, [world], seed=0)
+    for name in first.parameters:
+        assert torch.equal(first.parameters[name], second.parameters[name])
+    (unlike,) = retrain(other, RECIPE, state, [World()], seed=0)
+    (control,) = retrain(model, RECIPE, state, [World()], seed=0)
+    assert not torch.equal(unlike.parameters["user_table.weight"], control.parameters["user_table.weight"])
+
+
+def test_outcomes_are_those_of_a_model_trained_in_the_world(base, tmp_path):
+    model, state, slates = base
+    table = outcomes_of(base, tmp_path / "a.sqlite")
+    assert len(table) == 2 * (len(WORLDS) + len(slates)) and (table["status"] == "ok").all()
+    row = table[(table["world"] == "2:1 4") & (table["seed"] == 1)].iloc[0]
+    trained = retrain(model, RECIPE, state, [World(((2, (1, 4)),))], seed=1)[0].into(NCF(model_data(model), dim=4))
+    items, scores = top_k(trained, 2, 4)
+    retrained = trained.scores(trained.block(2), 2, torch.tensor(slates[2])).detach().numpy()
+    np.testing.assert_allclose(np.array(row["scores"].split(), float), retrained, atol=1e-4)
+    assert row["top"] == items[0]
+
+
+def model_data(model):
+    frame = pd.DataFrame({"user": model.users, "item": model.items, "rating": model.ratings})
+    return type("Data", (), {"n_users": model.n_users, "n_items": model.n_items, "train": frame})
+
+
+def test_verify_leaves_the_model_as_it_was(base, tmp_path):
+    model, state, _ = base
+    state.into(model)
+    outcomes_of(base, tmp_path / "a.sqlite")
+    for name, value in model.named_parameters():
+        assert torch.equal(value, state.parameters[name])
+
+
+def test_an_interrupted_run_resumes_to_the_same_table(base, tmp_path):
+    undisturbed = outcomes_of(base, tmp_path / "whole.sqlite")
+    path, seen = tmp_path / "killed.sqlite", []
+
+    def stop(done, total):
+        seen.append((done, total))
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        outcomes_of(base, path, progress=stop)
+    with Store(path, "f") as store:
+        kept = len(store.outcomes())
+    assert 0 < kept < len(undisturbed)
+    resumed = []
+    pd.testing.assert_frame_equal(
+        outcomes_of(base, path, progress=lambda *counts: resumed.append(counts)), undisturbed
+    )
+    assert resumed[0] == seen[-1] and resumed[-1] == (2 * (len(WORLDS) + 1),) * 2
+
+
+def test_an_executor_changes_nothing(base, tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        spread = outcomes_of(base, tmp_path / "spread.sqlite", executor=executor)
+    pd.testing.assert_frame_equal(spread, outcomes_of(base, tmp_path / "here.sqlite"))
+
+
+def test_a_diverged_world_is_recorded_as_failed(base):
+    model, state, slates = base
+    broken = State({name: value * torch.nan for name, value in state.parameters.items()})
+    outcomes = run_stack(model, RECIPE, broken, [World()], slates, 0)
+    assert {one.status for one in outcomes} == {"failed"} and "not finite" in outcomes[0].reason
+    state.into(model)
+    assert {one.status for one in observe(model, World(), slates, slates)} == {"ok"}

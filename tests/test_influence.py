@@ -1,0 +1,262 @@
+"""Influence against full-model autograd, brute force over the paper's block, and true refits."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.func import functional_call
+
+from accent_lib import AccentError
+from accent_lib.influence import FastInfluence, _differentiate, gap_influence
+from accent_lib.models import NCF
+from accent_lib.training import Recipe, State, train
+
+N_USERS, N_ITEMS = 8, 12
+
+
+@pytest.fixture(scope="module")
+def interactions():
+    generator = np.random.default_rng(0)
+    pairs = [(u, i) for u in range(N_USERS) for i in sorted(generator.permutation(N_ITEMS)[:7])]
+    frame = pd.DataFrame(pairs, columns=["user", "item"])
+    frame["rating"] = generator.integers(1, 6, len(frame)).astype(float)
+    return SimpleNamespace(n_users=N_USERS, n_items=N_ITEMS, train=frame)
+
+
+def trained(interactions, activation=torch.relu, steps=800):
+    model = NCF(interactions, dim=4, weight_decay=1e-2, activation=activation, seed=4)
+    (state,) = train(model, Recipe(steps, 1e-2, "linear", batch_size=56), [State.of(model)])
+    return state.into(model).double()
+
+
+@pytest.fixture(scope="module")
+def model(interactions):
+    return trained(interactions)
+
+
+def full_objective(model, rows, n):
+    """Mean loss over ``rows`` (divided by ``n``) plus weight decay, as a function of all parameters in one vector."""
+    names = [name for name, _ in model.named_parameters()]
+    shapes = [value.shape for _, value in model.named_parameters()]
+    sizes = [shape.numel() for shape in shapes]
+
+    def objective(flat):
+        values = dict(zip(names, flat.split(sizes), strict=True))
+        values = {name: values[name].view(shape) for name, shape in zip(names, shapes, strict=True)}
+        predicted = functional_call(model, values, (model.users[rows], model.items[rows]))
+        loss = (predicted - model.ratings[rows]).square().sum() / n
+        return loss + sum(d / 2 * values[name].square().sum() for name, d in model.weight_decay().items())
+
+    flat = torch.cat([value.detach().reshape(-1) for value in model.parameters()])
+    return objective, flat
+
+
+def positions(model, user=None, item=None):
+    """Where the block's numbers lie in the vector of all parameters."""
+    width = 2 * model.dim
+    found = [] if user is None else list(range(user * width, (user + 1) * width))
+    first = model.user_table.weight.numel()
+    return found + ([] if item is None else list(range(first + item * width, first + (item + 1) * width)))
+
+
+def test_block_derivatives_are_those_of_the_full_model(model):
+    user, n = 2, model.n_actions
+    objective, flat = full_objective(model, torch.arange(n), n)
+    at = positions(model, user)
+    block = _differentiate(model.block(user), lambda b: model.losses(b, user), model.penalty)
+    full_hessian = torch.autograd.functional.hessian(objective, flat)[at][:, at]
+    torch.testing.assert_close(
+        block.curvature / n + block.penalty_curvature, full_hessian, rtol=0, atol=1e-8
+    )
+    full_gradient = torch.autograd.functional.jacobian(objective, flat)[at]
+    torch.testing.assert_close(
+        block.gradients.sum(0) / n + block.penalty_gradient, full_gradient, rtol=0, atol=1e-8
+    )
+    for z, row in enumerate(range(*model.action_slice(user).indices(n))):
+        one, _ = full_objective(model, torch.tensor([row]), 1)
+        alone = torch.autograd.functional.jacobian(one, flat)[at] - block.penalty_gradient
+        torch.testing.assert_close(block.gradients[z], alone, rtol=0, atol=1e-8)
+
+
+def brute_force(model, user, item, scaling, damping):
+    """One score's influence the naive way: full-model derivatives, the whole block [user; item], a dense solve."""
+    history = range(*model.action_slice(user).indices(model.n_actions))
+    if scaling == "paper":
+        rows = torch.tensor(sorted({*history, *torch.nonzero(model.items == item).flatten().tolist()}))
+        n, at = len(rows), positions(model, user, item)
+    else:
+        rows, n, at = torch.arange(model.n_actions), model.n_actions, positions(model, user)
+    objective, flat = full_objective(model, rows, n)
+    hessian = torch.autograd.functional.hessian(objective, flat)[at][:, at] + damping * torch.eye(len(at))
+    score = lambda flat: functional_call(  # noqa: E731
+        model, dict(_unflatten(model, flat)), (torch.tensor([user]), torch.tensor([item]))
+    )[0]
+    slope = torch.autograd.functional.jacobian(score, flat)[at]
+    influence = []
+    for row in history:
+        one, _ = full_objective(model, torch.tensor([row]), 1)
+        gradient = torch.autograd.functional.jacobian(one, flat)[at]
+        if scaling == "objective":
+            gradient = gradient - model.decay * flat[at]
+        influence.append(float(-slope @ torch.linalg.solve(hessian, gradient / n)))
+    return influence
+
+
+def _unflatten(model, flat):
+    at = 0
+    for name, value in model.named_parameters():
+        yield name, flat[at : at + value.numel()].view(value.shape)
+        at += value.numel()
+
+
+@pytest.mark.parametrize("scaling", ["paper", "objective"])
+def test_influence_is_the_brute_force_one(model, scaling):
+    for user in (0, 5):
+        items = model.candidates(user)[:3]
+        found = FastInfluence(model, scaling, damping=1e-6)(user, items)
+        for row, item in enumerate(items):
+            expected = brute_force(model, user, int(item), scaling, 1e-6)
+            np.testing.assert_allclose(found.influence[row], expected, rtol=1e-8, atol=1e-10)
+
+
+class Frozen:
+    """A model whose ReLU pattern is frozen for one user: scores are affine in her block.  The block is set to the
+    exact minimiser of the frozen objective, so that the leave-one-out truth is a ridge regression."""
+
+    def __init__(self, model, user):
+        self.model, self.n_actions, self.penalty = model, model.n_actions, model.penalty
+        self.start = model.block(user)
+        history = torch.tensor(model.actions(user))
+        self.targets = model.ratings[model.action_slice(user)]
+        self.design = torch.autograd.functional.jacobian(
+            lambda b: model.scores(b, user, history), self.start
+        )
+        self.offset = model.scores(self.start, user, history).detach() - self.design @ self.start
+        self.refitted = self.refit(torch.ones(len(history), dtype=torch.double))
+
+    def refit(self, keep):
+        weighted = keep[:, None] * self.design
+        hessian = 2 / self.n_actions * weighted.T @ self.design
+        hessian += self.model.decay * torch.eye(len(self.start), dtype=torch.double)
+        return torch.linalg.solve(hessian, 2 / self.n_actions * weighted.T @ (self.targets - self.offset))
+
+    def block(self, user):
+        return self.refitted
+
+    def scores(self, block, user, items, keep=None):
+        slope = torch.autograd.functional.jacobian(lambda b: self.model.scores(b, user, items), self.start)
+        return self.model.scores(self.start, user, items).detach() + slope @ (block - self.start)
+
+    def losses(self, block, user, keep=None):
+        return (self.offset + self.design @ block - self.targets) ** 2
+
+
+def test_with_frozen_relus_leave_one_out_is_exact(model):
+    user = 1
+    frozen, items = Frozen(model, user), model.candidates(1)
+    found = FastInfluence(frozen, "objective", damping=0.0, own_term=False)(user, items).influence
+    before = frozen.scores(frozen.refitted, user, torch.tensor(items))
+    truth = np.empty_like(found)
+    for z in range(found.shape[1]):
+        keep = torch.ones(found.shape[1], dtype=torch.double)
+        keep[z] = 0
+        truth[:, z] = (before - frozen.scores(frozen.refit(keep), user, torch.tensor(items))).numpy()
+    np.testing.assert_allclose(found, truth, rtol=0, atol=1e-8)
+    # First order keeps z's own term: it understates, but points the same way.
+    first = FastInfluence(frozen, "objective", damping=0.0)(user, items).influence
+    assert np.corrcoef(first.ravel(), truth.ravel())[0, 1] > 0.9
+    assert np.abs(first).mean() < np.abs(truth).mean()
+
+
+def refit_block(model, user, keep):
+    """The user's block that minimises the training objective with all else fixed, from where it stands."""
+    block = model.block(user).clone().requires_grad_()
+    optimizer = torch.optim.LBFGS(
+        [block], max_iter=500, tolerance_grad=1e-12, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+
+    def closure():
+        optimizer.zero_grad()
+        value = (keep * model.losses(block, user)).sum() / model.n_actions + model.penalty(block)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return block.detach()
+
+
+@pytest.fixture(scope="module")
+def smooth(interactions):
+    """A GELU model whose users stand at the exact minimum of their blocks."""
+    model = trained(interactions, activation=F.gelu)
+    for user in range(N_USERS):
+        block = refit_block(model, user, torch.ones(len(model.actions(user)), dtype=torch.double))
+        with torch.no_grad():
+            model.user_table.weight[user] = block
+    return model
+
+
+def test_influence_agrees_with_true_refits(smooth):
+    # A smooth model has no kinks, so one Newton step should come close to the true refit; r > 0.9 is the standard
+    # that influence libraries test themselves by.
+    found, truth = [], []
+    for user in range(N_USERS):
+        items = torch.tensor(smooth.candidates(user))
+        influence = FastInfluence(smooth, "objective", "substitute", damping=0.0, own_term=False)
+        found.append(influence(user, items.numpy()).influence)
+        before = smooth.scores(smooth.block(user), user, items).detach()
+        true = np.empty_like(found[-1])
+        for z in range(true.shape[1]):
+            keep = torch.ones(true.shape[1], dtype=torch.double)
+            keep[z] = 0
+            true[:, z] = (before - smooth.scores(refit_block(smooth, user, keep), user, items).detach()).numpy()
+        truth.append(true)
+    found, truth = (np.concatenate([part.ravel() for part in parts]) for parts in (found, truth))
+    assert np.corrcoef(found, truth)[0, 1] > 0.9
+
+
+def test_substituting_and_linearising_agree_for_small_moves(model):
+    # With damping that dwarfs the Hessian the block hardly moves, and the score is linear over so short a way.
+    linear, substitute = (
+        FastInfluence(model, "objective", effect, damping=1e4)(3, model.candidates(3)).influence
+        for effect in ("linear", "substitute")
+    )
+    np.testing.assert_allclose(linear, substitute, rtol=1e-4, atol=1e-12)
+
+
+def test_own_term_changes_nothing_but_the_hessian(model):
+    # With damping that dwarfs the Hessian it cannot matter whether one point's term is in it.
+    kept, taken = (
+        FastInfluence(model, "paper", damping=1e6, own_term=own)(3, model.candidates(3)).influence
+        for own in (True, False)
+    )
+    np.testing.assert_allclose(kept, taken, rtol=1e-4)
+
+
+def test_report_of_the_hessian(model):
+    found = FastInfluence(model, "objective", damping=1e-6)(0, model.candidates(0))
+    # Gauss-Newton plus weight decay: no eigenvalue can lie below decay + damping.
+    assert found.smallest_eigenvalue >= model.decay + 1e-6 - 1e-12
+    assert found.condition >= 1 and found.damping == 1e-6
+
+
+def test_damping_is_raised_only_when_asked_and_says_so(model):
+    with pytest.warns(UserWarning, match="damping raised"):
+        found = FastInfluence(model, "objective", smallest=0.5)(0, model.candidates(0))
+    assert found.smallest_eigenvalue == pytest.approx(0.5) and found.damping > 0.4
+
+
+def test_gap_influence_is_the_difference():
+    influence = np.array([[1.0, 2.0], [0.5, 3.0]])
+    np.testing.assert_array_equal(gap_influence(influence, 0, 1), [0.5, -1.0])
+    with pytest.raises(IndexError):
+        gap_influence(influence, 0, 2)
+
+
+@pytest.mark.parametrize("options", [{"scaling": "other"}, {"effect": "other"}, {"damping": -1.0}])
+def test_impossible_options_are_refused(model, options):
+    with pytest.raises(AccentError, match=next(iter(options))):
+        FastInfluence(model, **options)

@@ -1,0 +1,136 @@
+"""Fingerprints cover what changes numbers, and nothing else; files are whole or not there."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy
+import pytest
+
+from accent_lib.errors import AccentError
+from accent_lib.files import atomic
+from accent_lib.provenance import fingerprint, provenance, source_hash
+
+SOURCE = '''"""About numbers."""
+import math
+
+
+def area(radius):
+    """Area of a circle."""
+    # Euler would agree.
+    return math.pi * radius**2
+
+
+class Circle:
+    """A circle."""
+'''
+
+
+def test_fingerprint_ignores_order_and_sees_every_value():
+    base = fingerprint(seed=1, rate=1e-3, steps=[1, 2])
+    assert base == fingerprint(steps=(1, 2), rate=0.001, seed=numpy.int64(1))
+    assert len(base) == 16
+    assert base != fingerprint(seed=2, rate=1e-3, steps=[1, 2])
+    assert base != fingerprint(seed=1, rate=1e-3, steps=[2, 1])
+    assert base != fingerprint(seed=1, rate=1e-3, steps=[1, 2], more=None)
+
+
+def test_fingerprint_of_arrays_sees_content_type_and_shape():
+    prints = {
+        fingerprint(data=numpy.arange(6)),
+        fingerprint(data=numpy.arange(6).reshape(2, 3)),
+        fingerprint(data=numpy.arange(6, dtype="float64")),
+        fingerprint(data=numpy.arange(6) + 1),
+    }
+    assert len(prints) == 4
+    assert fingerprint(data=numpy.arange(6)[::-1]) == fingerprint(data=numpy.array([5, 4, 3, 2, 1, 0]))
+
+
+def test_fingerprint_refuses_what_it_cannot_tell_apart():
+    with pytest.raises(TypeError, match="a fingerprint cannot cover a object"):
+        fingerprint(thing=object())
+    with pytest.raises(TypeError, match="a fingerprint cannot cover"):
+        fingerprint(data=numpy.array([object()]))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("# Euler would agree.", "# So would Archimedes.", True),
+        ("Area of a circle.", "What a circle covers.", True),
+        ("About numbers.", "About circles.", True),
+        ("A circle.", "Round.", True),
+        ("math.pi * radius**2", "(math.pi *\n            radius**2)", True),
+        ("radius**2", "radius**3", False),
+        ("radius**2", "radius**2.0", False),
+    ],
+)
+def test_source_hash_leaves_out_comments_docstrings_and_layout(tmp_path, old, new, same):
+    package = tmp_path / "package"
+    (package / "models").mkdir(parents=True)
+    module = package / "models" / "circle.py"
+    module.write_text(SOURCE)
+    before = source_hash("models", package=package)
+    assert old in SOURCE
+    module.write_text(SOURCE.replace(old, new))
+    assert (source_hash("models", package=package) == before) is same
+
+
+def test_source_hash_sees_names_but_not_where_the_package_lies(tmp_path):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "a.py").write_text("x = 1\n")
+    (package / "b.py").write_text("y = 2\n")
+    both = source_hash("a.py", "b.py", package=package)
+    assert both == source_hash("b.py", "a.py", package=package) == source_hash(package=package)
+    assert both != source_hash("a.py", package=package)
+    assert source_hash("a.py", package=package) == source_hash(exclude=["b.py"], package=package)
+    moved = shutil.copytree(package, tmp_path / "elsewhere")
+    assert source_hash(package=moved) == both
+    with pytest.raises(AccentError, match=r"There is no c\.py in package"):
+        source_hash("c.py", package=package)
+
+
+def test_source_hash_of_the_package_itself():
+    assert source_hash("provenance.py") != source_hash("files.py")
+
+
+def test_provenance_records_versions_machine_and_extras():
+    record = provenance(profile="sample")
+    assert record["profile"] == "sample"
+    assert record["versions"]["numpy"] == numpy.__version__
+    assert {"python", "torch", "pandas"} <= set(record["versions"])
+    assert record["cpu"]["count"] >= 1
+    assert record["date"].endswith("+00:00")
+    assert (record["commit"] is None) == (record["dirty"] is None)
+
+
+def test_provenance_without_git(monkeypatch):
+    def no_git(*arguments, **options):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(subprocess, "run", no_git)
+    record = provenance()
+    assert record["commit"] is None
+    assert record["dirty"] is None
+
+
+def test_atomic_replaces_whole_files_only(tmp_path):
+    path = tmp_path / "new" / "table.csv"
+    with atomic(path) as file:
+        assert isinstance(file, Path)
+        assert file.suffix == ".csv"
+        assert file.parent == path.parent
+        file.write_text("first")
+    with pytest.raises(RuntimeError, match="half-way"):
+        with atomic(path) as file:
+            file.write_text("sec")
+            raise RuntimeError("half-way")
+    assert path.read_text() == "first"
+    assert [p.name for p in path.parent.iterdir()] == ["table.csv"]
+
+
+def test_atomic_suits_numpy_which_adds_suffixes(tmp_path):
+    with atomic(tmp_path / "model.npz") as file:
+        numpy.savez(file, weights=numpy.ones(3))
+    assert [p.name for p in tmp_path.iterdir()] == ["model.npz"]
