@@ -150,8 +150,8 @@ def influence_errors(judged, by=("model",), truth="control", **bootstrap_options
     -------
     DataFrame
         For each group and ``quantity`` ("gap", "score"): ``sets``, ``users``; in score units ``rmse``,
-        ``bias`` (mean of estimated minus true), ``sd_true`` and ``sd_estimated`` (divided by the number of sets:
-        an RMSE above ``sd_true`` is worse than always guessing the mean); Pearson's ``correlation``;
+        ``bias`` (mean of estimated minus true), ``sd_true`` and ``sd_estimated`` (divided by the number of
+        sets, so that an RMSE above ``sd_true`` is worse than to guess the mean); Pearson's ``correlation``;
         ``rmse_low``, ``rmse_high``, ``correlation_low``, ``correlation_high`` over users.
     """
     if truth not in ("control", "original"):

@@ -1,9 +1,9 @@
 """Fast Influence Analysis: what removing one action does to a user's scores (paper, §2.1 and §2.2).
 
 Influence functions ask how the minimiser of the training objective moves when a point loses its weight 1/n
-(Eq. 4).  Fast Influence Analysis lets only a small *block* of parameters move: the user's own (and, for a model
-that offers it, the target item's).  Everything here comes from automatic differentiation of what the model
-offers, so this module knows no model.
+(Eq. 4).  Fast Influence Analysis lets only a small *block* of parameters move: the user's own (and, for a
+model that offers it, the target item's).  Everything here comes from automatic differentiation of what the
+model offers, so this module knows no model.
 """
 
 import warnings
@@ -29,7 +29,8 @@ class Influence:
     scores : ndarray, shape (n_items,)
         Scores before any removal.
     influence : ndarray, shape (n_items, n_history)
-        ``influence[i, z]`` is the drop of item ``i``'s score when action ``z`` is removed (Eq. 5), score units.
+        ``influence[i, z]`` is the drop of item ``i``'s score when action ``z`` is removed (Eq. 5), score
+        units.
     smallest_eigenvalue, condition : float
         Of the worst Hessian solved, damping included.
     damping : float
@@ -57,9 +58,9 @@ class _Block:
 
 
 def _differentiate(value, losses, penalty, scores=None):
-    # With w a weight for each point and g(block, w) the gradient of sum(w * losses), one batched backward pass
-    # gives both derivatives of g: by the block the summed Hessian, by w the gradient of every single point.
-    # (Forward mode gives the same in several times as long.)
+    # With w a weight for each point and g(block, w) the gradient of sum(w * losses), one batched backward
+    # pass gives both derivatives of g: by the block the summed Hessian, by w the gradient of every single
+    # point. (Forward mode gives the same in several times as long.)
     block = value.detach().clone().requires_grad_()
     identity = torch.eye(len(block), dtype=block.dtype, device=block.device)
     each = losses(block)
@@ -85,20 +86,21 @@ class FastInfluence:
     model : Recommender
         In double precision (``model.double()``): the solves lose half the digits.
     scaling : {"paper", "objective"}
-        ``paper``: the Hessian is the mean over the points *of the user and of the item* (of the user alone where
-        the model offers no item block), penalty and damping are added unscaled, and the gradient of a removed
-        point includes the penalty's, as the paper ran it.  ``objective``: the exact block of the training
-        objective: mean over *all* training points plus penalty, and the removed point's own gradient.
+        ``paper``: the Hessian is the mean over the points *of the user and of the item* (of the user alone
+        where the model offers no item block), penalty and damping are added unscaled, and the gradient of a
+        removed point includes the penalty's, as the paper ran it.  ``objective``: the exact block of the
+        training objective: mean over *all* training points plus penalty, and the removed point's own
+        gradient.
     effect : {"linear", "substitute"}
-        From the moved parameters to the scores: by the gradient, or by scoring again with them.  (The item's half
-        of the block, see :meth:`__call__`, always acts by the gradient.)
+        From the moved parameters to the scores: by the gradient, or by scoring again with them.  (The
+        item's half of the block, see :meth:`__call__`, always acts by the gradient.)
     damping : float
         Added to the Hessian's diagonal.
     smallest : float, optional
         Raise the damping, with a warning, until no eigenvalue lies below this.  Default: never.
     own_term : bool
-        Whether the removed point's own Hessian stays in the Hessian, as in the first-order influence of Eq. 4.
-        ``False`` is one exact Newton step on the objective without the point.
+        Whether the removed point's own Hessian stays in the Hessian, as in the first-order influence of
+        Eq. 4.  ``False`` is one exact Newton step on the objective without the point.
     """
 
     def __init__(
@@ -125,8 +127,8 @@ class FastInfluence:
 
         A candidate is an item that the user has no action on, so no training point touches both halves of a
         block [user; item]: the Hessian is block-diagonal, and the user's half carries all that the data says.
-        With scaling ``paper`` the item's half adds the same small amount for every action of the user, because the
-        penalty's gradient is counted with every removed point.
+        With scaling ``paper`` the item's half adds the same small amount for every action of the user,
+        because the penalty's gradient is counted with every removed point.
 
         Parameters
         ----------
@@ -186,8 +188,8 @@ class FastInfluence:
         if self.smallest is not None and eigenvalues.min() < self.smallest:
             damping += float(self.smallest - eigenvalues.min())
             warnings.warn(
-                f"damping raised from {self.damping:g} to {damping:g}: the smallest eigenvalue of the Hessian was"
-                f" {float(eigenvalues.min()):g}.",
+                f"damping raised from {self.damping:g} to {damping:g}: the smallest eigenvalue of the Hessian"
+                f" was {float(eigenvalues.min()):g}.",
                 stacklevel=3,
             )
             hessians, eigenvalues = bare + damping * identity, eigenvalues + damping - self.damping
@@ -225,7 +227,7 @@ class FastInfluence:
         return self._items[item]
 
     def _item_half(self, user, halves, points, damping):
-        """Change of each item's score from the item's own half of the block, the same for every action, (k,)."""
+        """Change of each item's score from its own half of the block, the same for every action, (k,)."""
         values = torch.stack([half.value for half in halves])
         slopes = vmap(grad(lambda block: self.model.item_score(block, user)))(values)
         curvature = torch.stack([half.curvature for half in halves]) / points[:, None, None]

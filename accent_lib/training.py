@@ -1,8 +1,8 @@
 """One training loop for every model, for one set of parameters or for many at once.
 
 A *stack* trains several copies of one model side by side: each parameter gains a dimension, `torch.vmap` runs
-the model over it, and all copies see the same batches.  Copies may differ in their initial parameters (several
-starts) and in ``keep``, the weight of each action (worlds in which some actions were never taken).
+the model over it, and all copies see the same batches.  Copies may differ in their initial parameters
+(several starts) and in ``keep``, the weight of each action (worlds in which some actions were never taken).
 """
 
 import json
@@ -72,8 +72,8 @@ class State:
     ----------
     parameters : dict of str to Tensor
     moments : dict of str to dict of str to Tensor
-        The optimiser's memory of each parameter (``exp_avg``, ``exp_avg_sq``, ``step`` for Adam); empty before
-        the first step.
+        The optimiser's memory of each parameter (``exp_avg``, ``exp_avg_sq``, ``step`` for Adam); empty
+        before the first step.
     """
 
     parameters: dict[str, Tensor]
@@ -160,7 +160,8 @@ def train(
     list of State, length n_copies
         A copy whose numbers overflow carries NaN; the others never see it.
     """
-    torch.set_flush_denormal(True)  # weight decay drives parameters into denormals, which are many times slower
+    # Weight decay drives parameters into denormal numbers, which are many times slower.
+    torch.set_flush_denormal(True)
     dims = _stack_dims(model)
     parameters = {
         name: torch.stack([state.parameters[name] for state in states], dim).requires_grad_()
@@ -247,8 +248,9 @@ def search(
     seed: int = 0,
     stack_size: int = 16,
     executor=None,
+    describe: Callable[[nn.Module], dict] | None = None,
     log: Callable[[str], None] | None = None,
-) -> tuple[list[State], "list[dict]"]:
+) -> tuple[list[State], list[dict]]:
     """Train many initialisations and go on with the best (successive halving).
 
     Parameters
@@ -258,11 +260,14 @@ def search(
     rounds : sequence of Round
         From many starts to few; a round takes the best of the one before by training objective.
     seed : int
-        The starts are ``seed, seed + 1, …``; the order of the batches in round ``r`` follows from ``seed`` and ``r``.
+        The starts are ``seed, seed + 1, …``; the order of the batches in round ``r`` follows from ``seed``
+        and ``r``.
     stack_size : int
         Copies trained in one set of tensors.
     executor : concurrent.futures.Executor, optional
         Spreads the stacks.  Default: one after the other, here.
+    describe : callable, optional
+        Facts about a model with the parameters of one start, added to its record.
     log : callable, optional
         Gets one line a round.
 
@@ -271,7 +276,8 @@ def search(
     states : list of State
         Those of the last round, lowest objective first.
     record : list of dict
-        ``start``, ``round``, ``objective`` and ``seconds`` (of the whole round) for every start in every round.
+        ``start``, ``round``, ``objective`` and ``seconds`` (of the whole round) for every start in every
+        round.
     """
     model = make(seed)
     pool = {seed + index: State.of(make(seed + index)) for index in range(rounds[0].starts)}
@@ -289,9 +295,10 @@ def search(
         reached = objective(model, trained)
         order = np.argsort(np.where(np.isnan(reached), np.inf, reached), kind="stable")
         pool = {starts[i]: trained[i] for i in order}
-        record += [
-            {"start": starts[i], "round": number, "objective": reached[i], "seconds": seconds} for i in order
-        ]
+        for i in order:
+            facts = describe(trained[i].into(model)) if describe is not None else {}
+            reached_by = {"start": starts[i], "round": number, "objective": float(reached[i])}
+            record.append({**reached_by, **facts, "seconds": seconds})
         if log is not None:
             log(
                 f"round {number}: {len(starts)} starts x {this.recipe.steps} steps in {seconds:.0f} s,"
@@ -341,11 +348,13 @@ def load_checkpoint(path, fingerprint: str | None = None) -> tuple[State, dict]:
     except FileNotFoundError:
         raise AccentError(f"There is no checkpoint {path}: run notebook 02_training first.") from None
     except Exception as error:
-        raise AccentError(f"Checkpoint {path} cannot be read ({error}): delete it and train again.") from error
+        raise AccentError(
+            f"Checkpoint {path} cannot be read ({error}): delete it and train again."
+        ) from error
     if fingerprint is not None and metadata["fingerprint"] != fingerprint:
         raise AccentError(
-            f"Checkpoint {path} was made from other data, code or settings (fingerprint {metadata['fingerprint']},"
-            f" not {fingerprint}): delete it and train again."
+            f"Checkpoint {path} was made from other data, code or settings (fingerprint"
+            f" {metadata['fingerprint']}, not {fingerprint}): delete it and train again."
         )
     state = State({}, {})
     for name, value in arrays.items():

@@ -53,7 +53,9 @@ def test_outcomes_are_those_of_a_model_trained_in_the_world(base, tmp_path):
     table = outcomes_of(base, tmp_path / "a.sqlite")
     assert len(table) == 2 * (len(WORLDS) + len(slates)) and (table["status"] == "ok").all()
     row = table[(table["world"] == "2:1 4") & (table["seed"] == 1)].iloc[0]
-    trained = retrain(model, RECIPE, state, [World(((2, (1, 4)),))], seed=1)[0].into(NCF(model_data(model), dim=4))
+    trained = retrain(model, RECIPE, state, [World(((2, (1, 4)),))], seed=1)[0].into(
+        NCF(model_data(model), dim=4)
+    )
     items, scores = top_k(trained, 2, 4)
     retrained = trained.scores(trained.block(2), 2, torch.tensor(slates[2])).detach().numpy()
     np.testing.assert_allclose(np.array(row["scores"].split(), float), retrained, atol=1e-4)
@@ -107,3 +109,12 @@ def test_a_diverged_world_is_recorded_as_failed(base):
     assert {one.status for one in outcomes} == {"failed"} and "not finite" in outcomes[0].reason
     state.into(model)
     assert {one.status for one in observe(model, World(), slates, slates)} == {"ok"}
+
+
+def test_users_who_join_later_get_their_control(base, tmp_path):
+    model, state, slates = base
+    with Store(tmp_path / "grow.sqlite", "f") as store:
+        for users in (range(2), range(5)):
+            some = {user: slates[user] for user in users}
+            verify("ncf", model, RECIPE, state, [w for w in WORLDS if w.users[0] in some], some, store)
+        assert store.users("ncf", 0) == set(slates)

@@ -1,4 +1,6 @@
-"""ACCENT against exhaustive search over all subsets, the walks against plain transcriptions of their definition."""
+"""ACCENT against exhaustive search over all subsets, the walks against plain transcriptions of their
+definition.
+"""
 
 from itertools import chain, combinations
 
@@ -64,7 +66,9 @@ def test_among_equally_small_sets_the_lowest_remaining_gap_wins(problem):
     for replacement in range(1, len(scores)):
         found = fill_gap(scores[0] - scores[replacement], influence[0] - influence[replacement])
         if found is not None and len(found) == len(explanation):
-            left = scores[0] - scores[replacement] - (influence[0] - influence[replacement])[list(found)].sum()
+            left = (
+                scores[0] - scores[replacement] - (influence[0] - influence[replacement])[list(found)].sum()
+            )
             assert explanation.remaining_gap <= left
 
 
@@ -110,7 +114,8 @@ def test_a_filled_gap_needs_no_action_and_zero_is_not_filled():
 
 
 def test_walk_rescores_the_whole_set():
-    # Together the two actions act more than each alone, as with attention: additive bookkeeping would miss it.
+    # Together the two actions act more than each alone, as with attention: additive bookkeeping would miss
+    # it.
     def rescore(removed):
         return np.array([1.0, 0.5]) - np.array([0.3 * len(removed) ** 2, 0.0])
 
@@ -125,7 +130,9 @@ def test_random_has_the_size_and_replacement_of_its_model_and_repeats():
     assert {random(scores, influence, like, seed=s).removed for s in range(20)} != {first.removed}
 
 
-@pytest.mark.parametrize("scores, influence", [([1.0], [[1.0]]), ([2.0, 1.0], [[1.0]]), ([2.0, 1.0], [1.0, 2.0])])
+@pytest.mark.parametrize(
+    "scores, influence", [([1.0], [[1.0]]), ([2.0, 1.0], [[1.0]]), ([2.0, 1.0], [1.0, 2.0])]
+)
 def test_wrong_shapes_are_refused(scores, influence):
     with pytest.raises(ValueError, match="shapes"):
         accent(np.array(scores), np.array(influence))

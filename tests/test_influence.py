@@ -68,9 +68,7 @@ def test_block_derivatives_are_those_of_the_full_model(model):
     at = positions(model, user)
     block = _differentiate(model.block(user), lambda b: model.losses(b, user), model.penalty)
     full_hessian = torch.autograd.functional.hessian(objective, flat)[at][:, at]
-    torch.testing.assert_close(
-        block.curvature / n + block.penalty_curvature, full_hessian, rtol=0, atol=1e-8
-    )
+    torch.testing.assert_close(block.curvature / n + block.penalty_curvature, full_hessian, rtol=0, atol=1e-8)
     full_gradient = torch.autograd.functional.jacobian(objective, flat)[at]
     torch.testing.assert_close(
         block.gradients.sum(0) / n + block.penalty_gradient, full_gradient, rtol=0, atol=1e-8
@@ -131,9 +129,7 @@ class Frozen:
         self.start = model.block(user)
         history = torch.tensor(model.actions(user))
         self.targets = model.ratings[model.action_slice(user)]
-        self.design = torch.autograd.functional.jacobian(
-            lambda b: model.scores(b, user, history), self.start
-        )
+        self.design = torch.autograd.functional.jacobian(lambda b: model.scores(b, user, history), self.start)
         self.offset = model.scores(self.start, user, history).detach() - self.design @ self.start
         self.refitted = self.refit(torch.ones(len(history), dtype=torch.double))
 
@@ -212,7 +208,9 @@ def test_influence_agrees_with_true_refits(smooth):
         for z in range(true.shape[1]):
             keep = torch.ones(true.shape[1], dtype=torch.double)
             keep[z] = 0
-            true[:, z] = (before - smooth.scores(refit_block(smooth, user, keep), user, items).detach()).numpy()
+            true[:, z] = (
+                before - smooth.scores(refit_block(smooth, user, keep), user, items).detach()
+            ).numpy()
         truth.append(true)
     found, truth = (np.concatenate([part.ravel() for part in parts]) for parts in (found, truth))
     assert np.corrcoef(found, truth)[0, 1] > 0.9

@@ -20,7 +20,9 @@ def transcribed(model, user, item):
     inputs = [*u[:d], *i[:d]]
     for layer in ("hidden1", "hidden2"):
         weight, bias = w[f"{layer}.weight"], w[f"{layer}.bias"]
-        inputs = [max(0.0, bias[r] + sum(weight[r][c] * x for c, x in enumerate(inputs))) for r in range(len(bias))]
+        inputs = [
+            max(0.0, bias[r] + sum(weight[r][c] * x for c, x in enumerate(inputs))) for r in range(len(bias))
+        ]
     joined = inputs + [u[d + c] * i[d + c] for c in range(d)]
     return w["output.bias"][0] + sum(a * b for a, b in zip(w["output.weight"][0], joined, strict=True))
 
@@ -49,7 +51,9 @@ def test_item_losses_are_those_of_the_item_s_ratings(model, sample):
     predicted = model(torch.tensor(rows["user"].to_numpy()), torch.full((len(rows),), item)).detach()
     losses = (predicted - torch.tensor(rows["rating"].to_numpy())) ** 2
     torch.testing.assert_close(model.item_losses(model.item_block(item), item).detach(), losses)
-    np.testing.assert_allclose(model.item_score(model.item_block(item), 2).detach(), transcribed(model, 2, item))
+    np.testing.assert_allclose(
+        model.item_score(model.item_block(item), 2).detach(), transcribed(model, 2, item)
+    )
 
 
 def test_initial_parameters_are_cut_at_two_deviations(sample):

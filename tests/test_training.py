@@ -113,9 +113,7 @@ def test_impossible_recipes_are_refused(wrong):
 def test_search_goes_on_with_the_best(sample):
     lines = []
     rounds = (Round(6, RECIPE), Round(2, RECIPE))
-    states, record = search(
-        lambda s: NCF(sample, dim=4, seed=s), rounds, stack_size=4, log=lines.append
-    )
+    states, record = search(lambda s: NCF(sample, dim=4, seed=s), rounds, stack_size=4, log=lines.append)
     first = {r["start"]: r["objective"] for r in record if r["round"] == 1}
     second = {r["start"]: r["objective"] for r in record if r["round"] == 2}
     assert len(first) == 6 and set(second) == set(sorted(first, key=first.get)[:2])

@@ -18,8 +18,8 @@ def fill_gap(gap: float, influence_on_gap: np.ndarray) -> tuple[int, ...] | None
     Returns
     -------
     tuple of int or None
-        Positions in order of decreasing influence (equal influence: the earlier action first); ``None`` where all
-        actions of positive influence together do not make the gap negative.
+        Positions in order of decreasing influence (equal influence: the earlier action first); ``None``
+        where all actions of positive influence together do not make the gap negative.
 
     Examples
     --------
@@ -49,8 +49,8 @@ def accent(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     Returns
     -------
     Explanation or None
-        Of equally small sets the one with the lowest remaining gap, then the replacement ranked higher; ``None``
-        where no gap can be filled.
+        Of equally small sets the one with the lowest remaining gap, then the replacement ranked higher;
+        ``None`` where no gap can be filled.
 
     Raises
     ------
@@ -73,6 +73,7 @@ def _checked(scores, influence):
     scores, influence = np.asarray(scores, float), np.asarray(influence, float)
     if scores.ndim != 1 or len(scores) < 2 or influence.ndim != 2 or len(influence) != len(scores):
         raise ValueError(
-            f"scores {scores.shape} and influence {influence.shape} must have shapes (k,) and (k, n_history), k >= 2."
+            f"scores {scores.shape} and influence {influence.shape} must have shapes (k,) and (k, n_history),"
+            " with k >= 2."
         )
     return scores, influence

@@ -26,7 +26,7 @@ class Explanation:
 
     @property
     def remaining_gap(self) -> float:
-        """Estimated score of the recommendation minus that of the replacement, negative where the swap is expected."""
+        """Estimated score of the recommendation minus the replacement's: negative, if all goes well."""
         return float(self.predicted[0] - self.predicted[self.replacement])
 
     def __len__(self):
@@ -50,4 +50,5 @@ def sentence(removed: Sequence[str], recommendation: str, replacement: str) -> s
     """  # noqa: E501
     *most, last = removed
     joined = f"{', '.join(most)} and {last}" if most else last
-    return f"Had you not rated {joined}, you would have been recommended {replacement} instead of {recommendation}."
+    instead = f"you would have been recommended {replacement} instead of {recommendation}"
+    return f"Had you not rated {joined}, {instead}."

@@ -75,13 +75,13 @@ class NCF(nn.Module):
                     nn.init.trunc_normal_(parameter, 0.0, sd, -2 * sd, 2 * sd, generator=generator)
 
     def _keep_data(self, name, tensor):
-        # A buffer follows `.double()` and `.to(device)`; not persistent: checkpoints hold parameters, no data.
+        # A buffer follows `.double()` and `.to(device)`; not persistent: a checkpoint holds no data.
         self.register_buffer(name, tensor, persistent=False)
 
-    # --- the network -------------------------------------------------------------------------------------------
+    # --- the network
 
     def rating(self, user_block: Tensor, item_block: Tensor) -> Tensor:
-        """Predicted rating from the two blocks, shapes ``(..., 2 * dim)`` that broadcast; returns ``(...)``."""
+        """Predicted rating from two blocks, ``(..., 2 * dim)`` each (they broadcast), shape ``(...)``."""
         shape = torch.broadcast_shapes(user_block.shape, item_block.shape)
         user_block, item_block = user_block.expand(shape), item_block.expand(shape)
         user_mlp, user_gmf = user_block.split(self.dim, -1)
@@ -94,7 +94,7 @@ class NCF(nn.Module):
         """Predicted ratings of pairs, ``(n,)`` from indices ``(n,)`` and ``(n,)``, on the scale 1 to 5."""
         return self.rating(self.user_table(users), self.item_table(items))
 
-    # --- actions and candidates ----------------------------------------------------------------------------------
+    # --- actions and candidates
 
     def action_slice(self, user: int) -> slice:
         """Rows of the training data that are the user's."""
@@ -110,14 +110,14 @@ class NCF(nn.Module):
         known[self.actions(user)] = False
         return np.flatnonzero(known)
 
-    # --- as a function of one user's block, or of one item's -------------------------------------------------------
+    # --- as a function of one user's block, or of one item's
 
     def block(self, user: int) -> Tensor:
         """The user's two embeddings, shape ``(2 * dim,)``."""
         return self.user_table.weight[user].detach()
 
     def scores(self, block: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Predicted ratings of ``items``, shape ``(n_items,)``; NCF reads no history, so ``keep`` is without effect."""
+        """Predicted ratings of ``items``, ``(n_items,)``; NCF reads no history, so ``keep`` has no effect."""
         return self.rating(block, self.item_table(items))
 
     def losses(self, block: Tensor, user: int, keep: Tensor | None = None) -> Tensor:
@@ -142,7 +142,7 @@ class NCF(nn.Module):
         """Predicted rating by the user of an item whose block is ``block``, a scalar."""
         return self.rating(self.user_table.weight[user], block)
 
-    # --- training --------------------------------------------------------------------------------------------------
+    # --- training
 
     def weight_decay(self) -> dict[str, float]:
         """All weights and embeddings decay, biases do not."""
@@ -158,7 +158,7 @@ class NCF(nn.Module):
             yield order[start : start + size].to(self.items.device)
 
     def batch_loss(self, batch: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Mean squared error of a batch of rows; a removed row counts as zero, so that all worlds share batches."""
+        """Mean squared error of a batch; removed rows count as zero, so that all worlds share batches."""
         loss = F.mse_loss(self(self.users[batch], self.items[batch]), self.ratings[batch], reduction="none")
         return (loss if keep is None else loss * keep[batch]).mean()
 

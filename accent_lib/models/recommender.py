@@ -16,8 +16,8 @@ class Recommender(Protocol):
     """A ``torch.nn.Module`` that offers these methods can be explained, retrained and evaluated.
 
     *Actions* are the training interactions of a user that can be taken back; they are numbered in time order
-    within the user (``keep`` of shape ``(n_history,)``) and user after user over the whole data set (``keep`` of
-    shape ``(n_actions,)``, where ``action_slice(user)`` finds the user's part).
+    within the user (``keep`` of shape ``(n_history,)``) and user after user over the whole data set
+    (``keep`` of shape ``(n_actions,)``, where ``action_slice(user)`` finds the user's part).
     """
 
     n_users: int
@@ -46,7 +46,7 @@ class Recommender(Protocol):
         """The part of the training objective that depends on the block but not on the data, a scalar."""
 
     def weight_decay(self) -> Mapping[str, float]:
-        """Weight decay of each parameter by name: the objective holds ``weight_decay / 2 * (parameter**2).sum()``."""
+        """Weight decay by parameter name; the objective holds ``decay / 2 * (parameter**2).sum()``."""
 
     def batches(self, batch_size: int, generator: Generator | None) -> Iterator[Any]:
         """The batches of one epoch, shuffled by ``generator`` (``None``: in the order of the data)."""

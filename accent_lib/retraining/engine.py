@@ -24,7 +24,8 @@ def retrain(model, recipe: Recipe, state: State, worlds: Sequence[World], seed: 
     model : Recommender
     recipe : Recipe
     state : State
-        Where all copies start: trained parameters and moments for a warm start, initial ones for one from scratch.
+        Where all copies start: trained parameters and moments for a warm start, initial ones for one from
+        scratch.
     worlds : sequence of World
     seed : int
         Of the order of the batches.
@@ -74,7 +75,7 @@ def observe(model, world: World, users: Iterable[int], slates: Mapping[int, np.n
 
 
 def run_stack(model, recipe, state, worlds, slates, seed) -> list[Outcome]:
-    """One unit of work: retrain a stack of worlds and observe each; importable, so that any executor can run it."""
+    """One unit of work, in a form that any executor can run: retrain a stack of worlds and observe each."""
     torch.set_num_threads(1)  # one thread a process: two processes of two threads are slower than one
     begin = time.perf_counter()
     states = retrain(model, recipe, state, worlds, seed)
@@ -103,8 +104,8 @@ def verify(
 ) -> None:
     """Retrain in every world and in the control, for every seed, and record what each shows.
 
-    Stacks are cut from the sorted list of worlds and run whole, whatever the store holds already, so that a run
-    that was killed and one that was not give the same numbers.
+    Stacks are cut from the sorted list of worlds and run whole, whatever the store holds already, so that a
+    run that was killed and one that was not give the same numbers.
 
     Parameters
     ----------
@@ -129,6 +130,8 @@ def verify(
     total, tasks = len(worlds) * len(seeds), []
     for seed in seeds:
         done = store.done(name, seed)
+        if not set(slates) <= store.users(name, seed):
+            done -= {""}  # users have joined since the control was observed
         for stack in cut(worlds, stack_size):
             if not all(world.key in done for world in stack):
                 tasks.append((seed, stack))

@@ -4,6 +4,7 @@ A notebook's second code cell is ``run = workflow.begin("02_training", globals()
 ``python -m accent_lib run|status|ensure``.
 """
 
+from accent_lib.workflow.artifacts import interactions, new_model, slates_of, trained_model
 from accent_lib.workflow.folder import Run, begin
 from accent_lib.workflow.notebooks import project_root, runs_folder
 from accent_lib.workflow.profiles import load_profile, profile_names
@@ -14,10 +15,14 @@ __all__ = [
     "Run",
     "begin",
     "ensure",
+    "interactions",
     "load_profile",
+    "new_model",
     "profile_names",
     "project_root",
     "run",
     "runs_folder",
+    "slates_of",
     "status",
+    "trained_model",
 ]

@@ -1,0 +1,149 @@
+"""From a trained model to explanations: slate, influence, explainer, for one user or for all."""
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from accent_lib import explainers
+from accent_lib.errors import AccentError
+from accent_lib.explainers import Explanation
+from accent_lib.influence import FastInfluence
+from accent_lib.models import top_k
+
+#: Explainers that need only scores and influences.  ``random`` is the control: it copies ACCENT's sizes.
+METHODS: dict[str, Callable] = {
+    "accent": explainers.accent,
+    "fia": explainers.fia,
+    "pure_fia": explainers.pure_fia,
+    "random": None,
+}
+
+
+def check_methods(methods: Iterable[str]) -> None:
+    """Raise an AccentError for a method that does not exist."""
+    for method in methods:
+        if method not in METHODS:
+            raise AccentError(f"There is no method {method!r}; choose from {', '.join(METHODS)}.")
+
+
+def explain_slate(scores: np.ndarray, influence: np.ndarray, methods: Sequence[str], seed: int = 0):
+    """Run several methods on one slate.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (k,)
+    influence : ndarray, shape (k, n_history)
+    methods : sequence of str
+        Keys of :data:`METHODS`.
+    seed : int
+        Of the random control.
+
+    Returns
+    -------
+    dict of str to Explanation or None
+        In the order of ``methods``.
+    """
+    check_methods(methods)
+    found = {method: METHODS[method](scores, influence) for method in methods if method != "random"}
+    if "random" in methods:
+        like = found.get("accent") or explainers.accent(scores, influence)
+        found["random"] = like and explainers.random(scores, influence, like, seed)
+    return {method: found[method] for method in methods}
+
+
+def explain(model, user: int, k: int = 10, method: str = "accent", **options) -> Explanation | None:
+    """Explain the recommendation of one user.
+
+    Parameters
+    ----------
+    model : Recommender
+        Trained.
+    user : int
+    k : int
+        Size of the slate that the replacement may come from.
+    method : str
+        Key of :data:`METHODS`.
+    **options
+        For :class:`~accent_lib.influence.FastInfluence`.
+
+    Returns
+    -------
+    Explanation or None
+        ``None`` where the method finds no set.
+    """
+    model = copy.deepcopy(model).double()
+    items, scores = top_k(model, user, k)
+    influence = FastInfluence(model, **options)(user, items).influence
+    return explain_slate(scores, influence, [method], seed=user)[method]
+
+
+def explain_users(
+    name: str,
+    model,
+    users: Sequence[int],
+    ks: Sequence[int],
+    methods: Sequence[str],
+    progress: Callable[[int], None] | None = None,
+    **options,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Explain the recommendations of many users with several methods and slates.
+
+    Parameters
+    ----------
+    name : str
+        Of the model, written into the tables.
+    model : Recommender
+        Trained.
+    users, ks, methods
+        Whom, with which slate sizes, by which methods.
+    progress : callable, optional
+        Called with the number of users done.
+    **options
+        For :class:`~accent_lib.influence.FastInfluence`.
+
+    Returns
+    -------
+    slates : DataFrame
+        ``model, user, position, item, score``: the ``max(ks)`` best candidates of every user.
+    explanations : DataFrame
+        ``model, method, k, user, recommendation, replacement, replacement_position, removed, size,
+        predicted``; ``removed`` holds history positions in the order taken, ``predicted`` the ``k``
+        estimated scores. Without a set: ``removed`` empty, ``size`` 0, ``replacement`` -1.
+    hessians : DataFrame
+        ``model, user, smallest_eigenvalue, condition, damping``.
+    """
+    check_methods(methods)
+    model = copy.deepcopy(model).double()
+    analysis = FastInfluence(model, **options)
+    slates, rows, hessians = [], [], []
+    for done, user in enumerate(users, 1):
+        items, scores = top_k(model, user, max(ks))
+        found = analysis(user, items)
+        slates += [(name, user, p, int(i), s) for p, (i, s) in enumerate(zip(items, scores, strict=True))]
+        hessians.append((name, user, found.smallest_eigenvalue, found.condition, found.damping))
+        for k in ks:
+            by_method = explain_slate(scores[:k], found.influence[:k], methods, seed=user)
+            rows += [(name, method, k, user, *_row(items, one)) for method, one in by_method.items()]
+        if progress is not None:
+            progress(done)
+    columns = "model method k user recommendation replacement replacement_position removed size predicted"
+    return (
+        pd.DataFrame(slates, columns="model user position item score".split()),
+        pd.DataFrame(rows, columns=columns.split()),
+        pd.DataFrame(hessians, columns="model user smallest_eigenvalue condition damping".split()),
+    )
+
+
+def _row(items, explanation):
+    if explanation is None:
+        return int(items[0]), -1, -1, "", 0, ""
+    return (
+        int(items[0]),
+        int(items[explanation.replacement]),
+        explanation.replacement,
+        " ".join(map(str, explanation.removed)),
+        len(explanation),
+        " ".join(f"{score:.9g}" for score in explanation.predicted),
+    )

@@ -1,0 +1,160 @@
+"""The repository itself: versions that agree, files that must be there, and none that must not."""
+
+import hashlib
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from accent_lib.datasets.fetch import FILES
+
+ROOT = Path(__file__).parents[1]
+MIB = 2**20
+PROSE = sorted([*ROOT.glob("book/*.md"), *ROOT.glob("book/reference/*.md")])
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def project_files():
+    """Return everything that is committed or would be: what git does not ignore."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def lock():
+    lines = [line for line in read("requirements.lock").splitlines() if line and not line.startswith("#")]
+    return [Requirement(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def pins(lock):
+    return {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in lock}
+
+
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads(read("pyproject.toml"))["project"]
+
+
+def test_lock_has_exact_versions_from_the_package_index(lock):
+    for pin in lock:
+        specifiers = list(pin.specifier)
+        assert pin.url is None, f"{pin} names a place of its own"
+        assert [specifier.operator for specifier in specifiers] == ["=="], f"{pin} is not an exact version"
+        assert "+" not in specifiers[0].version, f"{pin} exists on some machines only"
+    names = [canonicalize_name(pin.name) for pin in lock]
+    assert names[0] == "torch"
+    assert len(names) == len(set(names))
+
+
+def test_lock_covers_what_pyproject_asks_for(project, pins):
+    extras = project["optional-dependencies"]
+    for line in project["dependencies"] + extras["book"] + extras["test"]:
+        wanted = Requirement(line)
+        version = pins.get(canonicalize_name(wanted.name))
+        assert version is not None, f"requirements.lock lacks {wanted.name}"
+        assert wanted.specifier.contains(version), (
+            f"requirements.lock has {wanted.name} {version}, not {wanted}"
+        )
+
+
+def test_conda_environment_is_in_step_with_lock_and_pyproject(project):
+    dependencies = yaml.safe_load(read("environment.yml"))["dependencies"]
+    conda = [entry for entry in dependencies if isinstance(entry, str)]
+    (pip,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
+    assert pip == ["-r requirements.lock", "-e ."], "versions belong into requirements.lock only"
+    python = next(entry for entry in conda if entry.startswith("python="))
+    assert Requirement(f"python{project['requires-python']}").specifier.contains(python.split("=")[1] + ".0")
+    assert set(conda) == {python, "pip", "make"}
+
+
+def test_pre_commit_runs_the_locked_versions(pins):
+    revisions = {
+        repo["repo"].split("/")[-1]: repo["rev"]
+        for repo in yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
+    }
+    assert revisions == {"ruff-pre-commit": "v" + pins["ruff"], "nbstripout": pins["nbstripout"]}
+
+
+def test_citation_and_changelog_know_the_version(project):
+    citation = yaml.safe_load(read("CITATION.cff"))
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"] == "MIT"
+    assert re.search(r"^## (\S+)", read("CHANGELOG.md"), re.MULTILINE)[1] == project["version"]
+
+
+def test_licence_files_are_there():
+    assert read("LICENSE").startswith("MIT License\n\nCopyright (c) 2026 The ACCENT book authors\n")
+    assert "not be redistributed" in read("data/README.md")
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md"])
+def test_links_between_files_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", read(page)):
+        if not target.startswith("http"):
+            assert (ROOT / page).parent.joinpath(target).exists(), (
+                f"{page} links to {target}, which does not exist"
+            )
+
+
+def test_workflows_and_ci_script_call_make():
+    for name in (".github/workflows/test.yml", ".github/workflows/publish.yml"):
+        jobs = yaml.safe_load(read(name))["jobs"].values()
+        runs = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+        assert runs and all(command.startswith("make ") for command in runs)
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111, ".ci/run is not executable"
+    assert "\nmake test" in script.read_text(encoding="utf-8")
+
+
+def test_notebooks_have_no_outputs():
+    for path in project_files():
+        if path.suffix != ".ipynb":
+            continue
+        for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"], start=1):
+            if cell["cell_type"] == "code":
+                clean = not cell["outputs"] and cell["execution_count"] is None
+                assert clean, f"{path.name}, cell {number} has outputs: run `make format`"
+
+
+def test_no_file_is_larger_than_one_mebibyte():
+    large = {path.name: path.stat().st_size for path in project_files() if path.stat().st_size > MIB}
+    assert not large
+
+
+def test_nothing_of_movielens_is_in_the_project():
+    names = {name.rsplit("/", 1)[-1] for name in FILES} | {"ml-100k.zip"}
+    hashes = {pinned.sha256 for pinned in FILES.values()}
+    for path in project_files():
+        assert path.name not in names, f"{path} must not be passed on"
+        assert hashlib.sha256(path.read_bytes()).hexdigest() not in hashes, f"{path} is a file of MovieLens"
+
+
+def typed_numbers(markdown):
+    """Return the decimals, and the numbers of three digits or more, that a page's prose types out."""
+    text = re.sub(r"^(`{3,}|:{3,}).*?^\1\s*$", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"\{[\w:]+\}`[^`]*`|`[^`]*`|\$[^$]*\$|\]\([^)]*\)|<[^>]*>|CC BY 4\.0", "", text)
+    return re.findall(r"\b\d+[.,]\d+\b|\b\d{3,}\b|\b\d+e-?\d+\b", text)
+
+
+def test_typed_numbers_are_found():
+    typed = "It is 0.57 or 452 or 61,054 or 1e-6"
+    page = typed + ", not 3 of 20, `0.1`, {paper}`users`, $0.5$, MovieLens 100K.\n```\n999\n```\n"
+    assert typed_numbers(page) == ["0.57", "452", "61,054", "1e-6"]
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda path: path.stem)
+def test_prose_types_no_numbers(page):
+    assert not typed_numbers(page.read_text(encoding="utf-8")), (
+        "use glue, or {paper}`name` for the paper's figures"
+    )
