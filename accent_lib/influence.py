@@ -7,12 +7,12 @@ model offers, so this module knows no model.
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch.autograd import grad as autograd
-from torch.func import grad, hessian, vmap
+from torch.func import hessian, vmap
 
 from accent_lib.errors import AccentError
 
@@ -78,6 +78,31 @@ def _differentiate(value, losses, penalty, scores=None):
     return _Block(value, gradients.T, curvature, penalty_gradient.detach(), penalty_curvature, here, slopes)
 
 
+@dataclass
+class _ItemHalves:
+    """The derivatives of many items' blocks, stacked."""
+
+    known: torch.Tensor  # (n,)
+    n_points: torch.Tensor  # (n,)
+    value: torch.Tensor  # (n, p)
+    curvature: torch.Tensor  # (n, p, p)
+    penalty_gradient: torch.Tensor  # (n, p)
+    penalty_curvature: torch.Tensor  # (n, p, p)
+
+    @classmethod
+    def empty(cls, n, value):
+        shapes = ((n,), (n, len(value)), (n, len(value), len(value)))
+        return cls(*(torch.zeros(shapes[rank], dtype=value.dtype) for rank in (0, 0, 1, 2, 1, 2)))
+
+    def put(self, row, block):
+        self.known[row], self.n_points[row] = 1, len(block.gradients)
+        for name in ("value", "curvature", "penalty_gradient", "penalty_curvature"):
+            getattr(self, name)[row] = getattr(block, name)
+
+    def take(self, rows):
+        return _ItemHalves(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
 class FastInfluence:
     """Influence of the actions of any user of one model.
 
@@ -120,7 +145,7 @@ class FastInfluence:
             raise AccentError(f"damping must not be negative, but is {damping}.")
         self.model, self.scaling, self.effect = model, scaling, effect
         self.damping, self.smallest, self.own_term = damping, smallest, own_term
-        self._items = {}
+        self._halves = None
 
     def __call__(self, user: int, items: np.ndarray) -> Influence:
         """Influence of all the user's actions on the scores of ``items``.
@@ -149,12 +174,12 @@ class FastInfluence:
         )
         scores, slopes = block.scores, block.slopes
 
-        halves = [self._item(int(item)) for item in items] if self._has_item_half else None
-        own = len(block.gradients)
-        points = torch.full((len(items),), float(model.n_actions if self.scaling == "objective" else own))
-        if halves is not None:
-            points += torch.tensor([float(len(half.gradients)) for half in halves])
-        points = points.to(scores.dtype)
+        own = model.n_actions if self.scaling == "objective" else len(block.gradients)
+        points = torch.full((len(items),), own, dtype=scores.dtype)
+        has_item_half = self.scaling == "paper" and hasattr(model, "item_block")
+        if has_item_half:
+            half = self._item_halves(items)
+            points = points + half.n_points
 
         hessians, damping, eigenvalues = self._hessians(block, points)
         gradients = block.gradients
@@ -169,8 +194,8 @@ class FastInfluence:
                 change = torch.einsum("izp,ip->iz", moves, slopes)
             else:
                 change = self._rescore(block.value, user, items, moves) - scores[:, None]
-        if halves is not None:
-            change = change + self._item_half(user, halves, points, damping)[:, None]
+        if has_item_half:
+            change = change + self._item_change(user, half, points, damping)[:, None]
         return Influence(
             scores.numpy(),
             -change.detach().numpy(),
@@ -213,28 +238,28 @@ class FastInfluence:
         one = lambda move, item: self.model.scores(value + move, user, item[None])[0]  # noqa: E731
         return vmap(vmap(one, (0, None)), (0, 0))(moves, items).detach()
 
-    @property
-    def _has_item_half(self):
-        return self.scaling == "paper" and hasattr(self.model, "item_block")
-
-    def _item(self, item):
-        if item not in self._items:
-            self._items[item] = _differentiate(
+    def _item_halves(self, items):
+        """What the item's half of each block needs, computed once an item and then looked up."""
+        for item in items.tolist():
+            if self._halves is not None and self._halves.known[item]:
+                continue
+            half = _differentiate(
                 self.model.item_block(item),
-                lambda block: self.model.item_losses(block, item),
+                lambda block, item=item: self.model.item_losses(block, item),
                 self.model.penalty,
             )
-        return self._items[item]
+            if self._halves is None:
+                self._halves = _ItemHalves.empty(self.model.n_items, half.value)
+            self._halves.put(item, half)
+        return self._halves.take(items)
 
-    def _item_half(self, user, halves, points, damping):
+    def _item_change(self, user, half, points, damping):
         """Change of each item's score from its own half of the block, the same for every action, (k,)."""
-        values = torch.stack([half.value for half in halves])
-        slopes = vmap(grad(lambda block: self.model.item_score(block, user)))(values)
-        curvature = torch.stack([half.curvature for half in halves]) / points[:, None, None]
-        curvature = curvature + torch.stack([half.penalty_curvature for half in halves])
-        curvature = curvature + damping * torch.eye(values.shape[1], dtype=values.dtype)
-        gradients = torch.stack([half.penalty_gradient for half in halves])
-        return (torch.linalg.solve(curvature, slopes) * gradients).sum(1) / points
+        blocks = half.value.clone().requires_grad_()
+        (slopes,) = autograd(self.model.item_scores(blocks, user).sum(), blocks)
+        identity = torch.eye(blocks.shape[1], dtype=blocks.dtype)
+        hessians = half.curvature / points[:, None, None] + half.penalty_curvature + damping * identity
+        return (torch.linalg.solve(hessians, slopes) * half.penalty_gradient).sum(1) / points
 
 
 def gap_influence(influence: np.ndarray, recommendation: int, replacement: int) -> np.ndarray:

@@ -118,3 +118,22 @@ def test_users_who_join_later_get_their_control(base, tmp_path):
             some = {user: slates[user] for user in users}
             verify("ncf", model, RECIPE, state, [w for w in WORLDS if w.users[0] in some], some, store)
         assert store.users("ncf", 0) == set(slates)
+
+
+def test_a_longer_list_of_worlds_goes_on_from_what_is_there(base, tmp_path):
+    model, state, slates = base
+    calls = []
+    with Store(tmp_path / "grow.sqlite", "f") as store:
+        for worlds in (WORLDS[::-1][:7], WORLDS[::-1]):  # with the control: two stacks of four, then more
+            verify(
+                "ncf",
+                model,
+                RECIPE,
+                state,
+                worlds,
+                slates,
+                store,
+                stack_size=4,
+                progress=lambda *c: calls.append(c),
+            )
+    assert calls == [(0, 8), (4, 8), (8, 8), (8, 16), (12, 16), (16, 16)]

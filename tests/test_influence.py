@@ -67,7 +67,7 @@ def test_block_derivatives_are_those_of_the_full_model(model):
     objective, flat = full_objective(model, torch.arange(n), n)
     at = positions(model, user)
     block = _differentiate(model.block(user), lambda b: model.losses(b, user), model.penalty)
-    full_hessian = torch.autograd.functional.hessian(objective, flat)[at][:, at]
+    full_hessian = torch.autograd.functional.hessian(objective, flat, vectorize=True)[at][:, at]
     torch.testing.assert_close(block.curvature / n + block.penalty_curvature, full_hessian, rtol=0, atol=1e-8)
     full_gradient = torch.autograd.functional.jacobian(objective, flat)[at]
     torch.testing.assert_close(
@@ -88,7 +88,7 @@ def brute_force(model, user, item, scaling, damping):
     else:
         rows, n, at = torch.arange(model.n_actions), model.n_actions, positions(model, user)
     objective, flat = full_objective(model, rows, n)
-    hessian = torch.autograd.functional.hessian(objective, flat)[at][:, at] + damping * torch.eye(len(at))
+    hessian = torch.autograd.functional.hessian(objective, flat, vectorize=True)[at][:, at] + damping * torch.eye(len(at))
     score = lambda flat: functional_call(  # noqa: E731
         model, dict(_unflatten(model, flat)), (torch.tensor([user]), torch.tensor([item]))
     )[0]

@@ -11,14 +11,19 @@ import os
 import tempfile
 import threading
 import time
+import warnings
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-import pooch
 import requests
 
 from accent_lib.errors import AccentError
+
+with warnings.catch_warnings():
+    # pooch brings tqdm, which in a notebook without widgets warns about a bar that nobody asked for.
+    warnings.simplefilter("ignore")
+    import pooch
 
 VARIABLE = "ACCENT_DATA_HOME"
 #: Seconds to wait for a server, once to be connected and once between two pieces of the file.

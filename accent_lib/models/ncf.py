@@ -138,9 +138,9 @@ class NCF(nn.Module):
         rows = self._by_item[self._item_starts[item] : self._item_starts[item + 1]]
         return (self.rating(self.user_table(self.users[rows]), block) - self.ratings[rows]) ** 2
 
-    def item_score(self, block: Tensor, user: int) -> Tensor:
-        """Predicted rating by the user of an item whose block is ``block``, a scalar."""
-        return self.rating(self.user_table.weight[user], block)
+    def item_scores(self, blocks: Tensor, user: int) -> Tensor:
+        """Predicted ratings of items by their ``blocks``, ``(n_items,)`` from ``(n_items, 2 * dim)``."""
+        return self.rating(self.user_table.weight[user].detach(), blocks)
 
     # --- training
 

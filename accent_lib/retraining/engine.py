@@ -93,7 +93,7 @@ def verify(
     model,
     recipe: Recipe,
     state: State,
-    worlds: Iterable[World],
+    worlds: Sequence[World],
     slates: Mapping[int, np.ndarray],
     store: Store,
     *,
@@ -104,8 +104,9 @@ def verify(
 ) -> None:
     """Retrain in every world and in the control, for every seed, and record what each shows.
 
-    Stacks are cut from the sorted list of worlds and run whole, whatever the store holds already, so that a
-    run that was killed and one that was not give the same numbers.
+    Stacks are cut from the list of worlds as given and run whole, whatever the store holds already, so that
+    a run that was killed and one that was not give the same numbers.  A longer list that begins alike goes on
+    from what is there.
 
     Parameters
     ----------
@@ -113,8 +114,8 @@ def verify(
         Of the model in the store.
     model, recipe, state
         As for :func:`retrain`.
-    worlds : iterable of World
-        The control is added.
+    worlds : sequence of World
+        In the same order at every call.  The control is added in front.
     slates : mapping of int to ndarray of int, shape (k,)
         Original slates of all users in question.
     store : Store
@@ -126,7 +127,7 @@ def verify(
     progress : callable, optional
         Called with the number of worlds done and their total, at the start and after every stack.
     """
-    worlds = sorted({World(), *worlds})
+    worlds = list(dict.fromkeys([World(), *worlds]))
     total, tasks = len(worlds) * len(seeds), []
     for seed in seeds:
         done = store.done(name, seed)

@@ -202,7 +202,7 @@ def worlds_of(explanations) -> list[World]:
 
 
 def cut(worlds, size) -> list[list[World]]:
-    """Cut a sorted list of worlds into stacks, the units of work that are trained and recorded as a whole.
+    """Cut a list of worlds into stacks, the units of work that are trained and recorded as a whole.
 
     Parameters
     ----------

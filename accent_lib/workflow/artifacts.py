@@ -80,4 +80,4 @@ def slates_of(run, name: str) -> dict:
     """Each user's slate as notebook 04 wrote it, item indices of shape ``(k,)``."""
     table = run.read_csv("slates.csv")
     table = table[table["model"] == name].sort_values(["user", "position"])
-    return {int(user): part["item"].to_numpy() for user, part in table.groupby("user")}
+    return {int(user): part["item"].to_numpy(copy=True) for user, part in table.groupby("user")}

@@ -1,0 +1,128 @@
+"""The truth that influence estimates, for one user's block: minimise her part of the objective again.
+
+Influence lets only the user's block move.  These are the refits that do the same with a weight for each action
+(``keep``): a quadratic one that can be solved exactly, and one for any model.
+"""
+
+import torch
+from torch import Tensor
+from torch.func import grad, hessian, jacrev
+
+from accent_lib.errors import AccentError
+
+
+class Frozen:
+    """A model as one user's block sees it from where it stands: scores replaced by their tangents.
+
+    The scores of a ReLU network are piecewise linear in the user's block, so their tangents are the network with
+    its ReLU pattern frozen.  Squared error makes the objective of the block quadratic: it has one minimum, which
+    can be computed, and removing an action has a true effect that no optimiser blurs.
+
+    Parameters
+    ----------
+    model : Recommender
+        With squared error on ``ratings``, such as :class:`~accent_lib.models.NCF`, in double precision.
+    user : int
+        The only one it can be asked about.
+
+    Notes
+    -----
+    Offers what :class:`~accent_lib.influence.FastInfluence` asks of a model.  Its block is the minimiser, not the
+    model's own.
+    """
+
+    def __init__(self, model, user: int):
+        self.model, self.user, self.penalty = model, user, model.penalty
+        self.n_users, self.n_items, self.n_actions = model.n_users, model.n_items, model.n_actions
+        self.actions, self.action_slice, self.candidates = model.actions, model.action_slice, model.candidates
+        self._centre = model.block(user).clone()
+        self._ratings = model.ratings[model.action_slice(user)]
+        self._history = self._tangent(torch.as_tensor(model.actions(user)))
+        self._block = self.minimiser(torch.ones_like(self._ratings))
+
+    def _tangent(self, items):
+        """Value at block zero and slope of the scores' tangents, shapes ``(n,)`` and ``(n, p)``."""
+        score = lambda block: self.model.scores(block, self.user, items)  # noqa: E731
+        slope = jacrev(score)(self._centre)
+        return score(self._centre).detach() - slope.detach() @ self._centre, slope.detach()
+
+    def minimiser(self, keep: Tensor) -> Tensor:
+        """The block that minimises the objective with actions weighted by ``keep``, exactly.
+
+        Parameters
+        ----------
+        keep : Tensor, shape (n_history,)
+
+        Returns
+        -------
+        Tensor, shape (n_parameters,)
+        """
+        offset, slope = self._history
+        zero = torch.zeros_like(self._centre)
+        weighted = 2 / self.n_actions * keep[:, None] * slope
+        curvature = weighted.T @ slope + hessian(self.penalty)(zero)
+        return torch.linalg.solve(
+            curvature, weighted.T @ (self._ratings - offset) - grad(self.penalty)(zero)
+        )
+
+    def block(self, user: int) -> Tensor:
+        """The minimiser with all actions kept, shape ``(n_parameters,)``."""
+        self._check(user)
+        return self._block
+
+    def scores(self, block: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Tangents of the model's scores, shape ``(n_items,)``."""
+        self._check(user)
+        offset, slope = self._tangent(items)
+        return offset + slope @ block
+
+    def losses(self, block: Tensor, user: int, keep: Tensor | None = None) -> Tensor:
+        """Squared error of each of the user's ratings, shape ``(n_history,)``."""
+        self._check(user)
+        offset, slope = self._history
+        return (offset + slope @ block - self._ratings) ** 2
+
+    def _check(self, user):
+        if user != self.user:
+            raise AccentError(f"This model is frozen for user {self.user}, not {user}: make another Frozen.")
+
+
+def refit(model, user: int, keep: Tensor | None = None, start: Tensor | None = None, steps: int = 500) -> Tensor:
+    """Minimise the training objective over one user's block, everything else fixed.
+
+    Parameters
+    ----------
+    model : Recommender
+        In double precision; its parameters are left alone.
+    user : int
+    keep : Tensor, shape (n_history,), optional
+        Weight of each of the user's actions.  Default: all ones.
+    start : Tensor, shape (n_parameters,), optional
+        Where to begin.  Default: the block as it is.
+    steps : int
+        Of L-BFGS, at most.
+
+    Returns
+    -------
+    Tensor, shape (n_parameters,)
+        A minimum of a smooth model.  With ReLUs the objective has kinks, and it depends on the start in which
+        corner of it L-BFGS comes to rest.
+    """
+    block = (model.block(user) if start is None else start).detach().clone().requires_grad_()
+    keep = torch.ones(len(model.actions(user)), dtype=block.dtype) if keep is None else keep
+    # On the scale of the user's own ratings: her share of the mean over all actions is tiny, and so would be
+    # the gradients that L-BFGS has to judge.
+    scale = model.n_actions / len(keep)
+    optimizer = torch.optim.LBFGS(
+        [block], max_iter=steps, tolerance_grad=1e-11, tolerance_change=1e-15, line_search_fn="strong_wolfe"
+    )
+
+    def closure():
+        data = (keep * model.losses(block, user, keep)).sum() / model.n_actions
+        value = scale * (data + model.penalty(block))
+        # Not `backward`, which would work out the gradients of the whole model, too.
+        (block.grad,) = torch.autograd.grad(value, block)
+        return value
+
+    optimizer.step(closure)
+    return block.detach()

@@ -1,0 +1,111 @@
+"""The notebooks, as a reader runs them: each with papermill, in order, on a tiny profile."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+# Enough to show everything, too little to learn much.
+TINY = {
+    "01_data": {},
+    "02_training": {"round_starts": [4, 2], "round_steps": [100, 300], "comparison_steps": 16},
+    "03_influence": {},
+    "04_explanations": {"ks": [3, 6]},
+    "05_verification": {"n_users": 6, "retraining_steps": 40},
+    "06_analysis": {"resamples": 200},
+}
+
+
+def papermill(name, folder, *arguments):
+    """Run one notebook from the project's folder and return the finished process."""
+    command = [sys.executable, "-m", "papermill", f"notebooks/{name}.ipynb", str(folder / f"{name}.ipynb")]
+    environment = {**os.environ, "ACCENT_RUNS": str(folder), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, "--no-progress-bar", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory):
+    """All notebooks run in order; what papermill said, by name, and the folder."""
+    folder, finished = tmp_path_factory.mktemp("runs"), {}
+    for path in NOTEBOOKS:
+        overrides = [
+            argument
+            for name, value in {"run": "tiny", **TINY[path.stem]}.items()
+            for argument in ("-y", f"{name}: {json.dumps(value)}")
+        ]
+        finished[path.stem] = papermill(path.stem, folder, *overrides)
+        if finished[path.stem].returncode:
+            break
+    return folder, finished
+
+
+def test_every_notebook_is_tried():
+    assert [path.stem for path in NOTEBOOKS] == list(TINY)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_notebook_runs_after_those_before_it(tiny_run, name):
+    folder, finished = tiny_run
+    assert name in finished, "a notebook before it failed"
+    assert finished[name].returncode == 0, finished[name].stderr[-3000:]
+    executed = nbformat.read(folder / f"{name}.ipynb", as_version=4)
+    images = sum(
+        "image/png" in output.get("data", {}) for cell in executed.cells for output in cell.get("outputs", [])
+    )
+    assert images > 0, "a chapter without a figure"
+
+
+def test_the_run_leaves_the_tables_that_the_next_one_reads(tiny_run):
+    folder = tiny_run[0] / "tiny"
+    explanations = pd.read_csv(folder / "explanations.csv", dtype={"removed": str})
+    assert set(explanations["method"]) == {"accent", "fia", "pure_fia", "random"}
+    assert set(explanations["k"]) == {3, 6}
+    outcomes = pd.read_csv(folder / "outcomes.csv", dtype={"world": str})
+    verified = json.loads((folder / "verified.json").read_text())["users"]
+    assert len(verified) == 6 and set(outcomes["user"]) == set(verified)
+    control = outcomes[outcomes["world"].isna()]
+    assert set(control["user"]) == set(verified)
+
+
+@pytest.mark.parametrize(
+    "name, arguments, sentence",
+    [
+        ("01_data", ["-p", "holdot", "0.1"], "no parameter holdot; did you mean holdout"),
+        ("01_data", ["-p", "holdout", "2"], "holdout must be less than 1"),
+        ("02_training", ["-p", "workers", "many"], "workers must be a whole number"),
+        ("04_explanations", ["-y", "methods: [acent]"], "methods must be one of"),
+    ],
+)
+def test_a_wrong_parameter_stops_with_a_sentence(tmp_path, name, arguments, sentence):
+    finished = papermill(name, tmp_path, *arguments)
+    assert finished.returncode != 0
+    assert sentence in finished.stderr
+    assert not any(tmp_path.glob("sample/*.csv"))
+
+
+def test_without_data_and_network_a_run_on_real_data_stops_soon(tmp_path):
+    environment = {key: value for key, value in os.environ.items() if key != "ACCENT_DATA_HOME"}
+    environment |= {"ACCENT_RUNS": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    # Whatever the machine's network can do, these addresses cannot be reached.
+    environment |= dict.fromkeys(
+        ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"
+    )
+    command = [sys.executable, "-m", "accent_lib", "run", "--profile", "ml-100k", "--upto", "1"]
+    begin = time.perf_counter()
+    finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    # A promise of the project, and generous: a name look-up fails in a second, a silent host within 20.
+    assert time.perf_counter() - begin < 30
+    assert finished.returncode == 1
+    said = finished.stdout + finished.stderr
+    assert "ACCENT_DATA_HOME" in said and "sample" in said and "01_data" in said
+    assert "Traceback" not in said.splitlines()[-1]
