@@ -146,6 +146,8 @@ class FastInfluence:
         self.model, self.scaling, self.effect = model, scaling, effect
         self.damping, self.smallest, self.own_term = damping, smallest, own_term
         self._halves = None
+        if scaling == "paper" and hasattr(model, "item_block"):
+            self._halves = _ItemHalves.empty(model.n_items, model.item_block(0))
 
     def __call__(self, user: int, items: np.ndarray) -> Influence:
         """Influence of all the user's actions on the scores of ``items``.
@@ -164,8 +166,13 @@ class FastInfluence:
         Returns
         -------
         Influence
+
+        Raises
+        ------
+        AccentError
+            If an item is no candidate (scaling ``paper``), or the Hessian is singular.
         """
-        model, items = self.model, torch.as_tensor(np.asarray(items))
+        model, items = self.model, torch.tensor(np.asarray(items))
         block = _differentiate(
             model.block(user),
             lambda block: model.losses(block, user),
@@ -176,8 +183,11 @@ class FastInfluence:
 
         own = model.n_actions if self.scaling == "objective" else len(block.gradients)
         points = torch.full((len(items),), own, dtype=scores.dtype)
-        has_item_half = self.scaling == "paper" and hasattr(model, "item_block")
-        if has_item_half:
+        if self._halves is not None:
+            if np.isin(items, model.actions(user)).any():
+                raise AccentError(
+                    f"scaling 'paper' needs candidates, but user {user} has an action on one of the items."
+                )
             half = self._item_halves(items)
             points = points + half.n_points
 
@@ -194,7 +204,7 @@ class FastInfluence:
                 change = torch.einsum("izp,ip->iz", moves, slopes)
             else:
                 change = self._rescore(block.value, user, items, moves) - scores[:, None]
-        if has_item_half:
+        if self._halves is not None:
             change = change + self._item_change(user, half, points, damping)[:, None]
         return Influence(
             scores.numpy(),
@@ -240,16 +250,12 @@ class FastInfluence:
 
     def _item_halves(self, items):
         """What the item's half of each block needs, computed once an item and then looked up."""
-        for item in items.tolist():
-            if self._halves is not None and self._halves.known[item]:
-                continue
+        for item in items[self._halves.known[items] == 0].tolist():
             half = _differentiate(
                 self.model.item_block(item),
                 lambda block, item=item: self.model.item_losses(block, item),
                 self.model.penalty,
             )
-            if self._halves is None:
-                self._halves = _ItemHalves.empty(self.model.n_items, half.value)
             self._halves.put(item, half)
         return self._halves.take(items)
 

@@ -5,9 +5,11 @@ figure can be read in a dark page.
 """
 
 import textwrap
+from statistics import median
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 
 BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, BLACK = (
     "#0072B2 #E69F00 #009E73 #CC79A7 #56B4E9 #D55E00 #F0E442 #000000".split()
@@ -144,6 +146,7 @@ def histories(frame, users):
                     label=name,
                 )
         axes.set(ylim=(0.5, 5.5), yticks=range(1, 6), title=f"user {user}")
+        axes.xaxis.get_major_locator().set_params(integer=True)
     panels[-1, 0].set_xlabel("place in the user's ratings, by time")
     figure.supylabel("rating (stars)", fontsize=10)
     handles, names = panels[0, 0].get_legend_handles_labels()
@@ -202,6 +205,7 @@ def scatter_starts(record, columns):
     for axes, (column, label) in zip(panels[0], columns.items(), strict=True):
         axes.scatter(record[column], record["objective"], color=BLUE, alpha=0.6, s=28)
         axes.set_xlabel(label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
     panels[0, 0].set_ylabel("training objective (squared stars)")
     return panels[0]
 
@@ -643,8 +647,7 @@ def held_and_failed(frame, columns, outcome="counterfactual"):
             spread = [0.5 * ((7 * rank) % 11 / 10 - 0.5) for rank in range(len(values))]
             axes.scatter([place + s for s in spread], values, s=16, color=colour, alpha=0.5, lw=0)
             if len(values):
-                middle = sorted(values)[len(values) // 2]
-                axes.hlines(middle, place - 0.36, place + 0.36, color=BLACK, lw=2.5, zorder=3)
+                axes.hlines(median(values), place - 0.36, place + 0.36, color=BLACK, lw=2.5, zorder=3)
         axes.set_xticks([0, 1], ["holds", "does not"])
         axes.set(ylabel=label, xlim=(-0.6, 1.6))
         axes.grid(axis="x", visible=False)
@@ -675,3 +678,150 @@ def definitions(figures, names):
     axes.set_ylabel("explanations that hold (% of users)")
     figure.legend(loc="outside lower center", ncols=len(figures))
     return figure
+
+
+def one_parameter(x, y, removed: int, decay: float):
+    """Objective of a one-parameter model with and without a point, and what influence minimises instead.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n,)
+        The model predicts ``y`` by ``x`` times the parameter; squared error.
+    removed : int
+        The point.
+    decay : float
+        Weight decay.
+
+    Returns
+    -------
+    Axes
+    """
+    others = [z for z in range(len(x)) if z != removed]
+    curvature, own = 2 * x @ x / len(x) + decay, 2 * x[removed] ** 2 / len(x)
+    start = 2 * x @ y / len(x) / curvature
+    truth = 2 * x[others] @ y[others] / len(x) / (curvature - own)
+
+    def value(theta, points):
+        errors = y[points, None] - x[points, None] * theta
+        return (errors**2).sum(0) / len(x) + decay / 2 * theta**2
+
+    slope = (truth - start) * -(curvature - own)
+    reached = start - slope / curvature
+    grid = np.linspace(min(start, truth) - 0.45, max(start, truth) + 0.35, 200)
+    at_start = value(np.array([start]), others)[0]
+    tangent = at_start + slope * (grid - start) + curvature / 2 * (grid - start) ** 2
+    _, axes = new_axes(figsize=(6.0, 3.8))
+    axes.plot(grid, value(grid, [*others, removed]), color=BLUE, label="all ratings")
+    axes.plot(grid, value(grid, others), color=VERMILION, label="without the rating")
+    axes.plot(grid, tangent, color=ORANGE, ls="--", label="what Eq. 4 minimises")
+    axes.plot(start, value(np.array([start]), [*others, removed])[0], "o", color=BLUE)
+    axes.plot(start, at_start, "o", color=VERMILION)
+    axes.plot(truth, value(np.array([truth]), others)[0], "s", color=VERMILION)
+    axes.plot(reached, at_start - slope**2 / curvature / 2, "^", color=ORANGE, ms=8)
+    axes.set(xlabel="parameter of the user", ylabel="objective (squared stars)")
+    axes.legend()
+    return axes
+
+
+def ranked_bars(values, labels, xlabel: str):
+    """Horizontal bars in the order given, the first at the top, coloured by sign.
+
+    Parameters
+    ----------
+    values : array-like of float, shape (n,)
+    labels : sequence of str, length n
+    xlabel : str
+        What the values are, with the unit.
+
+    Returns
+    -------
+    Axes
+    """
+    _, axes = new_axes(figsize=(7.0, 0.26 * len(values) + 0.8))
+    colours = [BLUE if value > 0 else ORANGE for value in values]
+    axes.barh(range(len(values)), values, color=colours, height=0.7)
+    axes.set_yticks(range(len(values)), [text if len(text) < 46 else text[:44] + "…" for text in labels])
+    axes.invert_yaxis()
+    axes.axvline(0, color=BLACK, lw=0.8)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(xlabel)
+    return axes
+
+
+def hessian_spectra(spectra, floor: float):
+    """Smallest eigenvalue and condition number of the users' Hessians, sorted, one line a scaling.
+
+    Parameters
+    ----------
+    spectra : DataFrame
+        Columns ``"smallest, <scaling>"`` and ``"condition, <scaling>"``; one row a user.
+    floor : float
+        No eigenvalue can lie below this.
+
+    Returns
+    -------
+    ndarray of Axes, shape (2,)
+    """
+    figure, panels = new_axes(1, 2, figsize=(7.5, 3.2))
+    for scaling, colour in (("objective", BLUE), ("paper", VERMILION)):
+        for axes, what in zip(panels, ("smallest", "condition"), strict=True):
+            ordered = sorted(spectra[f"{what}, {scaling}"])
+            axes.semilogy(range(1, len(ordered) + 1), ordered, color=colour, label=scaling, linewidth=2)
+            axes.set_xlabel("users (rank)")
+    panels[0].axhline(floor, color=BLACK, ls=":", lw=1)
+    panels[0].set_ylabel("smallest eigenvalue")
+    panels[0].set_ylim(floor / 2, 2 * max(floor, spectra.filter(like="smallest").to_numpy().max()))
+    panels[1].set_ylabel("condition number")
+    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return panels
+
+
+def four_truths(pairs):
+    """Estimated against true influence of single actions, one panel a truth.
+
+    Parameters
+    ----------
+    pairs : dict of str to (ndarray, ndarray)
+        Title of the panel: estimated and true influence, in stars.
+
+    Returns
+    -------
+    ndarray of Axes, shape (2, n_panels / 2)
+    """
+    figure, panels = new_axes(2, (len(pairs) + 1) // 2, figsize=(6.4, 6.2))
+    for axes, (title, (estimated, true)) in zip(panels.flat, pairs.items(), strict=True):
+        end = 1.05 * max(np.abs(estimated).max(), np.abs(true).max())
+        axes.plot([-end, end], [-end, end], color=BLACK, lw=1, ls="--")
+        axes.scatter(true, estimated, s=14, color=BLUE, alpha=0.5, lw=0)
+        axes.set(title=title, xlim=(-end, end), ylim=(-end, end), aspect="equal")
+        axes.locator_params(nbins=5)
+    figure.supxlabel("true influence on the gap (stars)", fontsize=10)
+    figure.supylabel("estimated influence on the gap (stars)", fontsize=10)
+    return panels
+
+
+def additivity(errors):
+    """Error of a sum over a set against the size of the set, one panel a kind of set.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Indexed by kind of set and size; one column a comparison, relative errors.
+
+    Returns
+    -------
+    ndarray of Axes, shape (n_kinds,)
+    """
+    kinds = sorted(errors.index.unique(0), reverse=True)
+    figure, panels = new_axes(1, len(kinds), figsize=(7.5, 3.4), sharey=True)
+    for axes, kind in zip(panels, kinds, strict=True):
+        part = errors.loc[kind]
+        for marker, column in zip("os^", part.columns, strict=True):
+            axes.plot(part.index, 100 * part[column], marker=marker, label=column)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(part.index, part.index)
+        axes.set(title=f"{kind} actions", xlabel="actions in the set")
+    panels[0].set_ylabel("error (% of the whole effect)")
+    panels[0].set_ylim(bottom=0)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=1)
+    return panels

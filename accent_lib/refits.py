@@ -61,9 +61,7 @@ class Frozen:
         zero = torch.zeros_like(self._centre)
         weighted = 2 / self.n_actions * keep[:, None] * slope
         curvature = weighted.T @ slope + hessian(self.penalty)(zero)
-        return torch.linalg.solve(
-            curvature, weighted.T @ (self._ratings - offset) - grad(self.penalty)(zero)
-        )
+        return torch.linalg.solve(curvature, weighted.T @ (self._ratings - offset) - grad(self.penalty)(zero))
 
     def block(self, user: int) -> Tensor:
         """The minimiser with all actions kept, shape ``(n_parameters,)``."""
@@ -87,7 +85,9 @@ class Frozen:
             raise AccentError(f"This model is frozen for user {self.user}, not {user}: make another Frozen.")
 
 
-def refit(model, user: int, keep: Tensor | None = None, start: Tensor | None = None, steps: int = 500) -> Tensor:
+def refit(
+    model, user: int, keep: Tensor | None = None, start: Tensor | None = None, steps: int = 500
+) -> Tensor:
     """Minimise the training objective over one user's block, everything else fixed.
 
     Parameters

@@ -88,7 +88,9 @@ def brute_force(model, user, item, scaling, damping):
     else:
         rows, n, at = torch.arange(model.n_actions), model.n_actions, positions(model, user)
     objective, flat = full_objective(model, rows, n)
-    hessian = torch.autograd.functional.hessian(objective, flat, vectorize=True)[at][:, at] + damping * torch.eye(len(at))
+    hessian = torch.autograd.functional.hessian(objective, flat, vectorize=True)[at][
+        :, at
+    ] + damping * torch.eye(len(at))
     score = lambda flat: functional_call(  # noqa: E731
         model, dict(_unflatten(model, flat)), (torch.tensor([user]), torch.tensor([item]))
     )[0]
@@ -258,3 +260,8 @@ def test_gap_influence_is_the_difference():
 def test_impossible_options_are_refused(model, options):
     with pytest.raises(AccentError, match=next(iter(options))):
         FastInfluence(model, **options)
+
+
+def test_an_item_of_the_user_s_own_is_refused(model):
+    with pytest.raises(AccentError, match="needs candidates"):
+        FastInfluence(model, "paper")(0, model.actions(0)[:1])

@@ -1,0 +1,1 @@
+"""Worlds without some actions, and what is recommended in them."""
