@@ -748,31 +748,27 @@ def ranked_bars(values, labels, xlabel: str):
     return axes
 
 
-def hessian_spectra(spectra, floor: float):
-    """Smallest eigenvalue and condition number of the users' Hessians, sorted, one line a scaling.
+def two_scalings(spectra):
+    """How far two scalings of influence agree for each user, and how their Hessians are conditioned.
 
     Parameters
     ----------
     spectra : DataFrame
-        Columns ``"smallest, <scaling>"`` and ``"condition, <scaling>"``; one row a user.
-    floor : float
-        No eigenvalue can lie below this.
+        One row a user; ``agreement`` is a correlation, ``"condition, <scaling>"`` a condition number.
 
     Returns
     -------
     ndarray of Axes, shape (2,)
     """
     figure, panels = new_axes(1, 2, figsize=(7.5, 3.2))
+    ranks = range(1, len(spectra) + 1)
+    panels[0].plot(ranks, sorted(spectra["agreement"]), color=BLACK, linewidth=2)
+    panels[0].set(xlabel="users (rank)", ylabel="correlation of the two influences")
     for scaling, colour in (("objective", BLUE), ("paper", VERMILION)):
-        for axes, what in zip(panels, ("smallest", "condition"), strict=True):
-            ordered = sorted(spectra[f"{what}, {scaling}"])
-            axes.semilogy(range(1, len(ordered) + 1), ordered, color=colour, label=scaling, linewidth=2)
-            axes.set_xlabel("users (rank)")
-    panels[0].axhline(floor, color=BLACK, ls=":", lw=1)
-    panels[0].set_ylabel("smallest eigenvalue")
-    panels[0].set_ylim(floor / 2, 2 * max(floor, spectra.filter(like="smallest").to_numpy().max()))
-    panels[1].set_ylabel("condition number")
-    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        ordered = sorted(spectra[f"condition, {scaling}"])
+        panels[1].semilogy(ranks, ordered, color=colour, label=scaling, linewidth=2)
+    panels[1].set(xlabel="users (rank)", ylabel="condition number")
+    panels[1].legend()
     return panels
 
 

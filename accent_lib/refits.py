@@ -1,7 +1,7 @@
 """The truth that influence estimates, for one user's block: minimise her part of the objective again.
 
-Influence lets only the user's block move.  These are the refits that do the same with a weight for each action
-(``keep``): a quadratic one that can be solved exactly, and one for any model.
+Influence lets only the user's block move.  These refits do the same, with a weight for each action
+(``keep``): one of a quadratic objective, which can be solved exactly, and one for any model.
 """
 
 import torch
@@ -14,9 +14,9 @@ from accent_lib.errors import AccentError
 class Frozen:
     """A model as one user's block sees it from where it stands: scores replaced by their tangents.
 
-    The scores of a ReLU network are piecewise linear in the user's block, so their tangents are the network with
-    its ReLU pattern frozen.  Squared error makes the objective of the block quadratic: it has one minimum, which
-    can be computed, and removing an action has a true effect that no optimiser blurs.
+    The scores of a ReLU network are piecewise linear in the user's block, so their tangents are the network
+    with its ReLU pattern frozen.  Squared error makes the objective of the block quadratic: it has one
+    minimum, which can be computed, and removing an action has a true effect that no optimiser blurs.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class Frozen:
 
     Notes
     -----
-    Offers what :class:`~accent_lib.influence.FastInfluence` asks of a model.  Its block is the minimiser, not the
-    model's own.
+    Offers what :class:`~accent_lib.influence.FastInfluence` asks of a model.  Its block is the minimiser, not
+    the model's own.
     """
 
     def __init__(self, model, user: int):
@@ -114,7 +114,12 @@ def refit(
     # the gradients that L-BFGS has to judge.
     scale = model.n_actions / len(keep)
     optimizer = torch.optim.LBFGS(
-        [block], max_iter=steps, tolerance_grad=1e-11, tolerance_change=1e-15, line_search_fn="strong_wolfe"
+        [block],
+        max_iter=steps,
+        history_size=20,
+        tolerance_grad=1e-11,
+        tolerance_change=1e-15,
+        line_search_fn="strong_wolfe",
     )
 
     def closure():

@@ -12,6 +12,7 @@ from torch.func import functional_call
 from accent_lib import AccentError
 from accent_lib.influence import FastInfluence, _differentiate, gap_influence
 from accent_lib.models import NCF
+from accent_lib.refits import Frozen, refit
 from accent_lib.training import Recipe, State, train
 
 N_USERS, N_ITEMS = 8, 12
@@ -38,7 +39,7 @@ def model(interactions):
 
 
 def full_objective(model, rows, n):
-    """Mean loss over ``rows`` (divided by ``n``) plus weight decay, as a function of all parameters in one vector."""
+    """Mean loss over ``rows`` (divided by ``n``) plus weight decay, of all parameters as one vector."""
     names = [name for name, _ in model.named_parameters()]
     shapes = [value.shape for _, value in model.named_parameters()]
     sizes = [shape.numel() for shape in shapes]
@@ -80,7 +81,7 @@ def test_block_derivatives_are_those_of_the_full_model(model):
 
 
 def brute_force(model, user, item, scaling, damping):
-    """One score's influence the naive way: full-model derivatives, the whole block [user; item], a dense solve."""
+    """One score's influence the naive way: full-model derivatives, the block [user; item], a dense solve."""
     history = range(*model.action_slice(user).indices(model.n_actions))
     if scaling == "paper":
         rows = torch.tensor(sorted({*history, *torch.nonzero(model.items == item).flatten().tolist()}))
@@ -122,46 +123,69 @@ def test_influence_is_the_brute_force_one(model, scaling):
             np.testing.assert_allclose(found.influence[row], expected, rtol=1e-8, atol=1e-10)
 
 
-class Frozen:
-    """A model whose ReLU pattern is frozen for one user: scores are affine in her block.  The block is set to the
-    exact minimiser of the frozen objective, so that the leave-one-out truth is a ridge regression."""
+def ridge(model, user, keep):
+    """Minimiser of the user's objective with her scores linearised: textbook ridge regression, as least
+    squares with weight decay as extra rows, on slopes from the full model."""
+    block, history = model.block(user), torch.tensor(model.actions(user))
+    score = lambda row: functional_call(  # noqa: E731
+        model,
+        {"user_table.weight": model.user_table.weight.detach().index_put((torch.tensor([user]),), row[None])},
+        (torch.full_like(history, user), history),
+    )
+    design = torch.autograd.functional.jacobian(score, block).numpy()
+    targets = (
+        model.ratings[model.action_slice(user)] - score(block).detach()
+    ).numpy() + design @ block.numpy()
+    weight = np.sqrt(2 / model.n_actions * np.asarray(keep))
+    rows = np.vstack([weight[:, None] * design, np.sqrt(model.decay) * np.eye(design.shape[1])])
+    return np.linalg.lstsq(rows, np.append(weight * targets, np.zeros(design.shape[1])))[0]
 
-    def __init__(self, model, user):
-        self.model, self.n_actions, self.penalty = model, model.n_actions, model.penalty
-        self.start = model.block(user)
-        history = torch.tensor(model.actions(user))
-        self.targets = model.ratings[model.action_slice(user)]
-        self.design = torch.autograd.functional.jacobian(lambda b: model.scores(b, user, history), self.start)
-        self.offset = model.scores(self.start, user, history).detach() - self.design @ self.start
-        self.refitted = self.refit(torch.ones(len(history), dtype=torch.double))
 
-    def refit(self, keep):
-        weighted = keep[:, None] * self.design
-        hessian = 2 / self.n_actions * weighted.T @ self.design
-        hessian += self.model.decay * torch.eye(len(self.start), dtype=torch.double)
-        return torch.linalg.solve(hessian, 2 / self.n_actions * weighted.T @ (self.targets - self.offset))
+def without(z, n):
+    keep = torch.ones(n, dtype=torch.double)
+    keep[z] = 0
+    return keep
 
-    def block(self, user):
-        return self.refitted
 
-    def scores(self, block, user, items, keep=None):
-        slope = torch.autograd.functional.jacobian(lambda b: self.model.scores(b, user, items), self.start)
-        return self.model.scores(self.start, user, items).detach() + slope @ (block - self.start)
+def test_frozen_model_stands_at_the_ridge_estimate(model):
+    user = 1
+    frozen, n = Frozen(model, user), len(model.actions(user))
+    np.testing.assert_allclose(frozen.block(user), ridge(model, user, np.ones(n)), rtol=0, atol=1e-10)
+    for z in range(n):
+        keep = without(z, n)
+        np.testing.assert_allclose(frozen.minimiser(keep), ridge(model, user, keep), rtol=0, atol=1e-10)
+    # Where it was frozen, it is the model.
+    items, here = torch.tensor(model.candidates(user)), model.block(user)
+    torch.testing.assert_close(frozen.scores(here, user, items), model.scores(here, user, items).detach())
+    torch.testing.assert_close(frozen.losses(here, user), model.losses(here, user).detach())
 
-    def losses(self, block, user, keep=None):
-        return (self.offset + self.design @ block - self.targets) ** 2
+
+def test_frozen_model_is_for_one_user(model):
+    with pytest.raises(AccentError, match="frozen for user 1, not 2"):
+        Frozen(model, 1).block(2)
+
+
+def test_refit_finds_the_exact_minimum_and_leaves_the_model_alone(model):
+    user, before = 1, State.of(model)
+    frozen, n = Frozen(model, user), len(model.actions(user))
+    for keep, start in ((without(2, n), None), (without(0, n), torch.zeros_like(frozen.block(user)))):
+        # The optimiser stops where the objective no longer changes in double precision: half the digits.
+        found = refit(frozen, user, keep, start)
+        torch.testing.assert_close(found, frozen.minimiser(keep), rtol=0, atol=1e-6)
+    refit(model, user)
+    for name, value in model.named_parameters():
+        assert torch.equal(value, before.parameters[name]) and value.grad is None
 
 
 def test_with_frozen_relus_leave_one_out_is_exact(model):
     user = 1
     frozen, items = Frozen(model, user), model.candidates(1)
     found = FastInfluence(frozen, "objective", damping=0.0, own_term=False)(user, items).influence
-    before = frozen.scores(frozen.refitted, user, torch.tensor(items))
+    before = frozen.scores(frozen.block(user), user, torch.tensor(items))
     truth = np.empty_like(found)
     for z in range(found.shape[1]):
-        keep = torch.ones(found.shape[1], dtype=torch.double)
-        keep[z] = 0
-        truth[:, z] = (before - frozen.scores(frozen.refit(keep), user, torch.tensor(items))).numpy()
+        refitted = torch.tensor(ridge(model, user, without(z, found.shape[1])))
+        truth[:, z] = (before - frozen.scores(refitted, user, torch.tensor(items))).numpy()
     np.testing.assert_allclose(found, truth, rtol=0, atol=1e-8)
     # First order keeps z's own term: it understates, but points the same way.
     first = FastInfluence(frozen, "objective", damping=0.0)(user, items).influence
@@ -169,37 +193,20 @@ def test_with_frozen_relus_leave_one_out_is_exact(model):
     assert np.abs(first).mean() < np.abs(truth).mean()
 
 
-def refit_block(model, user, keep):
-    """The user's block that minimises the training objective with all else fixed, from where it stands."""
-    block = model.block(user).clone().requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [block], max_iter=500, tolerance_grad=1e-12, tolerance_change=0, line_search_fn="strong_wolfe"
-    )
-
-    def closure():
-        optimizer.zero_grad()
-        value = (keep * model.losses(block, user)).sum() / model.n_actions + model.penalty(block)
-        value.backward()
-        return value
-
-    optimizer.step(closure)
-    return block.detach()
-
-
 @pytest.fixture(scope="module")
 def smooth(interactions):
     """A GELU model whose users stand at the exact minimum of their blocks."""
     model = trained(interactions, activation=F.gelu)
     for user in range(N_USERS):
-        block = refit_block(model, user, torch.ones(len(model.actions(user)), dtype=torch.double))
+        block = refit(model, user)
         with torch.no_grad():
             model.user_table.weight[user] = block
     return model
 
 
 def test_influence_agrees_with_true_refits(smooth):
-    # A smooth model has no kinks, so one Newton step should come close to the true refit; r > 0.9 is the standard
-    # that influence libraries test themselves by.
+    # A smooth model has no kinks, so one Newton step should come close to the true refit; r > 0.9 is the
+    # standard that influence libraries test themselves by.
     found, truth = [], []
     for user in range(N_USERS):
         items = torch.tensor(smooth.candidates(user))
@@ -208,18 +215,15 @@ def test_influence_agrees_with_true_refits(smooth):
         before = smooth.scores(smooth.block(user), user, items).detach()
         true = np.empty_like(found[-1])
         for z in range(true.shape[1]):
-            keep = torch.ones(true.shape[1], dtype=torch.double)
-            keep[z] = 0
-            true[:, z] = (
-                before - smooth.scores(refit_block(smooth, user, keep), user, items).detach()
-            ).numpy()
+            refitted = refit(smooth, user, without(z, true.shape[1]))
+            true[:, z] = (before - smooth.scores(refitted, user, items).detach()).numpy()
         truth.append(true)
     found, truth = (np.concatenate([part.ravel() for part in parts]) for parts in (found, truth))
     assert np.corrcoef(found, truth)[0, 1] > 0.9
 
 
 def test_substituting_and_linearising_agree_for_small_moves(model):
-    # With damping that dwarfs the Hessian the block hardly moves, and the score is linear over so short a way.
+    # With damping that dwarfs the Hessian the block hardly moves; over so short a way the score is linear.
     linear, substitute = (
         FastInfluence(model, "objective", effect, damping=1e4)(3, model.candidates(3)).influence
         for effect in ("linear", "substitute")

@@ -19,7 +19,7 @@ from accent_lib.retraining.worlds import worlds_of
 from accent_lib.training import Recipe, State, save_checkpoint, train
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = {"n_users": 0, "retraining_steps": 100, "batch_size": 256, "stack_size": 2, "workers": 1}
+SETTINGS = {"n_users": 0, "retraining_steps": 150, "batch_size": 256, "stack_size": 2, "workers": 1}
 PAPERMILL = """
 import json, sys
 from pathlib import Path

@@ -5,52 +5,16 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 
-ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# Enough to show everything, too little to learn much.
-TINY = {
-    "01_data": {},
-    "02_training": {"round_starts": [4, 2], "round_steps": [100, 300], "comparison_steps": 16},
-    "03_influence": {},
-    "04_explanations": {"ks": [3, 6]},
-    "05_verification": {"n_users": 6, "retraining_steps": 40},
-    "06_analysis": {"resamples": 200},
-}
-
-
-def papermill(name, folder, *arguments):
-    """Run one notebook from the project's folder and return the finished process."""
-    command = [sys.executable, "-m", "papermill", f"notebooks/{name}.ipynb", str(folder / f"{name}.ipynb")]
-    environment = {**os.environ, "ACCENT_RUNS": str(folder), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*command, "--no-progress-bar", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-
-
-@pytest.fixture(scope="module")
-def tiny_run(tmp_path_factory):
-    """All notebooks run in order; what papermill said, by name, and the folder."""
-    folder, finished = tmp_path_factory.mktemp("runs"), {}
-    for path in NOTEBOOKS:
-        overrides = [
-            argument
-            for name, value in {"run": "tiny", **TINY[path.stem]}.items()
-            for argument in ("-y", f"{name}: {json.dumps(value)}")
-        ]
-        finished[path.stem] = papermill(path.stem, folder, *overrides)
-        if finished[path.stem].returncode:
-            break
-    return folder, finished
+from tests.conftest import ROOT, TINY, papermill
 
 
 def test_every_notebook_is_tried():
-    assert [path.stem for path in NOTEBOOKS] == list(TINY)
+    assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == list(TINY)
 
 
 @pytest.mark.parametrize("name", TINY)

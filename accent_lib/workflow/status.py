@@ -39,21 +39,20 @@ def status(profile="sample"):
         print(f"  {chapter.name:<24} {line}")
         for name in chapter.files():
             print(f"    {name:<28} {_size(folder / name)}")
-    _store_progress(folder / "worlds.sqlite")
+    for store in sorted(folder.glob("worlds*.sqlite")):
+        _store_progress(store)
 
 
 def _store_progress(path):
     """Count what the store of retrained worlds holds, whatever its tables are called."""
-    if not path.exists():
-        return
     try:
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as store:
             tables = [row[0] for row in store.execute("select name from sqlite_master where type = 'table'")]
             for table in tables:
                 rows = store.execute(f'select count(*) from "{table}"').fetchone()[0]
-                print(f"  worlds.sqlite: {rows:,} rows in {table}")
+                print(f"  {path.name}: {rows:,} rows in {table}")
     except sqlite3.Error as error:
-        print(f"  worlds.sqlite cannot be read: {error}")
+        print(f"  {path.name} cannot be read: {error}")
 
 
 def _size(path):
