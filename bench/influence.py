@@ -4,7 +4,7 @@ The naive way is that of the original Fast Influence Analysis: for each pair of 
 Hessian of the block [user; item] by Newton-CG, every Hessian-vector product a double backward pass over the
 points of the two, then one gradient for each action.  Here, one batched backward pass a user gives all.
 
-Both compute the same numbers; the run fails if they do not agree.
+Both compute the same numbers: with a tight tolerance they must agree on a few pairs, or the run fails.
 """
 
 import argparse
@@ -29,7 +29,7 @@ TOLERANCE = 1e-3
 METHODS_TIMED = ("accent", "fia", "pure_fia")
 
 
-def naive_influence(model, user, item, damping):
+def naive_influence(model, user, item, damping, tolerance=TOLERANCE):
     """Influence of the user's actions on one score, by Newton-CG on the block [user; item], (n_history,)."""
     rows = torch.cat(
         [
@@ -66,7 +66,7 @@ def naive_influence(model, user, item, damping):
         jac=lambda x: product(x) - target,
         hessp=lambda _, p: product(p),
         method="Newton-CG",
-        options={"xtol": TOLERANCE},
+        options={"xtol": tolerance},
     ).x
     influence = []
     for row in range(*model.action_slice(user).indices(model.n_actions)):
@@ -107,17 +107,20 @@ def main():
         seconds["explanation"].append(time.perf_counter() - middle)
     ours = {name: float(np.median(values)) for name, values in seconds.items()}
 
-    chosen = np.random.default_rng(0).choice(model.n_users, arguments.pairs, replace=False)
-    begin, worst = time.perf_counter(), 0.0
+    row = arguments.k // 2
+    chosen = np.random.default_rng(0).choice(model.n_users, arguments.pairs, replace=False).tolist()
+    begin = time.perf_counter()
     for user in chosen:
-        row = arguments.k // 2
-        naive = naive_influence(model, int(user), int(slates[user][0][row]), analysis.damping)
+        naive_influence(model, user, int(slates[user][0][row]), analysis.damping)
+    per_pair = (time.perf_counter() - begin) / arguments.pairs
+    worst = 0.0
+    for user in chosen[:3]:
+        naive = naive_influence(model, user, int(slates[user][0][row]), analysis.damping, 1e-8)
         exact = found[user].influence[row]
         worst = max(worst, float(np.abs(naive - exact).max() / np.abs(exact).max()))
-    per_pair = (time.perf_counter() - begin) / arguments.pairs
-    if worst > 1e-3:
+    if worst > 1e-4:
         raise SystemExit(
-            f"The two ways disagree by {worst:.1e} of the largest influence; the ratio would mean nothing."
+            f"The two ways disagree by {worst:.1e} of the largest influence: the ratio means nothing."
         )
 
     pairs = model.n_users * arguments.k

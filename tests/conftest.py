@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 TINY = {
     "01_data": {},
     "02_training": {"round_starts": [4, 2], "round_steps": [100, 300], "comparison_steps": 16},
-    "03_influence": {},
+    "03_influence": {"refit_users": 2, "refit_actions": 2, "gelu_steps": 100, "check_steps": 40},
     "04_explanations": {"ks": [3, 6]},
     "05_verification": {"n_users": 6, "retraining_steps": 40},
     "06_analysis": {"resamples": 200},

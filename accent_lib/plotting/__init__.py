@@ -1,0 +1,55 @@
+"""One style for all figures, and one function for each kind of figure.
+
+Colours are Okabe and Ito's, which stay apart for colour-blind readers; the background is opaque, so that a
+figure can be read in a dark page.
+"""
+
+from accent_lib.plotting.analysis import (
+    definitions,
+    estimated_against_true,
+    figures_by_method,
+    held_and_failed,
+)
+from accent_lib.plotting.data import heavy_tails, histories, star_counts
+from accent_lib.plotting.explanations import (
+    gap_and_reach,
+    gap_filled,
+    own_and_gap,
+    set_sizes,
+    slate_positions,
+)
+from accent_lib.plotting.influence import additivity, four_truths, one_parameter, ranked_bars, two_scalings
+from accent_lib.plotting.style import METHOD_COLOURS, METHOD_NAMES, new_axes, use_style
+from accent_lib.plotting.training import recipe_curves, scatter_starts, starts, user_errors
+from accent_lib.plotting.verification import effect_spread, gaps_in_control, slate_scores
+
+__all__ = [
+    "METHOD_COLOURS",
+    "METHOD_NAMES",
+    "additivity",
+    "definitions",
+    "effect_spread",
+    "estimated_against_true",
+    "figures_by_method",
+    "four_truths",
+    "gap_and_reach",
+    "gap_filled",
+    "gaps_in_control",
+    "heavy_tails",
+    "held_and_failed",
+    "histories",
+    "new_axes",
+    "one_parameter",
+    "own_and_gap",
+    "ranked_bars",
+    "recipe_curves",
+    "scatter_starts",
+    "set_sizes",
+    "slate_positions",
+    "slate_scores",
+    "star_counts",
+    "starts",
+    "two_scalings",
+    "use_style",
+    "user_errors",
+]
