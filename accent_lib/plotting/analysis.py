@@ -20,7 +20,7 @@ def figures_by_method(figures, paper=None):
     -------
     Figure
     """
-    figure, panels = new_axes(1, 2, figsize=(9.0, 3.8))
+    figure, panels = new_axes(1, 2, figsize=(7.6, 3.6))
     ks, methods = sorted(figures["k"].unique()), list(dict.fromkeys(figures["method"]))
     measures = (
         ("cf_percentage", "cf", "CF percentage (% of users)"),
@@ -104,10 +104,13 @@ def held_and_failed(frame, columns, outcome="counterfactual"):
     -------
     Figure
     """
-    figure, panels = new_axes(1, len(columns), figsize=(3.1 * len(columns), 3.8), squeeze=False)
+    rows = (len(columns) + 1) // 2
+    figure, panels = new_axes(rows, 2, figsize=(7.2, 2.7 * rows), squeeze=False)
     held = frame[outcome].map({True: "holds", False: "does not"})
     colours = {"holds": BLUE, "does not": VERMILION}
-    for axes, (column, label) in zip(panels[0], columns.items(), strict=True):
+    for spare in panels.flat[len(columns) :]:
+        spare.set_visible(False)
+    for axes, (column, label) in zip(panels.flat, columns.items(), strict=False):
         # A swarm places points by rule, not by chance; where it overflows, points at its edge overlap.
         sns.swarmplot(
             x=held, y=frame[column], hue=held, order=list(colours), palette=colours, size=3.5, alpha=0.7,

@@ -46,7 +46,7 @@ def heavy_tails(per_user, per_item):
     ):
         ordered = sorted(counts, reverse=True)
         axes.loglog(range(1, len(ordered) + 1), ordered, color=colour, linewidth=2)
-        axes.set(xlabel=f"{name}, from the most ratings to the fewest (rank)")
+        axes.set(xlabel=f"{name}, most ratings first (rank)")
     panels[0].set_ylabel("training ratings")
     return panels
 

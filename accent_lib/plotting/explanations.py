@@ -27,7 +27,7 @@ def gap_filled(paths, chosen: int, steps, title: str = ""):
     chosen : int
         The candidate that becomes the replacement.
     steps : sequence of (str, str), length of the chosen path
-        A bold line and a plain line beside each row.
+        A bold line and a plain line above each bar.
     title : str
         Above the figure, such as the explanation as a sentence.
 
@@ -36,48 +36,52 @@ def gap_filled(paths, chosen: int, steps, title: str = ""):
     Figure
     """
     rows = len(steps)
-    figure, axes = new_axes(figsize=(9.6, 1.6 + 0.72 * rows))
+    figure, axes = new_axes(figsize=(7.2, 1.3 + 0.8 * rows))
     shown = [list(path[: rows + 1]) for path in paths]
-    right = max(max(path[0] for path in shown), 1e-9)
-    left = min(0.0, *(min(path[:rows]) for path in shown))
-    left = min(left - 0.06 * right, -0.14 * right)
+    path = shown[chosen]
+    # Wide enough for the chosen gap to be seen; what starts further right is counted, not drawn.
+    right = max(min(3.5 * path[0], max(other[0] for other in shown)), 1.1 * path[0], 1e-9)
+    left = min(0.0, *(value for other in shown for value in other[:rows]))
+    left = max(left - 0.06 * right, -0.6 * right) if left < -0.1 * right else -0.16 * right
     axes.axvspan(left, 0, color=GREEN, alpha=0.10, lw=0)
     axes.axvline(0, color=GREEN, lw=1.5)
     stuck = False
-    for number, path in enumerate(shown):
+    for number, other in enumerate(shown):
         if number == chosen:
             continue
-        axes.plot(path, range(len(path)), color=GREY, lw=1.0, alpha=0.4, marker="o", ms=3, zorder=3)
-        if len(paths[number]) <= rows and path[-1] >= 0:  # nothing left that would close it
-            axes.plot(path[-1], len(path) - 1, color=VERMILION, marker="X", ms=6, zorder=3, lw=0)
+        axes.plot(other, range(len(other)), color=GREY, lw=1.0, alpha=0.4, marker="o", ms=3, zorder=3)
+        if len(paths[number]) <= rows and other[-1] >= 0:  # nothing left that would close it
+            axes.plot(other[-1], len(other) - 1, color=VERMILION, marker="X", ms=6, zorder=3, lw=0)
             stuck = True
-    path = shown[chosen]
-    axes.barh(0, path[0], height=0.4, color=BLUE, zorder=2)
+    axes.barh(0, path[0], height=0.34, color=BLUE, zorder=4)
     for row in range(1, len(path)):
-        axes.barh(row, path[row - 1] - path[row], left=path[row], height=0.4, color=SKY, zorder=2)
-        axes.plot([path[row - 1]] * 2, [row - 0.8, row + 0.2], color=BLUE, lw=1.2, zorder=4)
+        axes.plot([path[row - 1]] * 2, [row - 0.83, row + 0.17], color=BLUE, lw=1.2, zorder=4)
+        axes.barh(row, path[row - 1] - path[row], left=path[row], height=0.34, color=SKY, zorder=4)
     for row, value in enumerate(path):
-        axes.plot([value] * 2, [row - 0.2, row + 0.2], color=BLUE, lw=3.5, zorder=5, solid_capstyle="butt")
-    beside = axes.get_yaxis_transform()
+        axes.plot([value] * 2, [row - 0.17, row + 0.17], color=BLUE, lw=3.5, zorder=5, solid_capstyle="butt")
+    ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
     for row, (bold, plain) in enumerate(steps):
-        axes.text(1.02, row - 0.03, bold, transform=beside, weight="bold", va="bottom", color=BLUE)
-        axes.text(1.02, row + 0.06, plain, transform=beside, va="top", color=GREY)
-    names = ["full history", "1 action removed", *(f"{row} actions removed" for row in range(2, rows))]
-    axes.set_yticks(range(rows), names[:rows])
-    axes.set(xlim=(left, 1.04 * right), ylim=(rows - 0.5, -0.6), xlabel="remaining gap (stars)")
+        words = {"va": "bottom", "fontsize": 8.5, "bbox": ground, "zorder": 6}
+        axes.text(0.015 * right, row - 0.41, bold, weight="bold", color=BLUE, **words)
+        axes.text(0.015 * right, row - 0.22, plain, color=BLACK, **words)
+    axes.set_yticks(range(rows))
+    axes.set(xlim=(left, 1.04 * right), ylim=(rows - 0.6, -0.7))
+    axes.set(xlabel="remaining gap (stars)", ylabel="actions removed")
     axes.grid(axis="y", visible=False)
+    beyond = sum(other[0] > 1.04 * right for other in shown)
+    others = f"other candidates ({beyond} further right)" if beyond else "other candidates"
     handles = [
         mpl.patches.Patch(color=SKY, label="closed by this action"),
         mpl.lines.Line2D([], [], color=BLUE, lw=3.5, label="gap to the replacement"),
-        mpl.lines.Line2D([], [], color=GREY, alpha=0.6, marker="o", ms=3, label="gaps to other candidates"),
+        mpl.lines.Line2D([], [], color=GREY, alpha=0.6, marker="o", ms=3, label=f"gaps to {others}"),
         mpl.patches.Patch(color=GREEN, alpha=0.18, label="the candidate leads"),
     ]
     if stuck:
         cross = {"color": VERMILION, "marker": "X", "ms": 6, "lw": 0}
         handles.append(mpl.lines.Line2D([], [], label="no helpful action left", **cross))
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9, columnspacing=1.4)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8.5, columnspacing=1.4)
     if title:
-        figure.suptitle(textwrap.fill(title, 100), x=0.01, ha="left", weight="bold", fontsize=11)
+        figure.suptitle(textwrap.fill(title, 80), x=0.01, ha="left", weight="bold", fontsize=10)
     return figure
 
 
