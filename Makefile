@@ -67,7 +67,7 @@ format: $(READY) ## put style in order and strip notebooks of their outputs
 	$(BIN)nbstripout notebooks/*.ipynb
 
 bench: $(READY) ## measure speed (bench/)
-	@for file in bench/*.py; do echo "$$file"; $(RUN) "$$(echo $${file%.py} | tr / .)" || exit 1; done
+	@for file in bench/[a-z]*.py; do echo "$$file"; $(RUN) "$$(echo $${file%.py} | tr / .)" || exit 1; done
 
 serve: $(READY) ## show the book at http://localhost:PORT
 	@test -f _build/html/index.html || { echo "There is no book yet: make book"; exit 1; }

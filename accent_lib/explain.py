@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -85,6 +87,7 @@ def explain_users(
     users: Sequence[int],
     ks: Sequence[int],
     methods: Sequence[str],
+    executor: Executor | None = None,
     progress: Callable[[int], None] | None = None,
     **options,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -98,6 +101,9 @@ def explain_users(
         Trained.
     users, ks, methods
         Whom, with which slate sizes, by which methods.
+    executor : concurrent.futures.Executor, optional
+        Spreads the users.  Threads do: most of the time goes by in torch, which lets other threads run.
+        Default: one after the other.
     progress : callable, optional
         Called with the number of users done.
     **options
@@ -109,31 +115,39 @@ def explain_users(
         ``model, user, position, item, score``: the ``max(ks)`` best candidates of every user.
     explanations : DataFrame
         ``model, method, k, user, recommendation, replacement, replacement_position, removed, size,
-        predicted``; ``removed`` holds history positions in the order taken, ``predicted`` the ``k``
-        estimated scores. Without a set: ``removed`` empty, ``size`` 0, ``replacement`` -1.
+        predicted``; ``removed`` holds history positions in the order taken, ``predicted`` the ``k`` estimated
+        scores.  Without a set: ``removed`` empty, ``size`` 0, ``replacement`` -1.
     hessians : DataFrame
         ``model, user, smallest_eigenvalue, condition, damping``.
     """
     check_methods(methods)
     model = copy.deepcopy(model).double()
-    analysis = FastInfluence(model, **options)
-    slates, rows, hessians = [], [], []
-    for done, user in enumerate(users, 1):
-        items, scores = top_k(model, user, max(ks))
-        found = analysis(user, items)
-        slates += [(name, user, p, int(i), s) for p, (i, s) in enumerate(zip(items, scores, strict=True))]
-        hessians.append((name, user, found.smallest_eigenvalue, found.condition, found.damping))
-        for k in ks:
-            by_method = explain_slate(scores[:k], found.influence[:k], methods, seed=user)
-            rows += [(name, method, k, user, *_row(items, one)) for method, one in by_method.items()]
+    one = partial(_explain_user, FastInfluence(model, **options), name, ks, methods)
+    slates, explanations, hessians = [], [], []
+    for done, tables in enumerate((map if executor is None else executor.map)(one, users), 1):
+        for table, rows in zip((slates, explanations, hessians), tables, strict=True):
+            table += rows
         if progress is not None:
             progress(done)
     columns = "model method k user recommendation replacement replacement_position removed size predicted"
     return (
         pd.DataFrame(slates, columns="model user position item score".split()),
-        pd.DataFrame(rows, columns=columns.split()),
+        pd.DataFrame(explanations, columns=columns.split()),
         pd.DataFrame(hessians, columns="model user smallest_eigenvalue condition damping".split()),
     )
+
+
+def _explain_user(analysis, name, ks, methods, user):
+    """Rows of the three tables of :func:`explain_users`."""
+    items, scores = top_k(analysis.model, user, max(ks))
+    found = analysis(user, items)
+    slate = [(name, user, p, int(i), s) for p, (i, s) in enumerate(zip(items, scores, strict=True))]
+    explanations = [
+        (name, method, k, user, *_row(items, explanation))
+        for k in ks
+        for method, explanation in explain_slate(scores[:k], found.influence[:k], methods, seed=user).items()
+    ]
+    return slate, explanations, [(name, user, found.smallest_eigenvalue, found.condition, found.damping)]
 
 
 def _row(items, explanation):

@@ -49,7 +49,8 @@ class _Block:
     """Values and derivatives, at the trained parameters, of everything that depends on one block."""
 
     value: torch.Tensor  # (p,)
-    gradients: torch.Tensor  # (n, p) of each point's loss
+    n_points: int
+    gradients: torch.Tensor | None  # (n, p) of each point's loss
     curvature: torch.Tensor  # (p, p) sum of the points' Hessians
     penalty_gradient: torch.Tensor  # (p,)
     penalty_curvature: torch.Tensor  # (p, p)
@@ -58,15 +59,17 @@ class _Block:
 
 
 def _differentiate(value, losses, penalty, scores=None):
+    """Derivatives by one block; without ``scores``, those of single points are left out, too."""
     # With w a weight for each point and g(block, w) the gradient of sum(w * losses), one batched backward
     # pass gives both derivatives of g: by the block the summed Hessian, by w the gradient of every single
     # point. (Forward mode gives the same in several times as long.)
     block = value.detach().clone().requires_grad_()
     identity = torch.eye(len(block), dtype=block.dtype, device=block.device)
     each = losses(block)
-    weights = torch.ones_like(each, requires_grad=True)
+    weights = torch.ones_like(each, requires_grad=scores is not None)
     (slope,) = autograd((weights * each).sum(), block, create_graph=True)
-    curvature, gradients = autograd(slope, (block, weights), identity, is_grads_batched=True)
+    wanted = (block,) if scores is None else (block, weights)
+    curvature, *gradients = autograd(slope, wanted, identity, is_grads_batched=True)
     (penalty_gradient,) = autograd(penalty(block), block, create_graph=True)
     (penalty_curvature,) = autograd(penalty_gradient, block, identity, is_grads_batched=True)
     here = slopes = None
@@ -75,7 +78,16 @@ def _differentiate(value, losses, penalty, scores=None):
         one_each = torch.eye(len(here), dtype=block.dtype, device=block.device)
         (slopes,) = autograd(here, block, one_each, is_grads_batched=True)
         here = here.detach()
-    return _Block(value, gradients.T, curvature, penalty_gradient.detach(), penalty_curvature, here, slopes)
+    return _Block(
+        value,
+        len(each),
+        gradients[0].T if gradients else None,
+        curvature,
+        penalty_gradient.detach(),
+        penalty_curvature,
+        here,
+        slopes,
+    )
 
 
 @dataclass
@@ -95,9 +107,10 @@ class _ItemHalves:
         return cls(*(torch.zeros(shapes[rank], dtype=value.dtype) for rank in (0, 0, 1, 2, 1, 2)))
 
     def put(self, row, block):
-        self.known[row], self.n_points[row] = 1, len(block.gradients)
+        self.n_points[row] = block.n_points
         for name in ("value", "curvature", "penalty_gradient", "penalty_curvature"):
             getattr(self, name)[row] = getattr(block, name)
+        self.known[row] = 1  # last: another thread may be looking
 
     def take(self, rows):
         return _ItemHalves(*(getattr(self, field.name)[rows] for field in fields(self)))
@@ -181,7 +194,7 @@ class FastInfluence:
         )
         scores, slopes = block.scores, block.slopes
 
-        own = model.n_actions if self.scaling == "objective" else len(block.gradients)
+        own = model.n_actions if self.scaling == "objective" else block.n_points
         points = torch.full((len(items),), own, dtype=scores.dtype)
         if self._halves is not None:
             if np.isin(items, model.actions(user)).any():

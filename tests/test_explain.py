@@ -1,8 +1,10 @@
 """The tables of explanations say what the explainers found."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -65,3 +67,11 @@ def test_no_explanation_is_a_row_too():
 def test_an_unknown_method_is_refused(model):
     with pytest.raises(AccentError, match="no method 'acent'"):
         explain_users("ncf", model, [0], [5], ["acent"])
+
+
+def test_threads_change_nothing(model):
+    here = explain_users("ncf", model, range(20), [4], ["accent", "random"])
+    with ThreadPoolExecutor(4) as executor:
+        spread = explain_users("ncf", model, range(20), [4], ["accent", "random"], executor=executor)
+    for first, second in zip(here, spread, strict=True):
+        pd.testing.assert_frame_equal(first, second)

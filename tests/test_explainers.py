@@ -116,7 +116,7 @@ def test_a_filled_gap_needs_no_action_and_zero_is_not_filled():
 def test_walk_rescores_the_whole_set():
     # Together the two actions act more than each alone, as with attention: additive bookkeeping would miss
     # it.
-    def rescore(removed):
+    def rescore(removed, before):
         return np.array([1.0, 0.5]) - np.array([0.3 * len(removed) ** 2, 0.0])
 
     assert walk(np.array([1.0, 0.5]), [1, 0], rescore, selective=False).removed == (1, 0)

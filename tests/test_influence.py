@@ -67,7 +67,9 @@ def test_block_derivatives_are_those_of_the_full_model(model):
     user, n = 2, model.n_actions
     objective, flat = full_objective(model, torch.arange(n), n)
     at = positions(model, user)
-    block = _differentiate(model.block(user), lambda b: model.losses(b, user), model.penalty)
+    items = torch.tensor(model.candidates(user))
+    losses, scores = (lambda b: model.losses(b, user)), (lambda b: model.scores(b, user, items))
+    block = _differentiate(model.block(user), losses, model.penalty, scores)
     full_hessian = torch.autograd.functional.hessian(objective, flat, vectorize=True)[at][:, at]
     torch.testing.assert_close(block.curvature / n + block.penalty_curvature, full_hessian, rtol=0, atol=1e-8)
     full_gradient = torch.autograd.functional.jacobian(objective, flat)[at]

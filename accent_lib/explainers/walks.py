@@ -11,7 +11,7 @@ from accent_lib.explainers.explanation import Explanation
 def walk(
     scores: np.ndarray,
     order: Sequence[int],
-    rescore: Callable[[tuple[int, ...]], np.ndarray],
+    rescore: Callable[[tuple[int, ...], np.ndarray], np.ndarray],
     selective: bool,
 ) -> Explanation | None:
     """Take actions in order until the recommendation is no longer the best of the slate.
@@ -23,7 +23,8 @@ def walk(
     order : sequence of int
         Positions in the history, the first to be removed first.
     rescore : callable
-        ``rescore(removed)`` estimates the ``(k,)`` scores with these actions out.
+        ``rescore(removed, before)`` estimates the ``(k,)`` scores with these actions out; ``before`` are the
+        scores without the last of them.
     selective : bool
         Keep an action only where it narrows the gap between the recommendation and the best other item.
 
@@ -38,7 +39,7 @@ def walk(
 
     removed, current = (), np.asarray(scores, float)
     for action in order:
-        tried = rescore((*removed, int(action)))
+        tried = rescore((*removed, int(action)), current)
         if selective and not gap(tried) < gap(current):
             continue
         removed, current = (*removed, int(action)), tried
@@ -47,8 +48,9 @@ def walk(
     return None
 
 
-def _additive(scores, influence):
-    return lambda removed: scores - influence[:, list(removed)].sum(1)
+def _additive(influence):
+    """Influences add up (paper, Eq. 7), so each action takes its own from the scores before it."""
+    return lambda removed, before: before - influence[:, removed[-1]]
 
 
 def pure_fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
@@ -58,14 +60,14 @@ def pure_fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     """
     scores, influence = _checked(scores, influence)
     order = np.argsort(-influence[0], kind="stable")
-    return walk(scores, order, _additive(scores, influence), selective=False)
+    return walk(scores, order, _additive(influence), selective=False)
 
 
 def fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     """As :func:`pure_fia`, but keep only actions that narrow the gap to the best other item."""
     scores, influence = _checked(scores, influence)
     order = np.argsort(-influence[0], kind="stable")
-    return walk(scores, order, _additive(scores, influence), selective=True)
+    return walk(scores, order, _additive(influence), selective=True)
 
 
 def random(scores: np.ndarray, influence: np.ndarray, like: Explanation, seed: int) -> Explanation:
@@ -88,4 +90,4 @@ def random(scores: np.ndarray, influence: np.ndarray, like: Explanation, seed: i
     scores, influence = _checked(scores, influence)
     order = np.random.default_rng(seed).permutation(influence.shape[1])
     removed = tuple(int(action) for action in order[: len(like)])
-    return Explanation(removed, like.replacement, _additive(scores, influence)(removed))
+    return Explanation(removed, like.replacement, scores - influence[:, removed].sum(1))

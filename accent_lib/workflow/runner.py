@@ -41,7 +41,8 @@ def run(profile="sample", upto=None, force=False):
     chapters = plan(profile, upto, root)
     folder = chapters[0].folder
     _unpublish_others(root, folder)
-    print(f"Profile {profile}: {len(chapters)} notebooks, run folder {short(folder, root)}", flush=True)
+    count = f"{len(chapters)} notebook" + "s" * (len(chapters) != 1)
+    print(f"Profile {profile}: {count}, run folder {short(folder, root)}", flush=True)
     variables = {"ACCENT_RUNS": str(notebooks.runs_folder()), "ACCENT_RUNNER": "1"}
     if os.environ.get("ACCENT_DATA_HOME"):
         variables["ACCENT_DATA_HOME"] = notebooks.absolute(os.environ["ACCENT_DATA_HOME"])
@@ -143,9 +144,12 @@ def ensure(profile="sample", upto=3, folder=None):
     if sources and not missing:
         return
     if profile is None:
+        begin = ""
+        for first in [n.name for n in sources if set(n.makes) & set(missing)][:1]:
+            begin = f", beginning with `papermill notebooks/{first}.ipynb out.ipynb -p run {name}`"
         raise AccentError(
             f"{missing[0] if missing else 'Everything'} is missing in {folder}, which no profile fills; "
-            f"run the notebooks up to {upto} with papermill and -p run {name}."
+            f"run the notebooks up to {upto} with papermill and -p run {name}{begin}."
         )
     # A process of its own: a live notebook's event loop is taken.
     command = [sys.executable, "-u", "-m", "accent_lib", "run", "--profile", profile, "--upto", str(upto)]
