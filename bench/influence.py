@@ -145,9 +145,7 @@ def main():
     print(f"{model.n_users} users x top-{arguments.k} x {len(METHODS_TIMED)} methods on {arguments.dataset}")
     for threads, taken in seconds.items():
         print(f"  slates, influence and explanations, {threads} thread(s): {taken:.2f} s")
-    print(
-        f"  naive, influence alone: {per_pair:.3f} s a pair, {per_pair * pairs:,.0f} s for all {pairs:,} pairs"
-    )
+    print(f"  naive, influence alone: {per_pair:.3f} s a pair, {per_pair * pairs:,.0f} s for all")
     print(f"  ratio, one thread each: {result['ratio']:,.0f} x (disagreement at most {worst:.1e})")
 
 
