@@ -74,10 +74,11 @@ def test_readme_says_what_the_tables_say(results):
 
 
 def test_the_tables_are_of_the_recipe_that_the_readme_names(results):
-    _, _, outcomes, about = results
+    judged, _, outcomes, about = results
     assert about["recipe"]["ncf"]["steps"] == 4000 and set(outcomes["seed"]) == {0}
     assert (outcomes["status"] == "ok").all()
-    # 12 explanations a user: three methods and the control, three slates.
+    # Three methods and the control, on three slates, for every user.
+    assert (judged.groupby("user").size() == 12).all() and judged["user"].nunique() == about["users"]
     assert {"commit", "versions", "date", "fingerprint"} <= set(about)
 
 

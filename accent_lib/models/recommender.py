@@ -18,6 +18,10 @@ class Recommender(Protocol):
     *Actions* are the training interactions of a user that can be taken back; they are numbered in time order
     within the user (``keep`` of shape ``(n_history,)``) and user after user over the whole data set
     (``keep`` of shape ``(n_actions,)``, where ``action_slice(user)`` finds the user's part).
+
+    A model whose items have a block of their own, as NCF's have, may offer it, too: ``item_block(item)``,
+    ``item_losses(block, item)`` (one loss for each training point of the item) and ``item_scores(blocks,
+    user)``.  Influence with scaling ``paper`` then moves both halves of the block [user; item].
     """
 
     n_users: int
