@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import torch
 
 from accent_lib import explainers
 from accent_lib.errors import AccentError
@@ -14,23 +15,75 @@ from accent_lib.explainers import Explanation
 from accent_lib.influence import FastInfluence
 from accent_lib.models import top_k
 
-#: Explainers that need only scores and influences.  ``random`` is the control: it copies ACCENT's sizes.
-METHODS: dict[str, Callable] = {
+#: Explainers that need scores and influences.  ``random`` is the control: it copies ACCENT's sizes.
+BY_INFLUENCE: dict[str, Callable] = {
     "accent": explainers.accent,
     "fia": explainers.fia,
     "pure_fia": explainers.pure_fia,
-    "random": None,
+    "random": explainers.random,
 }
+#: Explainers that need scores and attention, for models that have any.
+BY_ATTENTION: dict[str, Callable] = {
+    "attention": explainers.attention,
+    "pure_attention": explainers.pure_attention,
+}
+METHODS: dict[str, Callable] = BY_INFLUENCE | BY_ATTENTION
 
 
-def check_methods(methods: Iterable[str]) -> None:
-    """Raise an AccentError for a method that does not exist."""
+def check_methods(methods: Iterable[str], model=None) -> None:
+    """Raise an AccentError for a method that does not exist, or that a model has no attention for."""
     for method in methods:
         if method not in METHODS:
             raise AccentError(f"There is no method {method!r}; choose from {', '.join(METHODS)}.")
+        if model is not None and method not in methods_for(model, [method]):
+            raise AccentError(f"Method {method!r} ranks by attention, and {type(model).__name__} has none.")
 
 
-def explain_slate(scores: np.ndarray, influence: np.ndarray, methods: Sequence[str], seed: int = 0):
+def methods_for(model, methods: Iterable[str]) -> list[str]:
+    """Those of the methods that a model can be explained by: attention baselines need its attention."""
+    return [method for method in methods if method not in BY_ATTENTION or hasattr(model, "attention")]
+
+
+class Attention:
+    """What the attention baselines ask of a model, for one slate.
+
+    Parameters
+    ----------
+    model : Recommender
+        With ``attention``.
+    user : int
+    items : ndarray of int, shape (k,)
+
+    Attributes
+    ----------
+    weights : ndarray, shape (n_history,)
+        Attention toward the recommendation.
+    """
+
+    def __init__(self, model, user: int, items: np.ndarray):
+        self._model, self._user, self._items = model, user, torch.as_tensor(items)
+        self.weights = model.attention(user, self._items[:1])[0].numpy()
+        self._known = {}
+
+    def rescore(self, removed: tuple[int, ...]) -> np.ndarray:
+        """Scores of the slate by the same parameters with these actions out of the history, (k,)."""
+        if removed not in self._known:  # slates of several sizes are walked through alike
+            keep = torch.ones(len(self.weights), dtype=torch.get_default_dtype())
+            keep[list(removed)] = 0
+            with torch.no_grad():
+                block = self._model.block(self._user)
+                scores = self._model.scores(block, self._user, self._items, keep.to(block.dtype))
+            self._known[removed] = scores.numpy()
+        return self._known[removed]
+
+
+def explain_slate(
+    scores: np.ndarray,
+    influence: np.ndarray,
+    methods: Sequence[str],
+    seed: int = 0,
+    attention: Attention | None = None,
+):
     """Run several methods on one slate.
 
     Parameters
@@ -41,6 +94,8 @@ def explain_slate(scores: np.ndarray, influence: np.ndarray, methods: Sequence[s
         Keys of :data:`METHODS`.
     seed : int
         Of the random control.
+    attention : Attention, optional
+        For the attention baselines; its slate may go on beyond these ``k`` items.
 
     Returns
     -------
@@ -48,7 +103,15 @@ def explain_slate(scores: np.ndarray, influence: np.ndarray, methods: Sequence[s
         In the order of ``methods``.
     """
     check_methods(methods)
-    found = {method: METHODS[method](scores, influence) for method in methods if method != "random"}
+    found, k = {}, len(scores)
+    for method in methods:
+        if method in BY_ATTENTION:
+            if attention is None:
+                raise AccentError(f"Method {method!r} needs a model with attention, such as rcf.")
+            shown = lambda removed: attention.rescore(removed)[:k]  # noqa: E731
+            found[method] = BY_ATTENTION[method](scores, attention.weights, shown)
+        elif method != "random":
+            found[method] = BY_INFLUENCE[method](scores, influence)
     if "random" in methods:
         like = found.get("accent") or explainers.accent(scores, influence)
         found["random"] = like and explainers.random(scores, influence, like, seed)
@@ -75,10 +138,12 @@ def explain(model, user: int, k: int = 10, method: str = "accent", **options) ->
     Explanation or None
         ``None`` where the method finds no set.
     """
+    check_methods([method], model)
     model = copy.deepcopy(model).double()
     items, scores = top_k(model, user, k)
     influence = FastInfluence(model, **options)(user, items).influence
-    return explain_slate(scores, influence, [method], seed=user)[method]
+    attention = Attention(model, user, items) if method in BY_ATTENTION else None
+    return explain_slate(scores, influence, [method], user, attention)[method]
 
 
 def explain_users(
@@ -120,7 +185,7 @@ def explain_users(
     hessians : DataFrame
         ``model, user, smallest_eigenvalue, condition, damping``.
     """
-    check_methods(methods)
+    check_methods(methods, model)
     model = copy.deepcopy(model).double()
     one = partial(_explain_user, FastInfluence(model, **options), name, ks, methods)
     slates, explanations, hessians = [], [], []
@@ -141,11 +206,14 @@ def _explain_user(analysis, name, ks, methods, user):
     """Rows of the three tables of :func:`explain_users`."""
     items, scores = top_k(analysis.model, user, max(ks))
     found = analysis(user, items)
+    attention = Attention(analysis.model, user, items) if set(methods) & set(BY_ATTENTION) else None
     slate = [(name, user, p, int(i), s) for p, (i, s) in enumerate(zip(items, scores, strict=True))]
     explanations = [
         (name, method, k, user, *_row(items, explanation))
         for k in ks
-        for method, explanation in explain_slate(scores[:k], found.influence[:k], methods, seed=user).items()
+        for method, explanation in explain_slate(
+            scores[:k], found.influence[:k], methods, user, attention
+        ).items()
     ]
     return slate, explanations, [(name, user, found.smallest_eigenvalue, found.condition, found.damping)]
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from torch.autograd import grad as autograd
-from torch.func import hessian, vmap
+from torch.func import grad, hessian, jvp, vmap
 
 from accent_lib.errors import AccentError
 
-SCALINGS = ("paper", "objective")
+VARIANTS = ("paper", "objective", "shared")
 EFFECTS = ("linear", "substitute")
 
 
@@ -31,6 +31,9 @@ class Influence:
     influence : ndarray, shape (n_items, n_history)
         ``influence[i, z]`` is the drop of item ``i``'s score when action ``z`` is removed (Eq. 5), score
         units.
+    by_input : ndarray, shape (n_items, n_history)
+        The part of it that comes from ``z`` leaving the history that the model reads, with the parameters as
+        they are; zero where a model reads none.
     smallest_eigenvalue, condition : float
         Of the worst Hessian solved, damping included.
     damping : float
@@ -39,6 +42,7 @@ class Influence:
 
     scores: np.ndarray
     influence: np.ndarray
+    by_input: np.ndarray
     smallest_eigenvalue: float
     condition: float
     damping: float
@@ -123,43 +127,62 @@ class FastInfluence:
     ----------
     model : Recommender
         In double precision (``model.double()``): the solves lose half the digits.
-    scaling : {"paper", "objective"}
-        ``paper``: the Hessian is the mean over the points *of the user and of the item* (of the user alone
-        where the model offers no item block), penalty and damping are added unscaled, and the gradient of a
-        removed point includes the penalty's, as the paper ran it.  ``objective``: the exact block of the
-        training objective: mean over *all* training points plus penalty, and the removed point's own
-        gradient.
-    effect : {"linear", "substitute"}
+    variant : {"paper", "objective", "shared"}
+        ``paper``: as the paper ran it.  The Hessian is the mean over the points *of the user and of the item*
+        (of the user alone where the model offers no item block), penalty and damping are added unscaled, and
+        the gradient of a removed point includes the penalty's.  Where the model reads the history, Hessian,
+        gradient and new score are taken with the action out of it, so that each action has a Hessian of its
+        own.  ``objective`` (not where the model reads the history): the exact block of the training
+        objective: mean over *all* training points plus penalty, and the removed point's own gradient.
+        ``shared`` (only where it does): as ``paper``, but with the history left whole in the Hessian.
+    effect : {"linear", "substitute"}, optional
         From the moved parameters to the scores: by the gradient, or by scoring again with them.  (The
-        item's half of the block, see :meth:`__call__`, always acts by the gradient.)
-    damping : float
-        Added to the Hessian's diagonal.
+        item's half of the block, see :meth:`__call__`, always acts by the gradient.)  Default: as the paper
+        did, ``substitute`` where the model reads the history, else ``linear``.
+    damping : float, optional
+        Added to the Hessian's diagonal.  Default: the paper's, 0.01 where the model reads the history, else
+        1e-6.
     smallest : float, optional
         Raise the damping, with a warning, until no eigenvalue lies below this.  Default: never.
     own_term : bool
         Whether the removed point's own Hessian stays in the Hessian, as in the first-order influence of
-        Eq. 4.  ``False`` is one exact Newton step on the objective without the point.
+        Eq. 4.  ``False`` (not where the model reads the history) is one exact Newton step on the objective
+        without the point.
+    others : bool
+        Only where the model reads the history: whether to add what the paper leaves out, the change of the
+        *other* points' gradients as the action leaves the history that they read.
     """
 
     def __init__(
         self,
         model,
-        scaling: str = "paper",
-        effect: str = "linear",
-        damping: float = 1e-6,
+        variant: str = "paper",
+        effect: str | None = None,
+        damping: float | None = None,
         smallest: float | None = None,
         own_term: bool = True,
+        others: bool = False,
     ):
-        if scaling not in SCALINGS:
-            raise AccentError(f"scaling must be one of {', '.join(SCALINGS)}, not {scaling!r}.")
+        self.reads_history = getattr(model, "reads_history", False)
+        effect = effect or ("substitute" if self.reads_history else "linear")
+        damping = damping if damping is not None else (0.01 if self.reads_history else 1e-6)
+        if variant not in VARIANTS:
+            raise AccentError(f"variant must be one of {', '.join(VARIANTS)}, not {variant!r}.")
+        if variant == ("objective" if self.reads_history else "shared"):
+            reads = "reads the history" if self.reads_history else "does not read the history"
+            raise AccentError(f"variant {variant!r} makes no sense for a model that {reads}; use 'paper'.")
+        if others and not self.reads_history or not own_term and self.reads_history:
+            raise AccentError(
+                "others is for models that read the history, own_term=False for those that do not."
+            )
         if effect not in EFFECTS:
             raise AccentError(f"effect must be one of {', '.join(EFFECTS)}, not {effect!r}.")
         if damping < 0:
             raise AccentError(f"damping must not be negative, but is {damping}.")
-        self.model, self.scaling, self.effect = model, scaling, effect
-        self.damping, self.smallest, self.own_term = damping, smallest, own_term
+        self.model, self.variant, self.effect = model, variant, effect
+        self.damping, self.smallest, self.own_term, self.others = damping, smallest, own_term, others
         self._halves = None
-        if scaling == "paper" and hasattr(model, "item_block"):
+        if variant == "paper" and hasattr(model, "item_block"):
             self._halves = _ItemHalves.empty(model.n_items, model.item_block(0))
 
     def __call__(self, user: int, items: np.ndarray) -> Influence:
@@ -167,7 +190,7 @@ class FastInfluence:
 
         A candidate is an item that the user has no action on, so no training point touches both halves of a
         block [user; item]: the Hessian is block-diagonal, and the user's half carries all that the data says.
-        With scaling ``paper`` the item's half adds the same small amount for every action of the user,
+        With variant ``paper`` the item's half adds the same small amount for every action of the user,
         because the penalty's gradient is counted with every removed point.
 
         Parameters
@@ -183,9 +206,11 @@ class FastInfluence:
         Raises
         ------
         AccentError
-            If an item is no candidate (scaling ``paper``), or the Hessian is singular.
+            If an item is no candidate (variant ``paper``), or the Hessian is singular.
         """
         model, items = self.model, torch.tensor(np.asarray(items))
+        if self.reads_history:
+            return self._with_history(user, items)
         block = _differentiate(
             model.block(user),
             lambda block: model.losses(block, user),
@@ -194,19 +219,20 @@ class FastInfluence:
         )
         scores, slopes = block.scores, block.slopes
 
-        own = model.n_actions if self.scaling == "objective" else block.n_points
+        own = model.n_actions if self.variant == "objective" else block.n_points
         points = torch.full((len(items),), own, dtype=scores.dtype)
         if self._halves is not None:
             if np.isin(items, model.actions(user)).any():
                 raise AccentError(
-                    f"scaling 'paper' needs candidates, but user {user} has an action on one of the items."
+                    f"variant 'paper' needs candidates, but user {user} has an action on one of the items."
                 )
             half = self._item_halves(items)
             points = points + half.n_points
 
-        hessians, damping, eigenvalues = self._hessians(block, points)
+        bare = block.curvature / points[:, None, None] + block.penalty_curvature
+        hessians, facts = self._damped(bare)
         gradients = block.gradients
-        if self.scaling == "paper":
+        if self.variant == "paper":
             gradients = gradients + block.penalty_gradient
         if self.own_term and self.effect == "linear":
             directions = torch.linalg.solve(hessians, slopes)
@@ -218,19 +244,53 @@ class FastInfluence:
             else:
                 change = self._rescore(block.value, user, items, moves) - scores[:, None]
         if self._halves is not None:
-            change = change + self._item_change(user, half, points, damping)[:, None]
-        return Influence(
-            scores.numpy(),
-            -change.detach().numpy(),
-            float(eigenvalues.min()),
-            float((eigenvalues[:, -1] / eigenvalues[:, 0].abs()).max()),
-            damping,
-        )
+            change = change + self._item_change(user, half, points, facts["damping"])[:, None]
+        change = change.detach().numpy()
+        return Influence(scores.numpy(), -change, np.zeros_like(change), **facts)
 
-    def _hessians(self, block, points):
-        """Damped Hessians, one an item, (k, p, p); the damping used; their eigenvalues, ascending, (k, p)."""
-        identity = torch.eye(len(block.value), dtype=points.dtype)
-        bare = block.curvature / points[:, None, None] + block.penalty_curvature
+    def _with_history(self, user, items):
+        """As :meth:`__call__`, for a model that reads the history."""
+        model, value = self.model, self.model.block(user)
+        n = len(model.actions(user))
+        everything = torch.ones(n, dtype=value.dtype)
+        without = 1 - torch.eye(n, dtype=value.dtype)  # row z is the history without action z
+
+        def scores(block, keep):
+            return model.scores(block, user, items, keep)
+
+        def total(block, keep, which=None):
+            return model.losses(block, user, keep, which).sum()
+
+        one_by_one = torch.arange(n)[:, None]
+        gradients = vmap(grad(total), (None, 0, 0))(value, without, one_by_one)
+        if self.others:
+            # In chunks, because each row of `without` needs a table of the user's triples by her history.
+            changed = vmap(grad(total), (None, 0), chunk_size=16)(value, without) - gradients
+            own = vmap(grad(total), (None, None, 0))(value, everything, one_by_one)
+            gradients = gradients - (changed - (grad(total)(value, everything) - own))
+
+        histories = everything[None] if self.variant == "shared" else without
+        blocks = (
+            _differentiate(value, lambda block, keep=keep: model.losses(block, user, keep), model.penalty)
+            for keep in histories
+        )
+        bare = torch.stack([block.curvature / n + block.penalty_curvature for block in blocks])
+        hessians, facts = self._damped(bare)
+        moves = torch.linalg.solve(hessians, gradients[..., None]).squeeze(-1) / n
+
+        with torch.no_grad():
+            before = scores(value, everything)
+            by_input = vmap(scores, (None, 0))(value, without)
+            if self.effect == "substitute":
+                after = vmap(scores)(value + moves, without)
+            else:
+                change = vmap(lambda keep, move: jvp(lambda b: scores(b, keep), (value,), (move,))[1])
+                after = by_input + change(without, moves)
+        return Influence(before.numpy(), (before - after).T.numpy(), (before - by_input).T.numpy(), **facts)
+
+    def _damped(self, bare):
+        """Damped Hessians, (m, p, p), and the facts about them that :class:`Influence` reports."""
+        identity = torch.eye(bare.shape[-1], dtype=bare.dtype)
         hessians, damping = bare + self.damping * identity, self.damping
         eigenvalues = torch.linalg.eigvalsh(hessians)
         if self.smallest is not None and eigenvalues.min() < self.smallest:
@@ -238,12 +298,14 @@ class FastInfluence:
             warnings.warn(
                 f"damping raised from {self.damping:g} to {damping:g}: the smallest eigenvalue of the Hessian"
                 f" was {float(eigenvalues.min()):g}.",
-                stacklevel=3,
+                stacklevel=4,
             )
             hessians, eigenvalues = bare + damping * identity, eigenvalues + damping - self.damping
         if (eigenvalues == 0).any():
             raise AccentError("The Hessian is singular: use a damping above 0.")
-        return hessians, damping, eigenvalues
+        condition = float((eigenvalues[:, -1] / eigenvalues[:, 0].abs()).max())
+        smallest = float(eigenvalues.min())
+        return hessians, {"smallest_eigenvalue": smallest, "condition": condition, "damping": damping}
 
     def _moves(self, block, user, hessians, gradients, points):
         """How far the block moves for each item's Hessian and each removed action, (k, n, p) (Eq. 4)."""

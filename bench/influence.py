@@ -105,7 +105,7 @@ def main():
         for _ in range(arguments.repeats):
             begin = time.perf_counter()
             with ThreadPoolExecutor(threads) as executor:
-                explain_users("ncf", model, users, [arguments.k], METHODS_TIMED, executor, scaling="paper")
+                explain_users("ncf", model, users, [arguments.k], METHODS_TIMED, executor, variant="paper")
             times.append(time.perf_counter() - begin)
         seconds[threads] = float(np.median(times))
     analysis = FastInfluence(model, "paper")

@@ -2,6 +2,17 @@
 
 from accent_lib.explainers.accent import accent, fill_gap
 from accent_lib.explainers.explanation import Explanation, sentence
-from accent_lib.explainers.walks import fia, pure_fia, random, walk
+from accent_lib.explainers.walks import attention, fia, pure_attention, pure_fia, random, walk
 
-__all__ = ["Explanation", "accent", "fia", "fill_gap", "pure_fia", "random", "sentence", "walk"]
+__all__ = [
+    "Explanation",
+    "accent",
+    "attention",
+    "fia",
+    "fill_gap",
+    "pure_attention",
+    "pure_fia",
+    "random",
+    "sentence",
+    "walk",
+]

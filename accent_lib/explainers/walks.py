@@ -70,6 +70,39 @@ def fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     return walk(scores, order, _additive(influence), selective=True)
 
 
+def pure_attention(
+    scores: np.ndarray, attention: np.ndarray, rescore: Callable[[tuple[int, ...]], np.ndarray]
+) -> Explanation | None:
+    """Remove actions by decreasing attention toward the recommendation until it is displaced.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (k,)
+        Scores of the slate, position 0 the recommendation.
+    attention : ndarray, shape (n_history,)
+        That each action gets when the recommendation is scored, on the full history.
+    rescore : callable
+        ``rescore(removed)`` are the ``(k,)`` scores by the same parameters without these actions.
+
+    Returns
+    -------
+    Explanation or None
+    """
+    return _by_attention(scores, attention, rescore, selective=False)
+
+
+def attention(
+    scores: np.ndarray, attention: np.ndarray, rescore: Callable[[tuple[int, ...]], np.ndarray]
+) -> Explanation | None:
+    """As :func:`pure_attention`, but keep only actions that narrow the gap to the best other item."""
+    return _by_attention(scores, attention, rescore, selective=True)
+
+
+def _by_attention(scores, attention, rescore, selective):
+    order = np.argsort(-np.asarray(attention), kind="stable")
+    return walk(scores, order, lambda removed, before: rescore(removed), selective)
+
+
 def random(scores: np.ndarray, influence: np.ndarray, like: Explanation, seed: int) -> Explanation:
     """A random set of the same size and with the same replacement as another explanation: the control.
 

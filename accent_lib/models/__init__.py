@@ -1,6 +1,7 @@
 """Recommenders, and what ACCENT asks of one."""
 
 from accent_lib.models.ncf import NCF
+from accent_lib.models.rcf import RCF
 from accent_lib.models.recommender import Recommender, top_k
 
-__all__ = ["NCF", "Recommender", "top_k"]
+__all__ = ["NCF", "RCF", "Recommender", "top_k"]

@@ -19,9 +19,14 @@ class Recommender(Protocol):
     within the user (``keep`` of shape ``(n_history,)``) and user after user over the whole data set
     (``keep`` of shape ``(n_actions,)``, where ``action_slice(user)`` finds the user's part).
 
+    A model may *read the history*: its scores then depend on ``keep``, because an action that is left out is
+    no longer there to be read.  It says so by ``reads_history = True``, and its ``losses`` take ``which``,
+    positions of the actions whose losses are wanted.  If it weighs the history by attention, it may offer
+    ``attention(user, items)``, of shape ``(n_items, n_history)``, for the attention baselines.
+
     A model whose items have a block of their own, as NCF's have, may offer it, too: ``item_block(item)``,
     ``item_losses(block, item)`` (one loss for each training point of the item) and ``item_scores(blocks,
-    user)``.  Influence with scaling ``paper`` then moves both halves of the block [user; item].
+    user)``.  Influence of the variant ``paper`` then moves both halves of the block [user; item].
     """
 
     n_users: int
@@ -41,10 +46,13 @@ class Recommender(Protocol):
         """The parameters that belong to the user alone, as one flat vector, shape ``(n_parameters,)``."""
 
     def scores(self, block: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Scores of ``items`` for the user, were her block ``block``, shape ``(n_items,)``."""
+        """Scores of ``items`` for the user, were her block ``block``, shape ``(n_items,)``.
+
+        ``keep``, ``(n_history,)``, takes actions out of the history that the model reads, if it reads any.
+        """
 
     def losses(self, block: Tensor, user: int, keep: Tensor | None = None) -> Tensor:
-        """Training loss of each of the user's actions, shape ``(n_history,)``."""
+        """Training loss of each of the user's actions, shape ``(n_history,)``; ``keep`` as in `scores`."""
 
     def penalty(self, block: Tensor) -> Tensor:
         """The part of the training objective that depends on the block but not on the data, a scalar."""

@@ -19,6 +19,7 @@ from accent_lib.plotting.explanations import (
     slate_positions,
 )
 from accent_lib.plotting.influence import additivity, four_truths, one_parameter, ranked_bars, two_scalings
+from accent_lib.plotting.rcf import attention_by_type, milestones
 from accent_lib.plotting.style import METHOD_COLOURS, METHOD_NAMES, new_axes, use_style
 from accent_lib.plotting.training import recipe_curves, scatter_starts, starts, user_errors
 from accent_lib.plotting.verification import effect_spread, gaps_in_control, slate_scores
@@ -27,6 +28,7 @@ __all__ = [
     "METHOD_COLOURS",
     "METHOD_NAMES",
     "additivity",
+    "attention_by_type",
     "definitions",
     "effect_spread",
     "estimated_against_true",
@@ -38,6 +40,7 @@ __all__ = [
     "heavy_tails",
     "held_and_failed",
     "histories",
+    "milestones",
     "new_axes",
     "one_parameter",
     "own_and_gap",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import zip_longest
 from numbers import Integral, Real
 
 import numpy as np
@@ -199,6 +200,28 @@ def worlds_of(explanations) -> list[World]:
         )
     pairs = zip(explanations["user"], explanations["removed"], strict=True)
     return sorted({world_of(user, removed) for user, removed in pairs} - {World()})
+
+
+def grouped(worlds, size) -> list[World]:
+    """Take the sets of several users out in one world, which saves trainings but lets users interfere.
+
+    Parameters
+    ----------
+    worlds : sequence of sequences of World
+        The worlds of each user, one sequence a user.
+    size : int
+        The most users in a world, at least 1, who are taken in order; 1 leaves the worlds as they are.
+
+    Returns
+    -------
+    list of World
+        Each set of each user occurs in exactly one of them.
+    """
+    joined = []
+    for users in cut(worlds, size):
+        for parts in zip_longest(*users, fillvalue=World()):
+            joined.append(World(tuple(pair for part in parts for pair in part.removed)))
+    return joined
 
 
 def cut(worlds, size) -> list[list[World]]:

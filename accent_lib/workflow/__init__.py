@@ -4,7 +4,15 @@ A notebook's second code cell is ``run = workflow.begin("02_training", globals()
 ``python -m accent_lib run|status|ensure``.
 """
 
-from accent_lib.workflow.artifacts import interactions, new_model, slates_of, trained_model
+from accent_lib.workflow.artifacts import (
+    SOURCES,
+    interactions,
+    new_model,
+    relation_triples,
+    slates_of,
+    trained_model,
+    untrained_model,
+)
 from accent_lib.workflow.folder import Run, begin
 from accent_lib.workflow.notebooks import project_root, runs_folder
 from accent_lib.workflow.profiles import load_profile, profile_names
@@ -12,6 +20,7 @@ from accent_lib.workflow.runner import ensure, run
 from accent_lib.workflow.status import status
 
 __all__ = [
+    "SOURCES",
     "Run",
     "begin",
     "ensure",
@@ -20,9 +29,11 @@ __all__ = [
     "new_model",
     "profile_names",
     "project_root",
+    "relation_triples",
     "run",
     "runs_folder",
     "slates_of",
     "status",
     "trained_model",
+    "untrained_model",
 ]

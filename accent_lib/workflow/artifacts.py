@@ -31,21 +31,51 @@ def interactions(run):
     return data
 
 
-def new_model(name: str, data, seed: int = 0):
+#: The sources that decide what a model computes, for fingerprints.
+SOURCES = {
+    "ncf": ("models/ncf.py",),
+    "rcf": ("models/rcf.py", "models/attention.py", "datasets/relations.py"),
+}
+
+
+def new_model(name: str, data, seed: int = 0, relation_triples=None):
     """A model by name, freshly initialised.
 
     Parameters
     ----------
-    name : {"ncf"}
+    name : {"ncf", "rcf"}
     data : Interactions
     seed : int
+    relation_triples : DataFrame, optional
+        For ``rcf``; see :func:`relation_triples`.
     """
-    from accent_lib.models import NCF
+    from accent_lib.models import NCF, RCF
 
-    makers = {"ncf": NCF}
-    if name not in makers:
-        raise AccentError(f"There is no model {name!r}; choose from {', '.join(makers)}.")
-    return makers[name](data, seed=seed)
+    if name not in SOURCES:
+        raise AccentError(f"There is no model {name!r}; choose from {', '.join(SOURCES)}.")
+    return NCF(data, seed=seed) if name == "ncf" else RCF(data, relation_triples, seed=seed)
+
+
+def relation_triples(run, data, source: str):
+    """The relation triples that ``rcf`` is trained on.
+
+    Parameters
+    ----------
+    run : Run
+    data : Interactions
+    source : {"drawn", "file"}
+        ``drawn``: by the model itself, which is ``None`` here.  ``file``: those of the paper's experiments.
+    """
+    from accent_lib.datasets.relations import Relations, read_relation_triples
+
+    if source == "drawn":
+        return None
+    record = run.read_json("data.json")
+    if record["dataset"] != "ml-100k":
+        raise AccentError(
+            "The file of relation triples belongs to MovieLens 100K: set relation_triples to 'drawn'."
+        )
+    return read_relation_triples(data, Relations.of(data.attributes), record["data_home"] or None)
 
 
 def trained_model(run, name: str, data):
@@ -73,7 +103,14 @@ def trained_model(run, name: str, data):
         raise AccentError(
             f"{name}.npz in {run.folder} was trained on other data: run notebook 02_training again."
         )
-    return state.into(new_model(name, data)), state, metadata
+    model = untrained_model(run, name, data, metadata)
+    return state.into(model), state, metadata
+
+
+def untrained_model(run, name: str, data, metadata: dict):
+    """The model as it was before it was trained, from the metadata of :func:`trained_model`."""
+    triples = relation_triples(run, data, metadata.get("relation_triples", "drawn"))
+    return new_model(name, data, metadata["start"], triples)
 
 
 def slates_of(run, name: str) -> dict:

@@ -1,0 +1,313 @@
+"""Relational Collaborative Filtering (Xin et al., SIGIR 2019), as the paper trains it on liked films.
+
+A film i is judged by a user u in the light of her history H_u (the films that she liked, without i), which
+is read at two levels.  *Which types of relation matter to her?*  The first level weighs the types t (none,
+genre, director, actor):
+
+    att_t = softmax_t  v . gelu(W (u * r_t) + b)
+
+*Which films of her history are related to this one?*  The second weighs, within a type, the films j by the
+attribute values e that they share with i:
+
+    w_tj  = sum_e exp( v_t . tanh(A_t x_i + B_t x_j + C_t e) )        (no C_t e where nothing is shared)
+    a_tj  = w_tj / (sum_j w_tj + 1e-9) ** 0.5
+
+Both together turn the history into a vector, and that and the film into a score:
+
+    m     = u + sum_t att_t sum_j a_tj x_j
+    y     = p . gelu(W_0 (m * x_i) + b_0)
+
+Training puts each liked film above a disliked one (``-log sigmoid`` of the difference of their scores), and
+pulls the vectors of related films together (DistMult on relation triples).
+"""
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from accent_lib.datasets.relations import (
+    TYPES,
+    Relations,
+    draw_relation_triples,
+    held_out_pairs,
+    training_triples,
+)
+from accent_lib.models.attention import Attend, Histories, Weigh
+
+gelu = partial(F.gelu, approximate="tanh")
+
+
+class Batch(NamedTuple):
+    """Training triples of one step, and the relation triples that go with them.
+
+    The pairs (user, item) to be scored occur once each, however many triples they are in.
+    """
+
+    rows: Tensor  # (n,) numbers of the actions whose triples are in the batch
+    users: Tensor  # (n_pairs,)
+    items: Tensor  # (n_pairs,)
+    liked: Tensor  # (n,) where the liked item's pair stands
+    disliked: Tensor  # (n,)
+    relations: Tensor  # (n_relations,) rows of the relation triples
+
+
+class RCF(nn.Module):
+    """RCF on liked films; offers the protocol :class:`~accent_lib.models.Recommender`.
+
+    Parameters
+    ----------
+    interactions : Interactions
+        Training data; the model's *actions* are the positive rows of ``interactions.train``.
+    relation_triples : DataFrame, optional
+        As from :func:`~accent_lib.datasets.relations.read_relation_triples`; by default drawn with seed 0.
+    dim, attention : int
+        Width of the embeddings, and of the hidden layers of both attention levels.
+    smoothing : float
+        Exponent of the sum in the weights of the second level; 1 would be a softmax.
+    relation_weight : float
+        Of the relation loss in the objective.
+    seed : int
+        Of the initial parameters.
+    """
+
+    #: Removing an action takes it out of the history, too: scores change even with fixed parameters.
+    reads_history = True
+
+    def __init__(
+        self,
+        interactions,
+        relation_triples=None,
+        dim: int = 64,
+        attention: int = 32,
+        smoothing: float = 0.5,
+        relation_weight: float = 0.01,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.n_users, self.n_items = interactions.n_users, interactions.n_items
+        self.smoothing, self.relation_weight = smoothing, relation_weight
+        relations = Relations.of(interactions.attributes)
+        if relation_triples is None:
+            relation_triples = draw_relation_triples(interactions, relations)
+        n_types, n_values = len(TYPES), len(relations.types)
+
+        self.user_table = nn.Embedding(self.n_users, dim)
+        self.item_table = nn.Embedding(self.n_items, dim)
+        self.type_table = nn.Embedding(n_types, dim)
+        self.value_table = nn.Embedding(n_values, dim)
+        self.type_hidden = nn.Linear(dim, attention)
+        self.type_query = nn.Parameter(torch.empty(attention))
+        self.target_weight = nn.Parameter(torch.empty(n_types, attention, dim))
+        self.history_weight = nn.Parameter(torch.empty(n_types, attention, dim))
+        self.value_weight = nn.Parameter(torch.empty(n_types - 1, attention, dim))
+        self.item_query = nn.Parameter(torch.empty(n_types, attention))
+        self.hidden = nn.Linear(dim, dim)
+        self.output = nn.Parameter(torch.empty(dim))
+        self._initialise(torch.Generator().manual_seed(seed))
+
+        triples = training_triples(interactions, relations)
+        self.n_actions = len(triples)
+        self._starts = np.searchsorted(triples[:, 0], np.arange(self.n_users + 1))
+        self._known = _known_items(interactions, triples, relation_triples)
+        self._values_of_type = np.bincount(relations.types).tolist()
+        self._histories = Histories.of(self._starts, triples[:, 1], relations)
+        self._projected = None, (), ()
+        self._keep_data("triples", torch.tensor(triples))
+        self._keep_data("relation_triples", torch.tensor(relation_triples.to_numpy()))
+        self._keep_data("ones", torch.ones(self.n_actions))
+
+    def _initialise(self, generator):
+        dim, attention = self.hidden.in_features, self.type_hidden.out_features
+        normal = {"hidden.weight": 2 / (2 * dim), "hidden.bias": 2 / (2 * dim), "output": 2 / (dim + 1)}
+        fans = {
+            "type_hidden.weight": dim + attention,
+            "type_query": attention + 1,
+            "item_query": attention + 1,
+        }
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if "table" in name:
+                    parameter.normal_(0, 0.05, generator=generator)
+                elif name in normal:  # Glorot, normal
+                    parameter.normal_(0, math.sqrt(normal[name]), generator=generator)
+                elif name == "type_hidden.bias":
+                    parameter.zero_()
+                else:  # Glorot, uniform
+                    bound = math.sqrt(6 / fans.get(name, dim + attention))
+                    parameter.uniform_(-bound, bound, generator=generator)
+
+    def _keep_data(self, name, tensor):
+        # A buffer follows `.double()`; not persistent: a checkpoint holds no data.
+        self.register_buffer(name, tensor, persistent=False)
+
+    # --- the network
+
+    def type_attention(self, users: Tensor) -> Tensor:
+        """First level: weights of the types, which sum to 1, ``(..., 4)`` from users ``(..., dim)``."""
+        hidden = gelu(self.type_hidden(users.unsqueeze(-2) * self.type_table.weight))
+        return torch.softmax(hidden @ self.type_query, -1)
+
+    def _projections(self):
+        """What the second level computes once an item and once a value, and the queries."""
+        items = self.item_table.weight
+        values = self.value_table.weight.split(self._values_of_type)
+        none = torch.zeros_like(values[0] @ self.value_weight[0].mT)
+        of_values = [none, *(e @ w.mT for e, w in zip(values[1:], self.value_weight, strict=True))]
+        targets, history = items @ self.target_weight.mT, items @ self.history_weight.mT
+        return targets, history, torch.cat(of_values), self.item_query
+
+    def _smooth(self, sums, totals):
+        return sums / (totals.unsqueeze(-1) + 1e-9) ** self.smoothing
+
+    def score(self, users: Tensor, contexts: Tensor, items: Tensor) -> Tensor:
+        """Scores from users ``(..., dim)``, history by type ``(..., 4, dim)`` and items ``(..., dim)``."""
+        moved = users + (self.type_attention(users).unsqueeze(-1) * contexts).sum(-2)
+        return gelu(self.hidden(moved * items)) @ self.output
+
+    def forward(self, users: Tensor, items: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Scores of pairs, ``(n,)`` from indices ``(n,)`` and ``(n,)``; ``keep`` is ``(n_actions,)``."""
+        table, keep = self.item_table.weight, self.ones if keep is None else keep
+        sums, totals = Attend.apply(*self._projections(), table, keep, users, items, self._histories)
+        return self.score(self.user_table(users), self._smooth(sums, totals), table[items])
+
+    # --- actions and candidates
+
+    def action_slice(self, user: int) -> slice:
+        """Where the user's training positives stand among all."""
+        return slice(int(self._starts[user]), int(self._starts[user + 1]))
+
+    def actions(self, user: int) -> np.ndarray:
+        """Items that the user liked in the training data, in time order, shape ``(n_history,)``."""
+        return self.triples[self.action_slice(user), 1].numpy()
+
+    def candidates(self, user: int) -> np.ndarray:
+        """Items that occur in any of the data, but none of the user's training positives, ascending."""
+        known = self._known.copy()
+        known[self.actions(user)] = False
+        return np.flatnonzero(known)
+
+    # --- as a function of one user's block
+
+    def block(self, user: int) -> Tensor:
+        """The user's embedding, shape ``(dim,)``."""
+        return self.user_table.weight[user].detach()
+
+    def _exponentials(self):
+        """Projections as :class:`Weigh` takes them."""
+        # Projecting all items takes longer than the rest of a score, so it is kept until a parameter changes.
+        of = (self.item_table.weight, self.value_table.weight, self.item_query)
+        of = (*of, self.target_weight, self.history_weight, self.value_weight)
+        mark = [(one.data_ptr(), one._version) for one in of]
+        if self._projected[0] != mark:
+            with torch.no_grad():
+                *projections, query = self._projections()
+                found = (*(torch.exp(2 * one) for one in projections), query.detach())
+            # Holding on to the parameters keeps their addresses from being given to others.
+            self._projected = mark, found, of
+        return self._projected[1]
+
+    def _weights(self, user, items):
+        """Second level: ``w_tj`` toward items of any shape (…), in the shape (4, …, n_history)."""
+        return Weigh.apply(items, user, self._exponentials, self._histories)
+
+    def _read(self, block, user, items, weights, keep):
+        """Scores of items (…) from the weights (4, …, n_history) of the history."""
+        if keep is not None:
+            weights = weights * keep
+        x = self.item_table.weight.detach()
+        sums = (weights @ x[self.triples[self.action_slice(user), 1]]).movedim(0, -2)
+        return self.score(block, self._smooth(sums, weights.sum(-1).movedim(0, -1)), x[items])
+
+    def scores(self, block: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Scores of ``items`` with the history weighted by ``keep``, ``(n_items,)``."""
+        return self._read(block, user, items, self._weights(user, items), keep)
+
+    def losses(
+        self, block: Tensor, user: int, keep: Tensor | None = None, which: Tensor | None = None
+    ) -> Tensor:
+        """Loss of each of the user's triples, or of those at the positions ``which``, shape ``(n,)``.
+
+        ``keep`` weighs the history that the scores read, not the losses.
+        """
+        items = self.triples[self.action_slice(user), 1:].T
+        weights = self._weights(user, items)
+        if which is not None:
+            items, weights = items[:, which], weights[:, :, which]
+        better, worse = self._read(block, user, items, weights, keep)
+        return -F.logsigmoid(better - worse)
+
+    def penalty(self, block: Tensor) -> Tensor:
+        """Zero: RCF is trained without weight decay."""
+        return 0 * block.square().sum()
+
+    def attention_levels(self, user: int, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Both levels toward some items: ``att_t``, ``(4,)``, and ``a_tj``, ``(4, n_items, n_history)``."""
+        weights = self._weights(user, items)
+        smoothed = weights / (weights.sum(-1, keepdim=True) + 1e-9) ** self.smoothing
+        return self.type_attention(self.block(user)).detach(), smoothed
+
+    def attention(self, user: int, items: Tensor) -> Tensor:
+        """Attention that each action gets when ``items`` are scored, ``(n_items, n_history)``.
+
+        The product of both levels, summed over the types.  It is smoothed and need not sum to 1.
+        """
+        types, history = self.attention_levels(user, items)
+        return torch.tensordot(types, history, 1)
+
+    # --- training
+
+    def weight_decay(self) -> dict[str, float]:
+        """None."""
+        return {name: 0.0 for name, _ in self.named_parameters()}
+
+    def batches(self, batch_size: int, generator: torch.Generator | None) -> Iterator[Batch]:
+        """Triples, the last incomplete batch included; the relation triples are spread over all batches."""
+        n_relations = len(self.relation_triples)
+        order, relations = torch.arange(self.n_actions), torch.arange(n_relations)
+        if generator is not None:
+            order = torch.randperm(self.n_actions, generator=generator)
+            relations = torch.randperm(n_relations, generator=generator)
+        parts = order.split(batch_size)
+        for rows, of_batch in zip(parts, relations.tensor_split(len(parts)), strict=True):
+            yield self._batch(rows, of_batch)
+
+    def _batch(self, rows, relations):
+        users, liked, disliked = self.triples[rows].T
+        both = torch.cat([users * self.n_items + liked, users * self.n_items + disliked])
+        pairs, places = torch.unique(both, return_inverse=True)
+        liked, disliked = places.chunk(2)
+        return Batch(rows, pairs // self.n_items, pairs % self.n_items, liked, disliked, relations)
+
+    def batch_loss(self, batch: Batch, keep: Tensor | None = None) -> Tensor:
+        """Share of the batch in the objective: mean loss of all kept triples, plus the relation loss."""
+        keep = self.ones if keep is None else keep
+        scores = self(batch.users, batch.items, keep)
+        losses = -F.logsigmoid(scores[batch.liked] - scores[batch.disliked]) * keep[batch.rows]
+        return losses.sum() / keep.sum() + self.relation_weight * self.relation_loss(batch.relations)
+
+    def relation_loss(self, rows: Tensor) -> Tensor:
+        """Share of some relation triples in the mean loss of all (DistMult)."""
+        head, type_, value, tail, other = self.relation_triples[rows].T
+        x = self.item_table
+        relation = x(head) * (self.type_table(type_) + self.value_table(value))
+        difference = (relation * (x(tail) - x(other))).sum(-1)
+        return -F.logsigmoid(difference).sum() / len(self.relation_triples)
+
+    def data_loss(self, keep: Tensor | None = None) -> Tensor:
+        """The whole objective."""
+        return sum(self.batch_loss(batch, keep) for batch in self.batches(4096, None))
+
+
+def _known_items(interactions, triples, relation_triples):
+    """Which items occur in training triples, held-out pairs or relation triples, bool of shape (n_items,)."""
+    pairs = held_out_pairs(interactions)
+    known = np.zeros(interactions.n_items, bool)
+    for items in (triples[:, 1:], pairs[["liked", "disliked"]], relation_triples[["head", "tail", "other"]]):
+        known[np.asarray(items).ravel()] = True
+    return known

@@ -1,0 +1,30 @@
+"""Recipes of training for RCF; those for NCF stand in :mod:`accent_lib.training`."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from accent_lib.training import Recipe, State, train
+
+#: RCF as the paper trained it, for one step; see :func:`for_epochs`.
+RCF = Recipe(steps=1, learning_rate=0.05, optimizer="adagrad", batch_size=512)
+#: Epochs that the paper's RCF was trained for.
+RCF_EPOCHS = 50
+
+
+def for_epochs(model, recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe, for as many steps as take a model through its actions ``epochs`` times.
+
+    Holds for models that keep the incomplete last batch of an epoch, as RCF does.
+    """
+    return replace(recipe, steps=epochs * math.ceil(model.n_actions / recipe.batch_size))
+
+
+def train_timed(model, recipe: Recipe, states: Sequence[State], seed: int = 0) -> tuple[list[State], float]:
+    """Train with one thread, as a worker process should, and say how many seconds it took."""
+    torch.set_num_threads(1)
+    begin = time.perf_counter()
+    return train(model, recipe, states, seed=seed), time.perf_counter() - begin
