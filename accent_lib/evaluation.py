@@ -20,6 +20,7 @@ __all__ = [
     "PAPER_TABLE1",
     "beside_paper",
     "compare",
+    "corrected_together",
     "influence_errors",
     "judge",
     "noise_floor",
@@ -250,7 +251,23 @@ def compare(judged, first, *others, definition="counterfactual", **bootstrap_opt
     if not rows:
         methods = ", ".join(judged["method"].unique())
         raise AccentError(f"{first!r} cannot be compared with {others}; the table has the methods {methods}.")
-    table = pd.DataFrame(rows)
+    return corrected_together(pd.DataFrame(rows))
+
+
+def corrected_together(*tables) -> pd.DataFrame:
+    """Join tables of `compare`, and correct their p-values for all the rows of them together.
+
+    Parameters
+    ----------
+    *tables : DataFrame
+        From `compare`, at least one.
+
+    Returns
+    -------
+    DataFrame
+        The rows in order; ``..._holm`` belongs to the joint table.
+    """
+    table = pd.concat(tables, ignore_index=True)
     for column in [name for name in table if name.endswith("_sided")]:
         table[f"{column}_holm"] = holm(table[column])
     return table

@@ -17,6 +17,7 @@ from accent_lib.evaluation import (
     PAPER_TABLE1,
     beside_paper,
     compare,
+    corrected_together,
     influence_errors,
     judge,
     noise_floor,
@@ -191,6 +192,11 @@ def test_comparison_corrects_for_all_its_rows():
     for name in ("mcnemar_p_two_sided", "mcnemar_p_one_sided", "t_p_two_sided", "t_p_one_sided"):
         assert table[f"{name}_holm"].tolist() == pytest.approx(holm(table[name]).tolist())
         assert (table[f"{name}_holm"] >= table[name]).all()
+    # Other pairs of methods can join the family of tests.
+    joined = corrected_together(table, compare(judged, "fia", "random"))
+    assert len(joined) == 6 and joined["first"].tolist() == ["accent"] * 4 + ["fia"] * 2
+    assert joined["t_p_one_sided_holm"].tolist() == pytest.approx(holm(joined["t_p_one_sided"]).tolist())
+    assert joined.columns.tolist() == table.columns.tolist()
     # Against scipy, on users lined up by hand.
     wide = judged[judged["k"] == 5].pivot(index="user", columns="method", values=["counterfactual", "size"])
     both = wide[wide["counterfactual", "accent"].astype(bool) & wide["counterfactual", "fia"].astype(bool)]

@@ -262,7 +262,7 @@ def test_gap_influence_is_the_difference():
         gap_influence(influence, 0, 2)
 
 
-@pytest.mark.parametrize("options", [{"scaling": "other"}, {"effect": "other"}, {"damping": -1.0}])
+@pytest.mark.parametrize("options", [{"variant": "other"}, {"effect": "other"}, {"damping": -1.0}])
 def test_impossible_options_are_refused(model, options):
     with pytest.raises(AccentError, match=next(iter(options))):
         FastInfluence(model, **options)

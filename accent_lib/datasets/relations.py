@@ -212,7 +212,7 @@ def _draw_tails(generator, liked, heads, values, others):
     order = np.lexsort((values, heads))
     heads, values, others = heads[order], values[order], others[order]
     reach = np.cumsum(others)
-    ends = reach[np.searchsorted(heads, np.arange(len(liked)), side="right") - 1]
+    ends = np.append(0, reach)[np.searchsorted(heads, np.arange(len(liked)), side="right")]
     totals = np.diff(ends, prepend=0)
     asked = np.flatnonzero(totals)
     picked = np.searchsorted(reach, ends[asked] - 1 - generator.integers(totals[asked]), side="right")

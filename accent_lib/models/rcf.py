@@ -115,7 +115,7 @@ class RCF(nn.Module):
         self.n_actions = len(triples)
         self._starts = np.searchsorted(triples[:, 0], np.arange(self.n_users + 1))
         self._known = _known_items(interactions, triples, relation_triples)
-        self._values_of_type = np.bincount(relations.types).tolist()
+        self._values_of_type = np.bincount(relations.types, minlength=n_types).tolist()
         self._histories = Histories.of(self._starts, triples[:, 1], relations)
         self._projected = None, (), ()
         self._keep_data("triples", torch.tensor(triples))
@@ -212,6 +212,9 @@ class RCF(nn.Module):
             self._projected = mark, found, of
         return self._projected[1]
 
+    def __getstate__(self):
+        return {**self.__dict__, "_projected": (None, (), ())}
+
     def _weights(self, user, items):
         """Second level: ``w_tj`` toward items of any shape (…), in the shape (4, …, n_history)."""
         return Weigh.apply(items, user, self._exponentials, self._histories)
@@ -297,7 +300,7 @@ class RCF(nn.Module):
         x = self.item_table
         relation = x(head) * (self.type_table(type_) + self.value_table(value))
         difference = (relation * (x(tail) - x(other))).sum(-1)
-        return -F.logsigmoid(difference).sum() / len(self.relation_triples)
+        return -F.logsigmoid(difference).sum() / max(len(self.relation_triples), 1)
 
     def data_loss(self, keep: Tensor | None = None) -> Tensor:
         """The whole objective."""

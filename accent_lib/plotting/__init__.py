@@ -19,14 +19,15 @@ from accent_lib.plotting.explanations import (
     slate_positions,
 )
 from accent_lib.plotting.influence import additivity, four_truths, one_parameter, ranked_bars, two_scalings
-from accent_lib.plotting.rcf import attention_by_type, milestones
-from accent_lib.plotting.style import METHOD_COLOURS, METHOD_NAMES, new_axes, use_style
+from accent_lib.plotting.rcf import attention_by_type, milestones, related_pairs, warm_and_scratch
+from accent_lib.plotting.style import METHOD_COLOURS, METHOD_NAMES, UNITS, new_axes, use_style
 from accent_lib.plotting.training import recipe_curves, scatter_starts, starts, user_errors
 from accent_lib.plotting.verification import effect_spread, gaps_in_control, slate_scores
 
 __all__ = [
     "METHOD_COLOURS",
     "METHOD_NAMES",
+    "UNITS",
     "additivity",
     "attention_by_type",
     "definitions",
@@ -46,6 +47,7 @@ __all__ = [
     "own_and_gap",
     "ranked_bars",
     "recipe_curves",
+    "related_pairs",
     "scatter_starts",
     "set_sizes",
     "slate_positions",
@@ -55,4 +57,5 @@ __all__ = [
     "two_scalings",
     "use_style",
     "user_errors",
+    "warm_and_scratch",
 ]

@@ -1,91 +1,125 @@
-"""Figures of the results (chapter 6)."""
+"""Figures of the results (chapter 6): small multiples, where there are several models."""
 
 import matplotlib as mpl
 import seaborn as sns
 
-from accent_lib.plotting.style import BLACK, BLUE, GREY, METHOD_COLOURS, METHOD_NAMES, VERMILION, new_axes
+from accent_lib.plotting.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    METHOD_COLOURS,
+    METHOD_NAMES,
+    UNITS,
+    VERMILION,
+    new_axes,
+)
 
 
 def figures_by_method(figures, paper=None):
-    """CF percentage and set size of every method over k, with intervals.
+    """CF percentage and set size of every method over k, with intervals: one row of panels a model.
 
     Parameters
     ----------
     figures : DataFrame
-        From `evaluation.summary`, of one model.
+        From `evaluation.summary`.
     paper : DataFrame, optional
-        The paper's rows of the same model, drawn hollow.
+        The paper's rows of the same models, drawn hollow.
 
     Returns
     -------
     Figure
     """
-    figure, panels = new_axes(1, 2, figsize=(7.6, 3.6))
-    ks, methods = sorted(figures["k"].unique()), list(dict.fromkeys(figures["method"]))
+    models = list(dict.fromkeys(figures["model"]))
+    size = (7.6, 2.9 * len(models) + 0.7)
+    figure, rows = new_axes(len(models), 2, figsize=size, sharey="col", squeeze=False)
+    ks, handles = sorted(figures["k"].unique()), {}
     measures = (
         ("cf_percentage", "cf", "CF percentage (% of users)"),
         ("set_size", "set_size", "CF set size (actions)"),
     )
-    for axes, (measure, interval, label) in zip(panels, measures, strict=True):
-        for number, method in enumerate(methods):
-            shift = 0.14 * (number - (len(methods) - 1) / 2)
-            rows = figures[figures["method"] == method].set_index("k").reindex(ks)
-            at = [place + shift for place in range(len(ks))]
-            value = rows[measure]
-            reach = [value - rows[f"{interval}_low"], rows[f"{interval}_high"] - value]
-            reach = [part.clip(lower=0) for part in reach]
-            colour = METHOD_COLOURS[method]
-            axes.errorbar(at, value, reach, fmt="o", color=colour, capsize=3, label=METHOD_NAMES[method])
-            theirs = paper[paper["method"] == method].set_index("k") if paper is not None else None
-            if theirs is not None and len(theirs):
-                values = theirs[measure].reindex(ks)
-                axes.scatter(at, values, s=44, facecolors="none", edgecolors=colour, marker="s", zorder=3)
-        axes.set_xticks(range(len(ks)), [f"k = {k}" for k in ks])
-        axes.set(ylabel=label)
+    for model, panels in zip(models, rows, strict=True):
+        ours = figures[figures["model"] == model]
+        theirs = paper[paper["model"] == model] if paper is not None else None
+        for axes, measure in zip(panels, measures, strict=True):
+            handles = _methods_over_k(axes, ours, theirs, ks, *measure) | handles
+        if len(models) > 1:
+            panels[0].set_title(model.upper(), loc="left")
+    for axes in rows[0]:  # once all is drawn: rows share their axis
         axes.set_ylim(bottom=0)
-        axes.grid(axis="x", visible=False)
-    handles, labels = panels[0].get_legend_handles_labels()
+    handles = {METHOD_NAMES[method]: handles[method] for method in METHOD_COLOURS if method in handles}
     if paper is not None and len(paper):
-        handles.append(mpl.lines.Line2D([], [], color=BLACK, marker="s", mfc="none", ls="", label="paper"))
-        labels.append("paper (hollow)")
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
+        hollow = mpl.lines.Line2D([], [], color=BLACK, marker="s", mfc="none", ls="")
+        handles["paper (hollow)"] = hollow
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=min(len(handles), 4))
     return figure
 
 
-def estimated_against_true(estimated, true, holds, noise: float, what="the gap"):
-    """Estimated against true influence of whole sets, with what retraining alone does as a band.
+def _methods_over_k(axes, figures, paper, ks, measure, interval, label):
+    """One panel of `figures_by_method`; returns a handle for each method."""
+    methods, handles = list(dict.fromkeys(figures["method"])), {}
+    for number, method in enumerate(methods):
+        shift = 0.14 * (number - (len(methods) - 1) / 2)
+        rows = figures[figures["method"] == method].set_index("k").reindex(ks)
+        at = [place + shift for place in range(len(ks))]
+        value = rows[measure]
+        reach = [value - rows[f"{interval}_low"], rows[f"{interval}_high"] - value]
+        reach = [part.clip(lower=0) for part in reach]
+        colour = METHOD_COLOURS[method]
+        handles[method] = axes.errorbar(at, value, reach, fmt="o", color=colour, capsize=3)
+        theirs = paper[paper["method"] == method].set_index("k") if paper is not None else None
+        if theirs is not None and len(theirs):
+            values = theirs[measure].reindex(ks)
+            axes.scatter(at, values, s=44, facecolors="none", edgecolors=colour, marker="s", zorder=3)
+    axes.set_xticks(range(len(ks)), [f"k = {k}" for k in ks])
+    axes.set(ylabel=label)
+    axes.grid(axis="x", visible=False)
+    return handles
+
+
+def estimated_against_true(sets, noise):
+    """Estimated against true influence of whole sets on the gap: one panel a model.
 
     Parameters
     ----------
-    estimated, true : ndarray, shape (n_sets,)
-        In stars.
-    holds : ndarray of bool, shape (n_sets,)
-        Whether the set is counterfactual.
-    noise : float
-        Standard deviation of the change with nothing removed, in stars.
-    what : str
-        Influence on what.
+    sets : DataFrame
+        Rows of `evaluation.judge`, each set once: ``model``, ``estimated_gap_influence``,
+        ``true_gap_influence``, and ``counterfactual`` for the marker.
+    noise : dict of str to float
+        By model, the standard deviation of the change with nothing removed, drawn as a band.
 
     Returns
     -------
-    Axes
+    Figure
     """
-    figure, axes = new_axes(figsize=(5.6, 5.0))
-    ends = [min(*estimated, *true, 0), max(*estimated, *true)]
-    ends = [ends[0] - 0.04 * (ends[1] - ends[0]), ends[1] + 0.04 * (ends[1] - ends[0])]
-    axes.plot(ends, ends, color=BLACK, lw=1, ls="--", label="estimated = true")
-    axes.axhspan(-noise, noise, color=GREY, alpha=0.2, lw=0, label="change with nothing removed (± 1 sd)")
-    for which, label, colour, marker in (
-        (holds, "holds", BLUE, "o"),
-        (~holds, "does not hold", VERMILION, "X"),
-    ):
-        if which.any():
-            style = {"color": colour, "marker": marker, "label": label}
-            axes.scatter(estimated[which], true[which], s=26, lw=0, alpha=0.75, **style)
-    axes.set(xlabel=f"estimated influence on {what} (stars)", ylabel=f"true influence on {what} (stars)")
-    axes.set(xlim=ends, ylim=ends, aspect="equal")
-    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
-    return axes
+    models = list(dict.fromkeys(sets["model"]))
+    width = 5.6 if len(models) == 1 else 4.1 * len(models)
+    figure, panels = new_axes(1, len(models), figsize=(width, 4.9), squeeze=False)
+    shown = {}
+    for model, axes in zip(models, panels.flat, strict=True):
+        mine = sets[sets["model"] == model]
+        estimated, true = mine["estimated_gap_influence"], mine["true_gap_influence"]
+        ends = [min(*estimated, *true, 0), max(*estimated, *true, 0)]
+        ends = [ends[0] - 0.04 * (ends[1] - ends[0]), ends[1] + 0.04 * (ends[1] - ends[0])]
+        axes.plot(ends, ends, color=BLACK, lw=1, ls="--", label="estimated = true")
+        band = "change with nothing removed (± 1 sd)"
+        axes.axhspan(-noise[model], noise[model], color=GREY, alpha=0.2, lw=0, label=band)
+        holds = mine["counterfactual"].to_numpy(bool)
+        for which, label, colour, marker in (
+            (holds, "holds", BLUE, "o"),
+            (~holds, "does not hold", VERMILION, "X"),
+        ):
+            if which.any():
+                style = {"color": colour, "marker": marker, "label": label}
+                axes.scatter(estimated[which], true[which], s=26, lw=0, alpha=0.75, **style)
+        unit = UNITS[model]
+        axes.set(xlabel=f"estimated influence on the gap ({unit})")
+        axes.set(ylabel=f"true influence on the gap ({unit})", xlim=ends, ylim=ends, aspect="equal")
+        if len(models) > 1:
+            axes.set_title(model.upper(), loc="left")
+        handles, labels = axes.get_legend_handles_labels()
+        shown |= dict(zip(labels, handles, strict=True))
+    figure.legend(shown.values(), shown, loc="outside lower center", ncols=2, fontsize=9)
+    return figure
 
 
 def held_and_failed(frame, columns, outcome="counterfactual"):
@@ -94,9 +128,10 @@ def held_and_failed(frame, columns, outcome="counterfactual"):
     Parameters
     ----------
     frame : DataFrame
-        One row an explanation.
+        One row an explanation; ``model`` among the columns. Of one model, panels stand two in a row; of
+        several, each model has a column of panels.
     columns : dict of str to str
-        Columns of ``frame`` and their labels.
+        Columns of ``frame`` and their labels, in which ``{unit}`` becomes the unit of the model.
     outcome : str
         Column that says whether an explanation holds.
 
@@ -104,33 +139,44 @@ def held_and_failed(frame, columns, outcome="counterfactual"):
     -------
     Figure
     """
-    rows = (len(columns) + 1) // 2
-    figure, panels = new_axes(rows, 2, figsize=(7.2, 2.7 * rows), squeeze=False)
-    held = frame[outcome].map({True: "holds", False: "does not"})
-    colours = {"holds": BLUE, "does not": VERMILION}
-    for spare in panels.flat[len(columns) :]:
+    models = list(dict.fromkeys(frame["model"]))
+    across = max(len(models), 2)
+    places = [(column, model) for column in columns for model in models]
+    rows = -(-len(places) // across)
+    figure, panels = new_axes(rows, across, figsize=(3.6 * across, 2.5 * rows), squeeze=False)
+    for spare in panels.flat[len(places) :]:
         spare.set_visible(False)
-    for axes, (column, label) in zip(panels.flat, columns.items(), strict=False):
-        # A swarm places points by rule, not by chance; where it overflows, points at its edge overlap.
-        sns.swarmplot(
-            x=held, y=frame[column], hue=held, order=list(colours), palette=colours, size=3.5, alpha=0.7,
-            legend=False, warn_thresh=1, ax=axes,
-        )  # fmt: skip
-        for place, group in enumerate(colours):
-            values = frame.loc[held == group, column]
-            if len(values):
-                axes.hlines(values.median(), place - 0.36, place + 0.36, color=BLACK, lw=2.5, zorder=3)
-        axes.set(xlabel="", ylabel=label, xlim=(-0.6, 1.6))
+    for number, (axes, (column, model)) in enumerate(zip(panels.flat, places, strict=False)):
+        mine = frame[frame["model"] == model]
+        _two_swarms(axes, mine[column], mine[outcome])
+        axes.set(xlabel="", ylabel=columns[column].format(unit=UNITS[model]), xlim=(-0.6, 1.6))
+        if len(models) > 1 and number < len(models):
+            axes.set_title(model.upper(), loc="left")
+    figure.align_ylabels()
     return figure
 
 
+def _two_swarms(axes, values, outcome):
+    held = outcome.map({True: "holds", False: "does not"})
+    colours = {"holds": BLUE, "does not": VERMILION}
+    # A swarm places points by rule, not by chance; where it overflows, points at its edge overlap.
+    sns.swarmplot(
+        x=held, y=values, hue=held, order=list(colours), palette=colours, size=3.5, alpha=0.85,
+        legend=False, warn_thresh=1, zorder=3, ax=axes,
+    )  # fmt: skip
+    for place, group in enumerate(colours):
+        if (held == group).any():
+            median = values[held == group].median()
+            axes.hlines(median, place - 0.36, place + 0.36, color=BLACK, lw=1.8, zorder=2)
+
+
 def definitions(figures, names):
-    """CF percentage of each method under several definitions of counterfactual.
+    """CF percentage of each method under several definitions of counterfactual: one panel a model.
 
     Parameters
     ----------
-    figures : DataFrame, shape (n_methods, n_definitions)
-        Percentages of users; the index holds the methods.
+    figures : DataFrame, shape (n_models * n_methods, n_definitions)
+        Percentages of users; the index holds model and method.
     names : sequence of str, length n_definitions
         What the definitions are called below the axis.
 
@@ -138,13 +184,21 @@ def definitions(figures, names):
     -------
     Figure
     """
-    figure, axes = new_axes(figsize=(8.0, 3.6))
-    width = 0.8 / max(len(figures), 1)
-    for number, (method, row) in enumerate(figures.iterrows()):
-        at = [place + (number - (len(figures) - 1) / 2) * width for place in range(len(names))]
-        axes.bar(at, row, width=width, color=METHOD_COLOURS[method], label=METHOD_NAMES[method])
-    axes.set_xticks(range(len(names)), names)
-    axes.grid(axis="x", visible=False)
-    axes.set_ylabel("explanations that hold (% of users)")
-    figure.legend(loc="outside lower center", ncols=len(figures))
+    models = list(dict.fromkeys(figures.index.get_level_values("model")))
+    size = (8.0, 2.5 * len(models) + 1.1)
+    figure, panels = new_axes(len(models), 1, figsize=size, sharex=True, sharey=True, squeeze=False)
+    handles = {}
+    for model, axes in zip(models, panels.flat, strict=True):
+        mine = figures.xs(model, level="model")
+        width = 0.8 / max(len(mine), 1)
+        for number, (method, row) in enumerate(mine.iterrows()):
+            at = [place + (number - (len(mine) - 1) / 2) * width for place in range(len(names))]
+            handles[method] = axes.bar(at, row, width=width, color=METHOD_COLOURS[method])
+        axes.set_xticks(range(len(names)), names)
+        axes.grid(axis="x", visible=False)
+        axes.set_ylabel("hold (% of users)")
+        if len(models) > 1:
+            axes.set_title(model.upper(), loc="left")
+    handles = {METHOD_NAMES[method]: handles[method] for method in METHOD_COLOURS if method in handles}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=len(handles))
     return figure

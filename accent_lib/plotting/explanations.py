@@ -17,19 +17,21 @@ from accent_lib.plotting.style import (
 )
 
 
-def gap_filled(paths, chosen: int, steps, title: str = ""):
+def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars"):
     """The book's picture of a result: a gap that shrinks with each removed action until another item leads.
 
     Parameters
     ----------
     paths : sequence of sequence of float, length n_candidates
-        For each candidate the remaining gap, in stars, after none, one, two … of its own best actions.
+        For each candidate the remaining gap after none, one, two … of its own best actions.
     chosen : int
         The candidate that becomes the replacement.
     steps : sequence of (str, str), length of the chosen path
         A bold line and a plain line above each bar.
     title : str
         Above the figure, such as the explanation as a sentence.
+    unit : str
+        Of the gaps.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def gap_filled(paths, chosen: int, steps, title: str = ""):
         axes.text(0.015 * right, row - 0.22, plain, color=BLACK, **words)
     axes.set_yticks(range(rows))
     axes.set(xlim=(left, 1.04 * right), ylim=(rows - 0.6, -0.7))
-    axes.set(xlabel="remaining gap (stars)", ylabel="actions removed")
+    axes.set(xlabel=f"remaining gap ({unit})", ylabel="actions removed")
     axes.grid(axis="y", visible=False)
     beyond = sum(other[0] > 1.04 * right for other in shown)
     others = f"other candidates ({beyond} further right)" if beyond else "other candidates"
@@ -85,17 +87,18 @@ def gap_filled(paths, chosen: int, steps, title: str = ""):
     return figure
 
 
-def own_and_gap(own, on_gap, taken, names=("ACCENT’s set", "other actions")):
+def own_and_gap(own, on_gap, taken, names=("ACCENT’s set", "other actions"), unit: str = "stars"):
     """Influence on the recommendation's own score against influence on the gap, one point an action.
 
     Parameters
     ----------
     own, on_gap : ndarray, shape (n_history,)
-        In stars.
     taken : sequence of int
         Positions to mark.
     names : (str, str)
         Of the marked and of the other actions.
+    unit : str
+        Of both influences.
 
     Returns
     -------
@@ -107,7 +110,8 @@ def own_and_gap(own, on_gap, taken, names=("ACCENT’s set", "other actions")):
     axes.axvline(0, color=BLACK, lw=0.8)
     axes.scatter(own[others], on_gap[others], s=22, color=GREY, alpha=0.7, lw=0, label=names[1])
     axes.scatter(own[list(taken)], on_gap[list(taken)], s=70, marker="D", color=BLUE, label=names[0])
-    axes.set(xlabel="influence on the recommendation’s score (stars)", ylabel="influence on the gap (stars)")
+    axes.set(xlabel=f"influence on the recommendation’s score ({unit})")
+    axes.set(ylabel=f"influence on the gap ({unit})")
     figure.legend(loc="outside upper center", ncols=2)
     return figure
 
@@ -168,15 +172,17 @@ def slate_positions(positions, k: int):
     return figure
 
 
-def gap_and_reach(gap, reach, size):
+def gap_and_reach(gap, reach, size, unit: str = "stars"):
     """What a history can close against the gap it has to close, one point a user.
 
     Parameters
     ----------
     gap, reach : ndarray, shape (n_users,)
-        In stars, both positive.
+        Both positive.
     size : ndarray, shape (n_users,)
         Actions in the set, 0 where there is none.
+    unit : str
+        Of gap and reach.
 
     Returns
     -------
@@ -195,7 +201,7 @@ def gap_and_reach(gap, reach, size):
             axes.scatter(gap[which], reach[which], s=26, lw=0, alpha=0.8, **style)
     x, y = ((0.7 * values.min(), 1.4 * values.max()) for values in (gap, reach))
     axes.plot((min(x + y), max(x + y)), (min(x + y), max(x + y)), color=BLACK, lw=1, ls="--")
-    axes.set(xscale="log", yscale="log", xlim=x, ylim=y, xlabel="gap to be closed (stars)")
-    axes.set_ylabel("what all helpful removals close together (stars)")
+    axes.set(xscale="log", yscale="log", xlim=x, ylim=y, xlabel=f"gap to be closed ({unit})")
+    axes.set_ylabel(f"what all helpful removals close together ({unit})")
     axes.legend(loc="best")
     return figure

@@ -54,3 +54,7 @@ def new_axes(rows: int = 1, columns: int = 1, **options):
     """A figure and its axes in the style of the book."""
     use_style()
     return plt.subplots(rows, columns, **options)
+
+
+#: Unit of each model's scores: predicted ratings, and logits that only differences give a meaning.
+UNITS = {"ncf": "stars", "rcf": "logits"}

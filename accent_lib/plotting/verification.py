@@ -30,7 +30,7 @@ def effect_spread(effects, truth: float, xlabel="estimated effect of the removal
     return figure
 
 
-def slate_scores(titles, scores, replacement: int):
+def slate_scores(titles, scores, replacement: int, unit: str = "stars"):
     """Scores of a slate before retraining, in the control and in a world, one row an item.
 
     Parameters
@@ -38,9 +38,11 @@ def slate_scores(titles, scores, replacement: int):
     titles : sequence of str, length k
         Of the slate, the recommendation first.
     scores : dict of str to ndarray, shape (k,)
-        Under the names "before", "control" and "world", in stars.
+        Under the names "before", "control" and "world".
     replacement : int
         Position of the item that the explanation names.
+    unit : str
+        Of the scores.
 
     Returns
     -------
@@ -68,18 +70,20 @@ def slate_scores(titles, scores, replacement: int):
         axes.axhspan(position - 0.5, position + 0.5, color=colour, alpha=0.15, lw=0)
         axes.text(1.01, position, role, transform=axes.get_yaxis_transform(), va="center", color=colour)
     axes.set_yticks(rows, [title if len(title) < 42 else title[:40] + "…" for title in titles])
-    axes.set(xlabel="score (stars)", ylim=(len(titles) - 0.5, -0.5))
+    axes.set(xlabel=f"score ({unit})", ylim=(len(titles) - 0.5, -0.5))
     figure.legend(loc="outside lower center", ncols=3, fontsize=9)
     return figure
 
 
-def gaps_in_control(before, control):
+def gaps_in_control(before, control, unit: str = "stars"):
     """Gap between the recommendation and the best other item of its slate, before and in the control.
 
     Parameters
     ----------
     before, control : ndarray, shape (n_users,)
-        In stars; below zero another item leads.
+        Below zero another item leads.
+    unit : str
+        Of both.
 
     Returns
     -------
@@ -95,7 +99,7 @@ def gaps_in_control(before, control):
         axes.scatter(
             before[flipped], control[flipped], s=36, color=VERMILION, marker="X", label="another top"
         )
-    axes.set(xlabel="gap to the second before retraining (stars)", xlim=ends)
-    axes.set_ylabel("gap to the best other in the control (stars)")
+    axes.set(xlabel=f"gap to the second before retraining ({unit})", xlim=ends)
+    axes.set_ylabel(f"gap to the best other in the control ({unit})")
     axes.legend(loc="upper left")
     return figure

@@ -4,6 +4,7 @@ Removed actions weigh zero instead of leaving the table, so every world sees the
 sees: most of the noise of retraining cancels in the difference.
 """
 
+import copy
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -80,11 +81,11 @@ def run_stack(model, recipe, state, worlds, slates, seed) -> list[Outcome]:
     begin = time.perf_counter()
     states = retrain(model, recipe, state, worlds, seed)
     seconds = (time.perf_counter() - begin) / len(worlds)
-    before, outcomes = State.of(model), []
+    # Tensors that are sent to a process lie in memory that all processes share: write into a copy.
+    model, outcomes = copy.deepcopy(model), []
     for world, trained in zip(worlds, states, strict=True):
         users = world.users or sorted(slates)  # the control is observed for everybody
         outcomes += observe(trained.into(model), world, users, slates, seconds / len(users))
-    before.into(model)
     return outcomes
 
 
