@@ -75,6 +75,14 @@ def test_verify_leaves_the_model_as_it_was(base, tmp_path):
         assert torch.equal(value, state.parameters[name])
 
 
+def test_a_stack_never_writes_into_the_model_that_it_was_given(base):
+    """Processes share the memory of the tensors sent to them, so a write would change all others' models."""
+    model, state, slates = base
+    before = [(one.data_ptr(), one._version) for one in model.parameters()]
+    run_stack(model, RECIPE, state, WORLDS[:2], slates, 0)
+    assert [(one.data_ptr(), one._version) for one in model.parameters()] == before
+
+
 def test_an_interrupted_run_resumes_to_the_same_table(base, tmp_path):
     undisturbed = outcomes_of(base, tmp_path / "whole.sqlite")
     path, seen = tmp_path / "killed.sqlite", []

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from accent_lib import AccentError
-from accent_lib.explain import explain, explain_slate, explain_users
+from accent_lib.explain import Attention, explain, explain_slate, explain_users, methods_for
 from accent_lib.explainers import accent
 from accent_lib.influence import FastInfluence
-from accent_lib.models import NCF, top_k
+from accent_lib.models import NCF, RCF, top_k
+from accent_lib.recipes import RCF as RECIPE_OF_RCF
+from accent_lib.recipes import for_epochs
 from accent_lib.training import Recipe, State, train
 
 
@@ -75,3 +77,68 @@ def test_threads_change_nothing(model):
         spread = explain_users("ncf", model, range(20), [4], ["accent", "random"], executor=executor)
     for first, second in zip(here, spread, strict=True):
         pd.testing.assert_frame_equal(first, second)
+
+
+@pytest.fixture(scope="module")
+def rcf(sample):
+    model = RCF(sample)
+    (state,) = train(model, for_epochs(model, RECIPE_OF_RCF, 5), [State.of(model)])
+    return state.into(model).double()
+
+
+def transcribed(model, user, items, selective):
+    """The attention baselines word for word, with scores of a model that never saw the removed actions."""
+    block, items = model.block(user), torch.as_tensor(items)
+    weights = model.attention(user, items[:1])[0]
+    removed, current = [], model.scores(block, user, items)
+    for action in sorted(range(len(weights)), key=lambda z: (-weights[z], z)):
+        keep = torch.ones(len(weights), dtype=torch.double)
+        keep[[*removed, action]] = 0
+        after = model.scores(block, user, items, keep)
+        if selective and not after[0] - after[1:].max() < current[0] - current[1:].max():
+            continue
+        removed, current = [*removed, action], after
+        if current[0] < current[1:].max():
+            return tuple(removed), 1 + int(current[1:].argmax())
+    return None
+
+
+def test_attention_baselines_are_their_definition(rcf):
+    found = 0
+    for user in range(12):
+        items, scores = top_k(rcf, user, 8)
+        influence = FastInfluence(rcf, "shared")(user, items).influence
+        for k in (3, 8):
+            explained = explain_slate(
+                scores[:k], influence[:k], ["attention", "pure_attention"], user, Attention(rcf, user, items)
+            )
+            for method, one in explained.items():
+                expected = transcribed(rcf, user, items[:k], method == "attention")
+                assert (None if one is None else (one.removed, one.replacement)) == expected
+                found += one is not None
+    assert found > 12
+
+
+def test_all_methods_of_rcf_stand_in_the_tables(rcf, sample):
+    methods = ["accent", "fia", "pure_fia", "attention", "pure_attention", "random"]
+    with ThreadPoolExecutor(2) as executor:
+        tables = explain_users("rcf", rcf, range(4), [3, 5], methods, executor=executor, variant="shared")
+    assert len(tables[1]) == 4 * 2 * 6
+    for table, alone in zip(
+        tables, explain_users("rcf", rcf, range(4), [3, 5], methods, variant="shared"), strict=True
+    ):
+        pd.testing.assert_frame_equal(table, alone)
+    one = explain(rcf, 0, 5, "attention", variant="shared")
+    row = tables[1].query("user == 0 and k == 5 and method == 'attention'").iloc[0]
+    assert row["removed"] == ("" if one is None else " ".join(map(str, one.removed)))
+
+
+def test_attention_needs_a_model_that_has_some(model):
+    assert methods_for(model, ["accent", "attention"]) == ["accent"]
+    for call in (
+        lambda: explain(model, 0, method="attention"),
+        lambda: explain_users("ncf", model, [0], [3], ["pure_attention"]),
+        lambda: explain_slate(np.array([2.0, 1.0]), np.ones((2, 3)), ["attention"]),
+    ):
+        with pytest.raises(AccentError, match="attention"):
+            call()

@@ -186,20 +186,25 @@ def test_the_target_is_not_in_its_own_history(model):
     assert torch.nonzero(scores == without).flatten().tolist() == [3]
 
 
-def test_candidates_are_known_items_that_the_user_did_not_like_in_training(model, data):
-    known = {
-        *model.triples[:, 1:].flatten().tolist(),
-        *model.relation_triples[:, [0, 3, 4]].flatten().tolist(),
-    }
-    for _, held_out in data.test.groupby("user"):
-        known |= set(held_out["item"]) if held_out["positive"].nunique() == 2 else set()
-    for user in range(data.n_users):
-        rows = data.train[data.rows(user)]
-        assert model.actions(user).tolist() == rows.loc[rows["positive"], "item"].tolist()
-        assert model.candidates(user).tolist() == sorted(known - set(model.actions(user).tolist()))
-        assert set(model.triples[model.action_slice(user), 2].tolist()) <= set(
-            model.candidates(user).tolist()
-        )
+def test_candidates_are_known_items_that_the_user_did_not_like_in_training(data):
+    # Two users and few relation triples, so that some items are known from one source only, some from none.
+    train, test = (table[table["user"] < 2] for table in (data.train, data.test))
+    few = replace(data, n_users=2, train=train, test=test)
+    model = make(few, draw_relation_triples(few, Relations.of(data.attributes))[:9])
+    sources = [
+        model.triples[:, 1:],
+        model.relation_triples[:, [0, 3, 4]],
+        torch.tensor(test["item"].to_numpy()),
+    ]
+    sources = [set(source.flatten().tolist()) for source in sources]
+    assert all(own.difference(*(other for other in sources if other is not own)) for own in sources)
+    assert len(set.union(*sources)) < data.n_items
+    for user in range(2):
+        rows = train[train["user"] == user]
+        liked, disliked = (rows.loc[rows["positive"] == sign, "item"] for sign in (True, False))
+        assert model.actions(user).tolist() == liked.tolist()
+        assert model.candidates(user).tolist() == sorted(set.union(*sources) - set(liked))
+        assert np.isin([*disliked, *test.loc[test["user"] == user, "item"]], model.candidates(user)).all()
 
 
 def test_equal_scores_the_lower_index_first(model):
@@ -320,9 +325,8 @@ def test_initial_parameters_are_the_papers(data):
         largest = w[name].abs().max().item() / (6 / fans) ** 0.5
         assert 1 - 7 / w[name].numel() <= largest <= 1, name
     assert not w["type_hidden.bias"].any()
-    assert all(torch.equal(w[name], same[name]) for name in w) and not torch.equal(
-        w["output"], other["output"]
-    )
+    assert all(torch.equal(w[name], same[name]) for name in w)
+    assert not torch.equal(w["output"], other["output"])
 
 
 def test_a_type_that_relates_no_items(data):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accent_lib.errors import AccentError
-from accent_lib.retraining.worlds import World, cut, positions_of, world_of, worlds_of
+from accent_lib.retraining.worlds import World, cut, grouped, positions_of, world_of, worlds_of
 
 # Three users with 4, 1 and 3 actions, numbered user after user.
 STARTS = [0, 4, 5, 8]
@@ -133,3 +133,12 @@ def test_cut_keeps_order_and_loses_nothing(listed, size):
 def test_cut_refuses_an_impossible_size(size):
     with pytest.raises(AccentError):
         cut([World()], size)
+
+
+@given(st.lists(st.lists(st.integers(0, 5), unique=True, max_size=4), max_size=9), st.integers(1, 4))
+def test_grouped_worlds_hold_every_set_once_and_few_users_each(positions, size):
+    own = [[World(((user, (one,)),)) for one in sets] for user, sets in enumerate(positions)]
+    joined = grouped(own, size)
+    assert sorted(world.only(user) for world in joined for user in world.users) == sorted(sum(own, []))
+    assert all(0 < len(world.users) <= size for world in joined)
+    assert grouped(own, 1) == sum(own, [])
