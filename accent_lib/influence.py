@@ -149,8 +149,9 @@ class FastInfluence:
         Eq. 4.  ``False`` (not where the model reads the history) is one exact Newton step on the objective
         without the point.
     others : bool
-        Only where the model reads the history: whether to add what the paper leaves out, the change of the
-        *other* points' gradients as the action leaves the history that they read.
+        Only where the model reads the history: whether to take the whole first-order effect on the
+        parameters instead of the paper's.  It adds the change of the *other* points' gradients as the action
+        leaves the history that they read, and takes the removed point's own with the history whole.
     """
 
     def __init__(
@@ -267,7 +268,7 @@ class FastInfluence:
             # In chunks, because each row of `without` needs a table of the user's triples by her history.
             changed = vmap(grad(total), (None, 0), chunk_size=16)(value, without) - gradients
             own = vmap(grad(total), (None, None, 0))(value, everything, one_by_one)
-            gradients = gradients - (changed - (grad(total)(value, everything) - own))
+            gradients = own - (changed - (grad(total)(value, everything) - own))
 
         histories = everything[None] if self.variant == "shared" else without
         blocks = (

@@ -50,7 +50,7 @@ def brute_force(model, user, items, variant="paper", effect="substitute", others
         def slope(y, keep):
             return grad(lambda b: model.losses(b, user, keep)[y])(block)
 
-        gradient = slope(z, keep)
+        gradient = slope(z, whole if others else keep)
         for y in range(len(whole)) if others else ():
             gradient = gradient - (slope(y, keep) - slope(y, whole) if y != z else 0)
         move = torch.linalg.solve(curvature, gradient / len(whole)).detach()
@@ -163,9 +163,8 @@ def test_with_the_other_points_influence_agrees_with_true_refits(data, model):
             there = model.scores(refitted, user, items, keep)
             true.append((model.scores(model.block(user), user, items, keep) - there).detach())
         truth.append(torch.stack(true, 1).flatten().numpy())
-    # The standard that influence libraries test themselves by is 0.9. It is not 1: the gradient of the
-    # removed point is taken as the paper does, with the action out of the history.
-    assert np.corrcoef(np.concatenate(found), np.concatenate(truth))[0, 1] > 0.95
+    # First order is all that a strong pull leaves; 0.98 would be an own gradient without the action, too.
+    assert np.corrcoef(np.concatenate(found), np.concatenate(truth))[0, 1] > 0.999
 
 
 def test_options_that_make_no_sense_are_refused_with_a_sentence(model, sample):

@@ -181,6 +181,16 @@ def test_items_that_nothing_relates_draw_nothing(history):
     assert sorted(drawn["head"]) == ([1, 2] if "1" in history else [])
 
 
+def test_a_value_that_all_items_have_is_not_drawn():
+    data = toy(
+        [[(1, 2), (1,), (1,)], [(1, 2), (2,), (2,)], [(1,), (3,), (3,)], [(1,), (4,), (4,)]], "0 1 -2 -3"
+    )
+    relations = Relations.of(data.attributes)
+    for seed in range(10):
+        drawn = draw_relation_triples(data, relations, seed)
+        assert set(relations.ids[drawn["value"]]) == {2} and set(drawn["other"]) <= {2, 3}
+
+
 def test_the_papers_counts(real):
     relations = Relations.of(real.attributes)
     assert len(training_triples(real, relations)) == 48_590

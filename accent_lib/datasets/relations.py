@@ -177,7 +177,7 @@ def draw_relation_triples(data, relations: Relations, seed: int = 0) -> pd.DataF
 
     For each training positive of a user (the *head*) and each type, if another of her training positives
     shares a value of that type with it: one such value and item (the *tail*), and one item of the whole table
-    that does not have this value (the *other*).
+    that does not have this value (the *other*).  Values that all items have are left out.
 
     Parameters
     ----------
@@ -191,6 +191,7 @@ def draw_relation_triples(data, relations: Relations, seed: int = 0) -> pd.DataF
         Columns ``head, type, value, tail, other``; values are numbered as in :class:`Relations`.
     """
     generator = np.random.default_rng(seed)
+    telling = np.asarray(relations.has.sum(0)).ravel() < relations.n_items
     items, positive = data.train["item"].to_numpy(), data.train["positive"].to_numpy()
     drawn = []
     for user in range(data.n_users):
@@ -199,7 +200,7 @@ def draw_relation_triples(data, relations: Relations, seed: int = 0) -> pd.DataF
         # All (head, value) pairs of her positives, and for each the number of her other items with the value.
         table = relations.has[liked].tocoo()
         heads, values = table.coords
-        others = np.bincount(values, minlength=table.shape[1])[values] - 1
+        others = (np.bincount(values, minlength=table.shape[1])[values] - 1) * telling[values]
         for type_ in range(1, len(TYPES)):
             drawn += _draw_tails(generator, liked, heads, values, others * (relations.types[values] == type_))
     heads, values, tails = np.array(drawn, int).reshape(-1, 3).T

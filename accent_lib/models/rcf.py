@@ -208,8 +208,8 @@ class RCF(nn.Module):
             with torch.no_grad():
                 *projections, query = self._projections()
                 found = (*(torch.exp(2 * one) for one in projections), query.detach())
-            # Holding on to the parameters keeps their addresses from being given to others.
-            self._projected = mark, found, of
+            # Holding on to their memory keeps the addresses from being given to others.
+            self._projected = mark, found, [one.detach() for one in of]
         return self._projected[1]
 
     def __getstate__(self):

@@ -19,7 +19,17 @@ from accent_lib.plotting.explanations import (
     slate_positions,
 )
 from accent_lib.plotting.influence import additivity, four_truths, one_parameter, ranked_bars, two_scalings
-from accent_lib.plotting.rcf import attention_by_type, milestones, related_pairs, warm_and_scratch
+from accent_lib.plotting.rcf import (
+    attention_and_influence,
+    attention_by_type,
+    attention_map,
+    from_scratch,
+    milestones,
+    related_pairs,
+    spread_of_parts,
+    two_parts,
+    warm_and_scratch,
+)
 from accent_lib.plotting.style import METHOD_COLOURS, METHOD_NAMES, UNITS, new_axes, use_style
 from accent_lib.plotting.training import recipe_curves, scatter_starts, starts, user_errors
 from accent_lib.plotting.verification import effect_spread, gaps_in_control, slate_scores
@@ -29,12 +39,15 @@ __all__ = [
     "METHOD_NAMES",
     "UNITS",
     "additivity",
+    "attention_and_influence",
     "attention_by_type",
+    "attention_map",
     "definitions",
     "effect_spread",
     "estimated_against_true",
     "figures_by_method",
     "four_truths",
+    "from_scratch",
     "gap_and_reach",
     "gap_filled",
     "gaps_in_control",
@@ -52,8 +65,10 @@ __all__ = [
     "set_sizes",
     "slate_positions",
     "slate_scores",
+    "spread_of_parts",
     "star_counts",
     "starts",
+    "two_parts",
     "two_scalings",
     "use_style",
     "user_errors",
