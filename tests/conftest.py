@@ -15,10 +15,15 @@ ROOT = Path(__file__).parents[1]
 # Enough to show everything, too little to learn much.
 TINY = {
     "01_data": {},
-    "02_training": {"round_starts": [4, 2], "round_steps": [100, 300], "comparison_steps": 16},
+    "02_training": {
+        "round_starts": [4, 2],
+        "round_steps": [100, 300],
+        "comparison_steps": 16,
+        "rcf_epochs": 3,
+    },
     "03_influence": {"refit_users": 2, "refit_actions": 2, "gelu_steps": 100, "check_steps": 40},
     "04_explanations": {"ks": [3, 6]},
-    "05_verification": {"n_users": 6, "retraining_steps": 40},
+    "05_verification": {"n_users": 6, "retraining_steps": 40, "rcf_epochs": 3, "rcf_warm_epochs": 1},
     "06_analysis": {"resamples": 200},
 }
 

@@ -32,13 +32,18 @@ def test_a_notebook_runs_after_those_before_it(tiny_run, name):
 def test_the_run_leaves_the_tables_that_the_next_one_reads(tiny_run):
     folder = tiny_run[0] / "tiny"
     explanations = pd.read_csv(folder / "explanations.csv", dtype={"removed": str})
-    assert set(explanations["method"]) == {"accent", "fia", "pure_fia", "random"}
+    methods = explanations.groupby("model")["method"].unique().map(set)
+    assert methods["ncf"] == {"accent", "fia", "pure_fia", "random"}
+    assert methods["rcf"] == methods["ncf"] | {"attention", "pure_attention"}
     assert set(explanations["k"]) == {3, 6}
     outcomes = pd.read_csv(folder / "outcomes.csv", dtype={"world": str})
     verified = json.loads((folder / "verified.json").read_text())["users"]
     assert len(verified) == 6 and set(outcomes["user"]) == set(verified)
     control = outcomes[outcomes["world"].isna()]
-    assert set(control["user"]) == set(verified)
+    assert {model: set(users) for model, users in control.groupby("model")["user"]} == {
+        "ncf": set(verified),
+        "rcf": set(verified),
+    }
 
 
 @pytest.mark.parametrize(

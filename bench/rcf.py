@@ -1,0 +1,155 @@
+"""RCF on MovieLens 100K: an epoch beside plain tensor code, and influence with all five explainers.
+
+Plain tensor code lists the entries of a batch, gathers the projections of each, and lets autograd scatter the
+gradients back.  Both compute the same loss and gradients: they must agree on a batch, or the run fails.
+"""
+
+import argparse
+import json
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from accent_lib.datasets import load, prepare
+from accent_lib.explain import METHODS, explain_users
+from accent_lib.files import atomic
+from accent_lib.influence import FastInfluence
+from accent_lib.models import RCF, top_k
+from accent_lib.provenance import provenance
+from accent_lib.recipes import RCF as RECIPE
+from accent_lib.recipes import for_epochs
+from accent_lib.training import State, train
+from accent_lib.workflow import runs_folder
+
+
+class Plain(RCF):
+    """RCF with its sums over the history in plain tensor code."""
+
+    def forward(self, users, items, keep=None):
+        """As :meth:`RCF.forward`."""
+        keep = self.ones if keep is None else keep
+        pair, j, value, action, type_ = self._entries(users.numpy(), items.numpy())
+        a, b, c, query = self._projections()
+        hidden = torch.tanh(a[type_, items[pair]] + b[type_, j] + c[value])
+        weights = keep[action] * torch.exp((hidden * query[type_]).sum(-1))
+        slot, x = pair * 4 + type_, self.item_table.weight
+        totals = x.new_zeros(4 * len(users)).index_add(0, slot, weights).unflatten(0, (-1, 4))
+        sums = x.new_zeros(4 * len(users), x.shape[1]).index_add(0, slot, weights[:, None] * x[j])
+        contexts = self._smooth(sums.unflatten(0, (-1, 4)), totals)
+        return self.score(self.user_table(users), contexts, x[items])
+
+    def _entries(self, users, items):
+        """Pair, history item, value, action and type of each entry of a batch, listed without a loop."""
+        h = self._histories
+        lengths = np.diff(h.starts)[users]
+        pair = np.repeat(np.arange(len(users)), lengths)
+        place = np.arange(len(pair)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        place += h.starts[users[pair]]
+        at = items[pair].astype(np.int64) * self.n_items + h.items[place]
+        counts = h.pointers[at + 1] - h.pointers[at]
+        inside = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        value = h.values[np.repeat(h.pointers[at], counts) + inside]
+        pair, place = np.repeat(pair, counts), np.repeat(place, counts)
+        arrays = (pair, h.items[place], value, h.actions[place], h.types[value])
+        return [torch.from_numpy(one.astype(np.int64)) for one in arrays]
+
+
+def seconds_a_step(model, steps):
+    """Median seconds of an optimiser step."""
+    optimizer, times = torch.optim.Adagrad(model.parameters(), RECIPE.learning_rate), []
+    batches = model.batches(RECIPE.batch_size, torch.Generator().manual_seed(0))
+    for batch, _ in zip(batches, range(steps + 2), strict=False):
+        begin = time.perf_counter()
+        optimizer.zero_grad()
+        model.batch_loss(batch).backward()
+        optimizer.step()
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times[2:]))  # the first ones compile
+
+
+def disagreement(one, other):
+    """Largest difference of two models' gradients on a batch, relative to the largest gradient."""
+    gradients = []
+    for model in (one, other):
+        model.load_state_dict(one.state_dict())
+        batch = next(model.batches(64, torch.Generator().manual_seed(1)))
+        found = torch.autograd.grad(model.batch_loss(batch), list(model.parameters()))
+        gradients.append(torch.cat([part.flatten() for part in found]))
+    return float((gradients[0] - gradients[1]).abs().max() / gradients[0].abs().max())
+
+
+def main():
+    """Time epochs and explanations, and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", default="ml-100k", help="sample or ml-100k")
+    parser.add_argument("--steps", type=int, default=20, help="optimiser steps that are timed")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs of the model that is explained")
+    parser.add_argument("--k", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--paper-users", type=int, default=10, help="users explained by the variant paper")
+    arguments = parser.parse_args()
+
+    torch.set_flush_denormal(True)
+    data = prepare(load(arguments.dataset))
+    model, plain = RCF(data), Plain(data)
+    worst = disagreement(model, plain)
+    if worst > 1e-4:  # single precision, sums in another order
+        raise SystemExit(f"The two ways disagree by {worst:.1e} of the largest gradient: no ratio.")
+    steps = math.ceil(model.n_actions / RECIPE.batch_size)
+    epoch = {}
+    for threads in (1, arguments.threads):
+        torch.set_num_threads(threads)
+        for name, one in (("compiled", model), ("plain", plain)):
+            epoch[f"{name}, {threads} thread(s)"] = steps * seconds_a_step(one, arguments.steps)
+
+    torch.set_num_threads(1)
+    (state,) = train(model, for_epochs(model, RECIPE, arguments.epochs), [State.of(RCF(data))])
+    model = state.into(model).double()
+    explain_users("rcf", model, [0], [arguments.k], METHODS, variant="shared")  # compiles
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(arguments.threads) as executor:
+        users = range(model.n_users)
+        explain_users("rcf", model, users, [5, 10, arguments.k], METHODS, executor, variant="shared")
+    shared = time.perf_counter() - begin
+    # Users spread evenly over the lengths of histories stand for all.
+    lengths = [len(model.actions(user)) for user in users]
+    chosen = np.argsort(lengths)[np.linspace(0, len(lengths) - 1, arguments.paper_users + 2).astype(int)][
+        1:-1
+    ]
+    slates, analysis = {u: top_k(model, u, arguments.k)[0] for u in chosen}, FastInfluence(model, "paper")
+    begin = time.perf_counter()
+    for user in chosen.tolist():
+        analysis(user, slates[user])
+    each = (time.perf_counter() - begin) / sum(lengths[user] for user in chosen)
+    result = {
+        "users": model.n_users,
+        "k": arguments.k,
+        "seconds_an_epoch": epoch,
+        "disagreement": worst,
+        "methods": list(METHODS),
+        "threads": arguments.threads,
+        "seconds_shared": shared,
+        "paper_users": len(chosen),
+        "seconds_paper_one_thread": each * sum(lengths),
+        "provenance": provenance(),
+    }
+    with atomic(runs_folder() / "bench" / "rcf.json") as path:
+        path.write_text(json.dumps(result, indent=1, default=str))
+    print(f"RCF on {arguments.dataset}, one epoch ({steps} steps)")
+    for name, seconds in epoch.items():
+        print(f"  {name}: {seconds:.2f} s")
+    ratio = epoch["plain, 1 thread(s)"] / epoch["compiled, 1 thread(s)"]
+    print(f"  ratio, one thread each: {ratio:.1f} x (gradients differ by at most {worst:.0e})")
+    print(f"{model.n_users} users x top-{arguments.k}, slates, influence and {len(METHODS)} explainers")
+    print(f"  variant shared, {arguments.threads} thread(s): {shared:.1f} s")
+    print(
+        f"  variant paper, influence alone, one thread: {each * sum(lengths):,.0f} s, estimated from"
+        f" {len(chosen)} users"
+    )
+
+
+if __name__ == "__main__":
+    main()
