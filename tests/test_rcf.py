@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.func import grad, hessian, vmap
 
+from accent_lib import recipes
 from accent_lib.datasets import prepare
 from accent_lib.datasets.relations import Relations, draw_relation_triples
 from accent_lib.datasets.sample import generate
@@ -341,3 +342,10 @@ def test_without_relation_triples_there_is_no_relation_loss(data):
 
 def test_offers_the_protocol(model):
     assert isinstance(model, Recommender)
+
+
+def test_epochs_of_a_recipe_are_epochs_of_batches(data):
+    model = make(data)
+    recipe = replace(recipes.RCF, batch_size=7)
+    steps = sum(1 for _ in model.batches(7, None))
+    assert recipes.for_epochs(model, recipe, 3).steps == 3 * steps

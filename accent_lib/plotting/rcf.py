@@ -138,7 +138,8 @@ def attention_map(toward, of_types, films, slate, names, marked):
         for (row, column), value in np.ndenumerate(values):
             colour = "white" if value > 0.6 * np.max(toward) else BLACK
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7.5, color=colour)
-        axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", fontsize=8)
+        slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(range(len(labels)), labels, fontsize=8, **slanted)
         axes.grid(visible=False)
     rows = [f"◆ {film}" if mark else film for film, mark in zip(short[0], marked, strict=True)]
     panels[0].set_yticks(range(len(rows)), rows, fontsize=8)
@@ -201,6 +202,8 @@ def two_parts(by_input, by_parameters, labels):
         axes.axvline(0, color=BLACK, lw=0.8)
         axes.grid(axis="y", visible=False)
         axes.set(title=title, xlabel="influence on the gap (logits)")
+        largest = f"largest: {np.abs(values).max():.2g}"
+        axes.annotate(largest, (0.97, 0.03), xycoords="axes fraction", ha="right", color=GREY)
     panels[0].set_yticks(range(len(labels)), [text if len(text) < 34 else text[:32] + "…" for text in labels])
     panels[0].invert_yaxis()
     return panels
