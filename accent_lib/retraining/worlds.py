@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import zip_longest
 from numbers import Integral, Real
 
 import numpy as np
@@ -210,18 +209,29 @@ def grouped(worlds, size) -> list[World]:
     worlds : sequence of sequences of World
         The worlds of each user, one sequence a user.
     size : int
-        The most users in a world, at least 1, who are taken in order; 1 leaves the worlds as they are.
+        The most users in a world, at least 1; 1 leaves the worlds as they are.
 
     Returns
     -------
     list of World
-        Each set of each user occurs in exactly one of them.
+        Each set of each user occurs in exactly one of them. Sets go into the first world that has room; with
+        more users, full worlds stay as they are.
+
+    Raises
+    ------
+    AccentError
+        If `size` is less than 1 or no whole number.
     """
+    _check_size(size)
     joined = []
-    for users in cut(worlds, size):
-        for parts in zip_longest(*users, fillvalue=World()):
-            joined.append(World(tuple(pair for part in parts for pair in part.removed)))
-    return joined
+    for own in worlds:
+        with_room = (parts for parts in joined if len(parts) < size)
+        for world in own:
+            parts = next(with_room, None)
+            if parts is None:
+                joined.append(parts := [])
+            parts.append(world)
+    return [World(tuple(pair for world in parts for pair in world.removed)) for parts in joined]
 
 
 def cut(worlds, size) -> list[list[World]]:
@@ -243,6 +253,10 @@ def cut(worlds, size) -> list[list[World]]:
     AccentError
         If `size` is less than 1 or no whole number.
     """
-    if not isinstance(size, Integral) or size < 1:
-        raise AccentError(f"A stack holds a whole number of worlds, at least 1, not {size!r}.")
+    _check_size(size)
     return [list(worlds[start : start + size]) for start in range(0, len(worlds), size)]
+
+
+def _check_size(size):
+    if not isinstance(size, Integral) or size < 1:
+        raise AccentError(f"The size must be a whole number, at least 1, not {size!r}.")
