@@ -171,7 +171,7 @@ def attention_and_influence(weights, on_gap, taken, correlations):
     style = {"s": 70, "marker": "D", "color": BLUE, "label": "ACCENT’s set"}
     left.scatter(weights[list(taken)], on_gap[list(taken)], **style)
     left.set(xlabel="attention toward the recommendation", ylabel="influence on the gap (logits)")
-    left.legend(fontsize=9)
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
     found = [values[np.isfinite(values)] for values in correlations.values()]
     style = {"medianprops": {"color": VERMILION, "linewidth": 2}, "flierprops": {"markersize": 2}}
     right.boxplot(found, tick_labels=list(correlations), widths=0.5, **style)
@@ -201,9 +201,8 @@ def two_parts(by_input, by_parameters, labels):
         axes.barh(range(len(values)), values, color=colours, height=0.7)
         axes.axvline(0, color=BLACK, lw=0.8)
         axes.grid(axis="y", visible=False)
+        title = f"{title}\nlargest: {np.abs(values).max():.2g}"
         axes.set(title=title, xlabel="influence on the gap (logits)")
-        largest = f"largest: {np.abs(values).max():.2g}"
-        axes.annotate(largest, (0.97, 0.03), xycoords="axes fraction", ha="right", color=GREY)
     panels[0].set_yticks(range(len(labels)), [text if len(text) < 34 else text[:32] + "…" for text in labels])
     panels[0].invert_yaxis()
     return panels
