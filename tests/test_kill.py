@@ -19,7 +19,8 @@ from accent_lib.retraining.worlds import worlds_of
 from accent_lib.training import Recipe, State, save_checkpoint, train
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = {"n_users": 0, "retraining_steps": 150, "batch_size": 256, "stack_size": 2, "workers": 1}
+SETTINGS = {"models": ["ncf"], "n_users": 0, "workers": 1}
+SETTINGS |= {"retraining_steps": 150, "batch_size": 256, "stack_size": 2}
 PAPERMILL = """
 import json, sys
 from pathlib import Path
@@ -109,7 +110,7 @@ def test_a_killed_notebook_resumes_to_the_same_outcomes(explained):
         again = papermill(killed)
         output, _ = again.communicate()
         assert again.returncode == 0, output
-        assert f"{kept} of {total} retrainings\n" in (killed / "log.txt").read_text()[already_logged:]
+        assert f"{kept} of {total} retrainings of ncf\n" in (killed / "log.txt").read_text()[already_logged:]
         output, _ = undisturbed.communicate()
         assert undisturbed.returncode == 0, output
     finally:

@@ -110,7 +110,7 @@ def trained_model(run, name: str, data):
 def untrained_model(run, name: str, data, metadata: dict):
     """The model as it was before it was trained, from the metadata of :func:`trained_model`."""
     triples = relation_triples(run, data, metadata.get("relation_triples", "drawn"))
-    return new_model(name, data, metadata["start"], triples)
+    return new_model(name, data, metadata.get("start", 0), triples)
 
 
 def slates_of(run, name: str) -> dict:
