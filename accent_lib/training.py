@@ -104,9 +104,11 @@ class _Objective(nn.Module):
 
 
 def _stack_dims(model):
-    # Tables are stacked as [row, copy, width]: looking up a row then fetches it for all copies at once.
+    # For vmap tables are stacked as [row, copy, width]: looking up a row fetches it for all copies at once.
+    # A model's own loops go through one copy after the other.
+    loops = getattr(model, "add_gradients", None) is not None
     tables = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
-    return {name: int(name in tables) for name, _ in model.named_parameters()}
+    return {name: int(name in tables and not loops) for name, _ in model.named_parameters()}
 
 
 def _losses(model, dims, loss, n_arguments, with_keep):
@@ -144,7 +146,7 @@ def train(
     Parameters
     ----------
     model : Recommender
-        Gives the losses and the data; its own parameters are left alone.
+        Gives the losses and the data; its own parameters are left alone.  Training runs on its device.
     recipe : Recipe
     states : sequence of State, length n_copies
         Where each copy starts; optimiser moments are taken up if it has any (a *warm start*).
@@ -163,8 +165,15 @@ def train(
     # Weight decay drives parameters into denormal numbers, which are many times slower.
     torch.set_flush_denormal(True)
     dims = _stack_dims(model)
+    device = next(model.parameters()).device
+    keep = None if keep is None else keep.to(device)
+
+    def stack(values, dim):
+        # A moment without dimensions counts steps, which all copies have in common.
+        return (torch.stack(values, dim) if values[0].dim() else values[0].clone()).to(device)
+
     parameters = {
-        name: torch.stack([state.parameters[name] for state in states], dim).requires_grad_()
+        name: stack([state.parameters[name] for state in states], dim).requires_grad_()
         for name, dim in dims.items()
     }
     optimizer = _optimizer(model, parameters, recipe)
@@ -172,10 +181,14 @@ def train(
         moments = [state.moments.get(name) for state in states]
         if all(moments):
             optimizer.state[parameter] = {
-                key: torch.stack([m[key] for m in moments], dims[name]) if value.dim() else value.clone()
-                for key, value in moments[0].items()
+                key: stack([m[key] for m in moments], dims[name]) for key in moments[0]
             }
-    losses = _losses(model, dims, "batch_loss", 1, keep is not None)
+    add_gradients = getattr(model, "add_gradients", None)
+    if add_gradients is None:
+        losses = _losses(model, dims, "batch_loss", 1, keep is not None)
+    else:
+        for parameter in parameters.values():
+            parameter.grad = torch.zeros_like(parameter)
     generator = torch.Generator().manual_seed(seed)
     step = 0
     while step < recipe.steps:
@@ -183,8 +196,11 @@ def train(
         for batch in model.batches(recipe.batch_size, generator if shuffled else None):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate(step)
-            optimizer.zero_grad()
-            losses(parameters, keep, batch).sum().backward()
+            optimizer.zero_grad(set_to_none=add_gradients is None)
+            if add_gradients is None:
+                losses(parameters, keep, batch).sum().backward()
+            else:
+                add_gradients(parameters, keep, batch)
             optimizer.step()
             step += 1
             if progress is not None:
@@ -193,15 +209,12 @@ def train(
                 break
 
     def member(copy):
-        moments = {}
-        for name, parameter in parameters.items():
-            kept = optimizer.state[parameter].items() if parameter in optimizer.state else ()
-            moments[name] = {
-                key: value.select(dims[name], copy).clone() if value.dim() else value.clone()
-                for key, value in kept
-            }
-        values = {name: p.detach().select(dims[name], copy).clone() for name, p in parameters.items()}
-        return State(values, moments)
+        def cut(name, value):
+            return (value.detach().select(dims[name], copy) if value.dim() else value).to("cpu", copy=True)
+
+        memory = {name: optimizer.state.get(parameter, {}) for name, parameter in parameters.items()}
+        moments = {name: {key: cut(name, kept[key]) for key in kept} for name, kept in memory.items()}
+        return State({name: cut(name, value) for name, value in parameters.items()}, moments)
 
     return [member(copy) for copy in range(len(states))]
 

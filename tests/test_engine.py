@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from accent_lib.models import NCF, top_k
-from accent_lib.retraining.engine import observe, retrain, run_stack, verify
+from accent_lib.retraining.engine import observe, retrain, run_stack
 from accent_lib.retraining.store import Store
+from accent_lib.retraining.verification import controls_of, stacks_of, verify
 from accent_lib.retraining.worlds import World
 from accent_lib.training import Recipe, State, train
 
@@ -101,7 +102,7 @@ def test_an_interrupted_run_resumes_to_the_same_table(base, tmp_path):
     pd.testing.assert_frame_equal(
         outcomes_of(base, path, progress=lambda *counts: resumed.append(counts)), undisturbed
     )
-    assert resumed[0] == seen[-1] and resumed[-1] == (2 * (len(WORLDS) + 1),) * 2
+    assert resumed[0] == seen[-1] and resumed[-1] == (2 * len(WORLDS),) * 2
 
 
 def test_an_executor_changes_nothing(base, tmp_path):
@@ -113,7 +114,7 @@ def test_an_executor_changes_nothing(base, tmp_path):
 def test_a_diverged_world_is_recorded_as_failed(base):
     model, state, slates = base
     broken = State({name: value * torch.nan for name, value in state.parameters.items()})
-    outcomes = run_stack(model, RECIPE, broken, [World()], slates, 0)
+    outcomes = run_stack(model, RECIPE, broken, [World()], slates, 0, slates)
     assert {one.status for one in outcomes} == {"failed"} and "not finite" in outcomes[0].reason
     state.into(model)
     assert {one.status for one in observe(model, World(), slates, slates)} == {"ok"}
@@ -131,17 +132,33 @@ def test_users_who_join_later_get_their_control(base, tmp_path):
 def test_a_longer_list_of_worlds_goes_on_from_what_is_there(base, tmp_path):
     model, state, slates = base
     calls = []
+    options = {"stack_size": 4, "progress": lambda *counts: calls.append(counts)}
     with Store(tmp_path / "grow.sqlite", "f") as store:
-        for worlds in (WORLDS[::-1][:7], WORLDS[::-1]):  # with the control: two stacks of four, then more
-            verify(
-                "ncf",
-                model,
-                RECIPE,
-                state,
-                worlds,
-                slates,
-                store,
-                stack_size=4,
-                progress=lambda *c: calls.append(c),
-            )
-    assert calls == [(0, 8), (4, 8), (8, 8), (8, 16), (12, 16), (16, 16)]
+        for worlds in (WORLDS[::-1][:6], WORLDS[::-1]):  # two stacks of a control and three worlds, then more
+            verify("ncf", model, RECIPE, state, worlds, slates, store, **options)
+    assert calls == [(0, 6), (3, 6), (6, 6), (6, 15), (9, 15), (12, 15), (15, 15)]
+
+
+def test_every_stack_has_a_control_and_each_user_s_is_observed_beside_her_worlds():
+    stacks = stacks_of([*WORLDS, WORLDS[0], World()], 5)
+    assert [world for stack in stacks for world in stack if world.removed] == WORLDS
+    assert all(stack[0] == World() and len(stack) <= 5 for stack in stacks)
+    controls = controls_of(stacks, range(7))
+    assert sorted(user for users in controls for user in users) == list(range(7))
+    for stack, users in zip(stacks[1:], controls[1:], strict=True):
+        assert users <= {user for world in stack for user in world.users}
+    assert {5, 6} <= controls[0]  # who loses nothing is observed in the first
+    alone = stacks_of(WORLDS[:3], 1)
+    assert alone == [[World()], *([world] for world in WORLDS[:3])]
+    assert controls_of(alone, [0, 9]) == [{0, 9}, set(), set(), set()]
+    assert stacks_of([], 4) == [[World()]]
+
+
+def test_controls_of_all_stacks_are_alike(base):
+    """Stacks of one size: the same parameters bit for bit, so it does not matter whose control counts."""
+    model, state, _ = base
+    (first, *_), (second, *_) = (
+        retrain(model, RECIPE, state, [World(), *part], 0) for part in (WORLDS[:3], WORLDS[3:6])
+    )
+    for name, value in first.parameters.items():
+        assert torch.equal(value, second.parameters[name])

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from accent_lib.models import stacked
+
 
 class NCF(nn.Module):
     """NCF on explicit ratings; offers the protocol :class:`~accent_lib.models.Recommender`.
@@ -161,6 +163,22 @@ class NCF(nn.Module):
         """Mean squared error of a batch; removed rows count as zero, so that all worlds share batches."""
         loss = F.mse_loss(self(self.users[batch], self.items[batch]), self.ratings[batch], reduction="none")
         return (loss if keep is None else loss * keep[batch]).mean()
+
+    @property
+    def add_gradients(self) -> Callable | None:
+        """The faster way of training a stack (see `Recommender`), for the paper's network on a CPU."""
+        fits = self.activation is torch.relu and self.dim % stacked.WIDTH == 0
+        return self._add_gradients if fits and self.ratings.device.type == "cpu" else None
+
+    def _add_gradients(self, parameters, keep, batch):
+        rows = batch.numpy()
+        weights = torch.ones(1, 1) if keep is None else keep[:, batch]
+        # The order of the network's parameters is the order in which the layers were made.
+        values = tuple(value.detach().numpy() for value in parameters.values())
+        weights = weights.to(self.ratings.dtype).expand(values[2].shape[0], len(rows)).numpy()
+        gradients = tuple(value.grad.numpy() for value in parameters.values())
+        data = (one.numpy()[rows] for one in (self.users, self.items, self.ratings))
+        return torch.from_numpy(stacked.add_gradient(*data, weights, values, gradients))
 
     def data_loss(self, keep: Tensor | None = None) -> Tensor:
         """Mean squared error over all training rows."""

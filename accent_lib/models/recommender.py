@@ -27,6 +27,10 @@ class Recommender(Protocol):
     A model whose items have a block of their own, as NCF's have, may offer it, too: ``item_block(item)``,
     ``item_losses(block, item)`` (one loss for each training point of the item) and ``item_scores(blocks,
     user)``.  Influence of the variant ``paper`` then moves both halves of the block [user; item].
+
+    A model may offer a faster way of training many copies of itself: ``add_gradients(parameters, keep,
+    batch)`` takes parameters by name, of shape ``(n_copies, ...)`` each, and ``keep`` of shape ``(n_copies,
+    n_actions)`` or ``None``; it adds the gradient of each copy's ``batch_loss`` to ``parameters[name].grad``.
     """
 
     n_users: int

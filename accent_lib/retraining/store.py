@@ -7,6 +7,8 @@ the write-ahead log, which does not work on the network file systems of clusters
 
 from __future__ import annotations
 
+import os
+import platform
 import sqlite3
 from collections.abc import Iterable
 from contextlib import contextmanager
@@ -25,7 +27,7 @@ from accent_lib.retraining.outcomes import (
 )
 
 # Marks the file as ours: the letters "ACCE" as a number, and the version of the tables.
-_APPLICATION, _VERSION = 0x41434345, 1
+_APPLICATION, _VERSION = 0x41434345, 2
 _TABLES = """
 CREATE TABLE about (fingerprint TEXT NOT NULL);
 CREATE TABLE outcomes (
@@ -34,7 +36,12 @@ CREATE TABLE outcomes (
     status TEXT NOT NULL CHECK (status IN ('ok', 'failed')), reason TEXT NOT NULL, seconds REAL NOT NULL,
     PRIMARY KEY (model, seed, world, user)
 ) WITHOUT ROWID;
+CREATE TABLE work (
+    model TEXT PRIMARY KEY, done INTEGER NOT NULL, total INTEGER NOT NULL, running INTEGER NOT NULL,
+    rate REAL NOT NULL, driver TEXT NOT NULL
+) WITHOUT ROWID;
 """
+WORK = ["model", "done", "total", "running", "rate", "driver"]
 # An outcome that is there already stays: the same work done twice gives the same numbers.
 _INSERT = (
     f"INSERT INTO outcomes ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
@@ -199,6 +206,25 @@ class Store:
             before = self.connection.total_changes
             self.connection.executemany(_INSERT, rows)
             return self.connection.total_changes - before
+
+    def note(self, model: str, done: int, total: int, running: int, rate: float) -> None:
+        """Note how far verification has come, for those who ask while it runs.
+
+        Parameters
+        ----------
+        model : str
+        done, total, running : int
+            Worlds, counted once a seed; running ones were handed to a worker.
+        rate : float
+            Worlds a second; 0 where it is not known yet.
+        """
+        row = (model, done, total, running, rate, f"{platform.node()}:{os.getpid()}")
+        with self._transaction():
+            self.connection.execute("INSERT OR REPLACE INTO work VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def work(self) -> pd.DataFrame:
+        """Tell how far verification has come, as it was last noted: one row a model, columns `WORK`."""
+        return pd.DataFrame(self._read(f"SELECT {', '.join(WORK)} FROM work ORDER BY model"), columns=WORK)
 
     def _read(self, question, values=()) -> list[tuple]:
         with self._plain_errors():

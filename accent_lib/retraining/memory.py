@@ -1,0 +1,114 @@
+"""How much memory a stack of worlds takes, so that one too large is refused before it starts."""
+
+import pickle
+
+import psutil
+import torch
+
+from accent_lib.errors import AccentError
+from accent_lib.training import Recipe
+
+
+def copy_bytes(model, recipe: Recipe) -> int:
+    """Bound the memory that one copy of a model takes while it is trained in a stack.
+
+    Counted are the parameters with their gradients and moments, once in training and once more as the state
+    that is returned; the weights of the actions; and, on one real batch, all that the forward pass keeps for
+    the way back, twice, since gradients of intermediate results are as large.
+
+    Parameters
+    ----------
+    model : Recommender
+    recipe : Recipe
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    parameters = sum(value.numel() * value.element_size() for value in model.parameters())
+    moments = 2 if recipe.optimizer == "adam" else 1
+    weights = model.n_actions * (
+        8 + torch.get_default_dtype().itemsize
+    )  # as NumPy makes them, and as trained
+    return parameters * 2 * (2 + moments) + weights + 2 * _kept_for_backward(model, recipe)
+
+
+def _kept_for_backward(model, recipe):
+    if getattr(model, "add_gradients", None) is not None:
+        return 0  # its loops keep a tile and no more
+    sizes = {}
+    own = {value.untyped_storage().data_ptr() for value in (*model.parameters(), *model.buffers())}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            sizes[storage.data_ptr(), storage.nbytes()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = model.batch_loss(next(iter(model.batches(recipe.batch_size, None))))
+    del loss
+    return sum(sizes.values())
+
+
+#: Bytes for everything that does not grow with the stack: scores of one user's candidates, and buffers.
+ELSE = 128 * 2**20
+
+
+def stack_bytes(model, recipe: Recipe, copies: int) -> int:
+    """Bound the memory that a stack takes in a process which has the model already, in bytes.
+
+    Parameters
+    ----------
+    model : Recommender
+    recipe : Recipe
+    copies : int
+        The control included.
+
+    Returns
+    -------
+    int
+        Bytes; on a GPU and for the CPU's memory alike.
+    """
+    return ELSE + 2 * len(pickle.dumps(model)) + copies * copy_bytes(model, recipe)
+
+
+def available(device: str = "cpu") -> int:
+    """Half of the memory that is free now, in bytes, of the machine or of a GPU."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 2
+    return psutil.virtual_memory().available // 2
+
+
+def largest_stack(model, recipe: Recipe, memory: int | None = None, device: str = "cpu") -> int:
+    """Return how many copies fit into the memory, at most 16 on a CPU and 256 on a GPU.
+
+    More would not be faster there (``make bench``).
+
+    Raises
+    ------
+    AccentError
+        If not even the control and one world fit.
+    """
+    memory = available(device) if memory is None else memory
+    check_memory(model, recipe, 2, memory)
+    fit = (memory - stack_bytes(model, recipe, 0)) // copy_bytes(model, recipe)
+    return int(min(fit, 16 if torch.device(device).type == "cpu" else 256))
+
+
+def check_memory(model, recipe: Recipe, copies: int, memory: int | None = None, device: str = "cpu") -> None:
+    """Refuse a stack that does not fit.
+
+    Raises
+    ------
+    AccentError
+        If it would take more than `memory`, by default half of what is free.
+    """
+    memory = available(device) if memory is None else memory
+    needed = stack_bytes(model, recipe, copies)
+    if needed > memory:
+        raise AccentError(
+            f"A stack of {copies} worlds may take {needed / 2**20:,.0f} MiB, "
+            f"but has {memory / 2**20:,.0f} MiB; make stack_size smaller, or use fewer workers."
+        )

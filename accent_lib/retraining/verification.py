@@ -1,0 +1,194 @@
+"""Verification of many explanations: which worlds are trained together, where, and what is left to do."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+
+import numpy as np
+
+from accent_lib.errors import AccentError
+from accent_lib.retraining.engine import run_stack
+from accent_lib.retraining.memory import check_memory, largest_stack
+from accent_lib.retraining.store import Store
+from accent_lib.retraining.worlds import World, cut
+from accent_lib.training import Recipe, State
+
+
+def stacks_of(worlds: Sequence[World], size: int) -> list[list[World]]:
+    """Cut worlds into stacks, each with the control in front.
+
+    Parameters
+    ----------
+    worlds : sequence of World
+    size : int
+        Copies of the model in a stack, the control included.  With 1 the control is a stack of its own.
+
+    Returns
+    -------
+    list of list of World
+    """
+    worlds = [world for world in dict.fromkeys(worlds) if world.removed]
+    if size == 1:
+        return cut([World(), *worlds], 1)
+    return [[World(), *part] for part in cut(worlds, size - 1)] or [[World()]]
+
+
+def controls_of(stacks: Sequence[Sequence[World]], users: Sequence[int]) -> list[set[int]]:
+    """Say in which stack each user's control is observed: the first that has a world of hers, else the first.
+
+    So a user is compared with a control that was trained beside her, and each is observed once, in whatever
+    order the stacks end.
+    """
+    home = {}
+    for number, stack in enumerate(stacks):
+        if not stack[0].removed:
+            for world in stack:
+                for user in world.users:
+                    home.setdefault(user, number)
+    found = [set() for _ in stacks]
+    for user in users:
+        found[home.get(user, 0)].add(user)
+    return found
+
+
+def verify(
+    name: str,
+    model,
+    recipe: Recipe,
+    state: State,
+    worlds: Sequence[World],
+    slates: Mapping[int, np.ndarray],
+    store: Store,
+    *,
+    seeds: Sequence[int] = (0,),
+    stack_size: int = 16,
+    executor=None,
+    device: str = "cpu",
+    memory: int | None = None,
+    ahead: int = 8,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Retrain in every world and in the control, for every seed, and record what each shows.
+
+    Stacks are cut from the list of worlds as given and run whole, whatever the store holds already, so that
+    a run that was killed and one that was not give the same numbers.  A longer list that begins alike goes on
+    from what is there.
+
+    Parameters
+    ----------
+    name : str
+        Of the model in the store.
+    model, recipe, state
+        As for :func:`~accent_lib.retraining.engine.retrain`.
+    worlds : sequence of World
+        In the same order at every call.  The control is added to each stack.
+    slates : mapping of int to ndarray of int, shape (k,)
+        Original slates of all users in question.
+    store : Store
+    seeds : sequence of int
+    stack_size : int
+        Copies trained in one set of tensors; 0: as many as `memory` allows.
+    executor : concurrent.futures.Executor, optional
+        Spreads the stacks; the store is written here alone.  Default: one after the other, here.
+    device : str
+        Where to train: ``cpu``, ``cuda`` or ``auto``, which is a GPU if there is one.
+    memory : int, optional
+        Bytes that a stack may take.  Default: half of what is free on the device now.
+    ahead : int
+        Stacks that are handed to the executor at a time; at least as many as it has workers.
+    progress : callable, optional
+        Called with the number of worlds done and their total, at the start and after every stack.
+
+    Raises
+    ------
+    AccentError
+        If a stack would not fit into the memory (before any work starts), if a worker process dies, or if
+        the store cannot be written.  What was recorded stays.
+    """
+    device = choose_device(device)
+    if stack_size == 0:
+        stack_size = largest_stack(model, recipe, memory, device)
+    else:
+        check_memory(model, recipe, stack_size, memory, device)
+    stacks = stacks_of(worlds, stack_size)
+    controls = controls_of(stacks, list(slates))
+    sizes = [sum(bool(world.removed) for world in stack) for stack in stacks]
+    tasks, total, done = [], sum(sizes) * len(seeds), 0
+    for seed in seeds:
+        found, controlled = store.done(name, seed), store.users(name, seed)
+        for stack, users, size in zip(stacks, controls, sizes, strict=True):
+            if users <= controlled and all(world.key in found for world in stack if world.removed):
+                done += size
+            else:
+                tasks.append((seed, stack, users, size))
+    begin, first = time.perf_counter(), done
+
+    def report(running):
+        rate = (done - first) / (time.perf_counter() - begin)
+        store.note(name, done, total, sum(size for *_, size in running), rate)
+
+    def submit(task):
+        seed, stack, users, _ = task
+        named = users.union(*(world.users for world in stack))
+        slates_here = {user: slates[user] for user in sorted(named)}
+        arguments = (model, recipe, state, stack, slates_here, seed, sorted(users), device)
+        return _now(*arguments) if executor is None else executor.submit(run_stack, *arguments)
+
+    if progress is not None:
+        progress(done, total)
+    waiting, running = tasks[::-1], {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < (1 if executor is None else ahead):
+                task = waiting.pop()
+                report([*running.values(), task])
+                running[submit(task)] = task
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                outcomes, (seed, _, _, size) = future.result(), running.pop(future)
+                store.record(name, seed, outcomes)
+                done += size
+                report(running.values())
+                if progress is not None:
+                    progress(done, total)
+    except BrokenExecutor as error:
+        raise AccentError(
+            "A worker process died, perhaps for want of memory; run again, with fewer workers or smaller "
+            "stacks if it happens twice: what was recorded stays."
+        ) from error
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def _now(*arguments) -> Future:
+    """Run a stack here, as an executor would."""
+    future = Future()
+    future.set_result(run_stack(*arguments))
+    return future
+
+
+def choose_device(device: str) -> str:
+    """Return the device to train on.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda", "auto"}
+        ``auto`` is a GPU if there is one; another of torch's names, such as ``cuda:1``, is taken as it is.
+
+    Raises
+    ------
+    AccentError
+        If there is no such device.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise AccentError(
+            f"There is no device {device!r} here ({reason}); use 'cpu', or 'auto' for a GPU if there is one."
+        ) from error
+    return device
