@@ -17,12 +17,13 @@ def main(arguments=None):
         "run": "execute the notebooks into book/chapters, but for those that are up to date",
         "ensure": "make what is missing of the first notebooks",
         "status": "tell what the run folder holds",
+        "export": "copy the outcomes of the run folder, finished or not, to data/results",
     }.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument(
             "--profile", default="sample", help="file in notebooks/profiles (default: sample)"
         )
-        if name != "status":
+        if name in ("run", "ensure"):
             command.add_argument("--upto", type=int, metavar="N", help="number of the last notebook")
         if name == "run":
             command.add_argument("--force", action="store_true", help="run also what is up to date")

@@ -1,7 +1,7 @@
 """From notebooks to a book: parameters, run folders, profiles and the runner.
 
 A notebook's second code cell is ``run = workflow.begin("02_training", globals())``; the command line is
-``python -m accent_lib run|status|ensure``.
+``python -m accent_lib run|status|ensure|export``.
 """
 
 from accent_lib.workflow.artifacts import (
@@ -16,6 +16,7 @@ from accent_lib.workflow.artifacts import (
 from accent_lib.workflow.folder import Run, begin
 from accent_lib.workflow.notebooks import project_root, runs_folder
 from accent_lib.workflow.profiles import load_profile, profile_names
+from accent_lib.workflow.results import export, import_results, results_folder
 from accent_lib.workflow.runner import ensure, run
 from accent_lib.workflow.status import status
 
@@ -24,12 +25,15 @@ __all__ = [
     "Run",
     "begin",
     "ensure",
+    "export",
+    "import_results",
     "interactions",
     "load_profile",
     "new_model",
     "profile_names",
     "project_root",
     "relation_triples",
+    "results_folder",
     "run",
     "runs_folder",
     "slates_of",

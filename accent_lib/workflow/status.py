@@ -1,6 +1,10 @@
 """Tell what a run folder holds."""
 
+import platform
 import sqlite3
+from contextlib import closing
+
+import psutil
 
 from accent_lib.workflow import notebooks
 from accent_lib.workflow.plan import plan, read_json, short
@@ -44,15 +48,32 @@ def status(profile="sample"):
 
 
 def _store_progress(path):
-    """Count what the store of retrained worlds holds, whatever its tables are called."""
+    """Tell how far the retraining is that fills a store, and whether it is under way."""
+    from accent_lib.retraining.store import WORK
+
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as store:
-            tables = [row[0] for row in store.execute("select name from sqlite_master where type = 'table'")]
-            for table in tables:
-                rows = store.execute(f'select count(*) from "{table}"').fetchone()[0]
-                print(f"  {path.name}: {rows:,} rows in {table}")
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
+            found = store.execute(f"SELECT {', '.join(WORK)} FROM work").fetchall()
     except sqlite3.Error as error:
         print(f"  {path.name} cannot be read: {error}")
+        return
+    for row in found:
+        work = dict(zip(WORK, row, strict=True))
+        left = work["total"] - work["done"]
+        line = f"{work['done']:,} of {work['total']:,} retrainings of {work['model']} done"
+        if left and _runs(work["driver"]):
+            line += f", {work['running']:,} under way, {left - work['running']:,} waiting"
+            if work["rate"]:
+                line += f", about {left / work['rate'] / 60:.0f} minutes left"
+        elif left:
+            line += f", {left:,} left, not running; the same command goes on"
+        print(f"  {path.name}: {line}")
+
+
+def _runs(driver):
+    """Whether the process that noted the work still runs; of another machine's there is no telling."""
+    machine, _, process = driver.rpartition(":")
+    return machine != platform.node() or psutil.pid_exists(int(process))
 
 
 def _size(path):
