@@ -28,33 +28,7 @@ from accent_lib.workflow import runs_folder
 class Plain(RCF):
     """RCF with its sums over the history in plain tensor code."""
 
-    def forward(self, users, items, keep=None):
-        """As :meth:`RCF.forward`."""
-        keep = self.ones if keep is None else keep
-        pair, j, value, action, type_ = self._entries(users.numpy(), items.numpy())
-        a, b, c, query = self._projections()
-        hidden = torch.tanh(a[type_, items[pair]] + b[type_, j] + c[value])
-        weights = keep[action] * torch.exp((hidden * query[type_]).sum(-1))
-        slot, x = pair * 4 + type_, self.item_table.weight
-        totals = x.new_zeros(4 * len(users)).index_add(0, slot, weights).unflatten(0, (-1, 4))
-        sums = x.new_zeros(4 * len(users), x.shape[1]).index_add(0, slot, weights[:, None] * x[j])
-        contexts = self._smooth(sums.unflatten(0, (-1, 4)), totals)
-        return self.score(self.user_table(users), contexts, x[items])
-
-    def _entries(self, users, items):
-        """Pair, history item, value, action and type of each entry of a batch, listed without a loop."""
-        h = self._histories
-        lengths = np.diff(h.starts)[users]
-        pair = np.repeat(np.arange(len(users)), lengths)
-        place = np.arange(len(pair)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        place += h.starts[users[pair]]
-        at = items[pair].astype(np.int64) * self.n_items + h.items[place]
-        counts = h.pointers[at + 1] - h.pointers[at]
-        inside = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        value = h.values[np.repeat(h.pointers[at], counts) + inside]
-        pair, place = np.repeat(pair, counts), np.repeat(place, counts)
-        arrays = (pair, h.items[place], value, h.actions[place], h.types[value])
-        return [torch.from_numpy(one.astype(np.int64)) for one in arrays]
+    plainly = True
 
 
 def seconds_a_step(model, steps):

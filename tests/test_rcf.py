@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.func import grad, hessian, vmap
+from torch.func import functional_call, grad, hessian, vmap
 
 from accent_lib import recipes
 from accent_lib.datasets import prepare
 from accent_lib.datasets.relations import Relations, draw_relation_triples
 from accent_lib.datasets.sample import generate
 from accent_lib.models import RCF, Recommender, top_k
-from accent_lib.training import Recipe, State, train
+from accent_lib.training import Recipe, State, _Objective, train
 
 RECIPE = Recipe(steps=20, learning_rate=0.05, optimizer="adagrad", batch_size=64)
 USER = 4
@@ -245,6 +245,30 @@ def test_a_stack_equals_its_members_trained_alone(model):
         # Adagrad divides gradients by 1e-4 or more (its accumulator starts at 1e-8): four digits less.
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
     assert (alone[0] - alone[1]).abs().max() > 1e-2
+
+
+def test_plain_tensor_code_gives_the_same_gradients_in_a_stack(model):
+    """What a GPU computes, computed here; with some actions half in the history and one out of it."""
+    plain = copy.deepcopy(model)
+    plain.plainly = True
+    keep = torch.rand(2, model.n_actions, dtype=torch.float64).clamp(min=0.2)
+    keep[1, 3] = 0
+    batch = next(model.batches(64, torch.Generator().manual_seed(0)))
+    gradients = []
+    for one in (model, plain):
+        stacked = {name: torch.stack([p, 0.9 * p]).detach() for name, p in one.named_parameters()}
+
+        def losses(parameters, one=one):
+            def of_one(parameters, keep):
+                call = {f"model.{name}": value for name, value in parameters.items()}
+                return functional_call(_Objective(one, "batch_loss"), call, (batch, keep))
+
+            return torch.vmap(of_one)(parameters, keep).sum()
+
+        values = {name: value.requires_grad_() for name, value in stacked.items()}
+        gradients.append(torch.autograd.grad(losses(values), list(values.values())))
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-12)
 
 
 def test_a_diverged_copy_leaves_the_others_bit_identical(model):

@@ -234,6 +234,39 @@ class Attend(torch.autograd.Function):
         return tuple(torch.stack(parts) for parts in zip(*copies, strict=True)), (0, 0)
 
 
+def attend_plainly(a, b, c, query, x, keep, users, targets, histories):
+    """:class:`Attend` in plain tensor code, several times slower on a CPU, but on any device.
+
+    Differentiable and fit for ``vmap`` over all arguments but the last three.
+    """
+    pair, j, value, action, type_ = _entries(users, targets, histories, x.shape[0])
+    hidden = torch.tanh(a[type_, targets[pair]] + b[type_, j] + c[value])
+    weights = keep[action] * torch.exp((hidden * query[type_]).sum(-1))
+    n_pairs, n_types = len(users), len(query)
+    slot = pair * n_types + type_
+    totals = weights.new_zeros(n_pairs * n_types).index_add(0, slot, weights)
+    sums = x.new_zeros(n_pairs * n_types, x.shape[1]).index_add(0, slot, weights[:, None] * x[j])
+    return sums.unflatten(0, (-1, n_types)), totals.unflatten(0, (-1, n_types))
+
+
+def _entries(users, targets, histories, n_items):
+    """Pair, history item, value, action and type of each entry, listed without a loop."""
+    h, device = histories, users.device
+    users, targets = users.cpu().numpy(), targets.cpu().numpy()
+    lengths = np.diff(h.starts)[users]
+    pair = np.repeat(np.arange(len(users)), lengths)
+    place = np.arange(len(pair)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    place += h.starts[users[pair]]
+    at = targets[pair].astype(np.int64) * n_items + h.items[place]
+    counts = h.pointers[at + 1] - h.pointers[at]
+    counts[h.items[place] == targets[pair]] = 0  # the target is left out of its own history
+    inside = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    value = h.values[np.repeat(h.pointers[at], counts) + inside]
+    pair, place = np.repeat(pair, counts), np.repeat(place, counts)
+    arrays = (pair, h.items[place], value, h.actions[place], h.types[value])
+    return [torch.from_numpy(one.astype(np.int64)).to(device) for one in arrays]
+
+
 class Weigh(torch.autograd.Function):
     """Weights of a user's history toward some targets, without gradients.
 

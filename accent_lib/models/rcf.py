@@ -38,7 +38,7 @@ from accent_lib.datasets.relations import (
     held_out_pairs,
     training_triples,
 )
-from accent_lib.models.attention import Attend, Histories, Weigh
+from accent_lib.models.attention import Attend, Histories, Weigh, attend_plainly
 
 gelu = partial(F.gelu, approximate="tanh")
 
@@ -78,6 +78,8 @@ class RCF(nn.Module):
 
     #: Removing an action takes it out of the history, too: scores change even with fixed parameters.
     reads_history = True
+    #: Whether to read histories by plain tensor code on a CPU, too; anywhere else there is no other way.
+    plainly = False
 
     def __init__(
         self,
@@ -173,7 +175,8 @@ class RCF(nn.Module):
     def forward(self, users: Tensor, items: Tensor, keep: Tensor | None = None) -> Tensor:
         """Scores of pairs, ``(n,)`` from indices ``(n,)`` and ``(n,)``; ``keep`` is ``(n_actions,)``."""
         table, keep = self.item_table.weight, self.ones if keep is None else keep
-        sums, totals = Attend.apply(*self._projections(), table, keep, users, items, self._histories)
+        attend = attend_plainly if self.plainly or table.device.type != "cpu" else Attend.apply
+        sums, totals = attend(*self._projections(), table, keep, users, items, self._histories)
         return self.score(self.user_table(users), self._smooth(sums, totals), table[items])
 
     # --- actions and candidates
@@ -278,7 +281,7 @@ class RCF(nn.Module):
             relations = torch.randperm(n_relations, generator=generator)
         parts = order.split(batch_size)
         for rows, of_batch in zip(parts, relations.tensor_split(len(parts)), strict=True):
-            yield self._batch(rows, of_batch)
+            yield self._batch(rows.to(self.triples.device), of_batch.to(self.triples.device))
 
     def _batch(self, rows, relations):
         users, liked, disliked = self.triples[rows].T
