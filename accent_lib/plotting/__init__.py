@@ -30,6 +30,7 @@ from accent_lib.plotting.rcf import (
     two_parts,
     warm_and_scratch,
 )
+from accent_lib.plotting.scale import agreement_and_cost, agreement_of_groups, seconds_by_stack
 from accent_lib.plotting.style import METHOD_COLOURS, METHOD_NAMES, UNITS, new_axes, use_style
 from accent_lib.plotting.training import recipe_curves, scatter_starts, starts, user_errors
 from accent_lib.plotting.verification import effect_spread, gaps_in_control, slate_scores
@@ -39,6 +40,8 @@ __all__ = [
     "METHOD_NAMES",
     "UNITS",
     "additivity",
+    "agreement_and_cost",
+    "agreement_of_groups",
     "attention_and_influence",
     "attention_by_type",
     "attention_map",
@@ -62,6 +65,7 @@ __all__ = [
     "recipe_curves",
     "related_pairs",
     "scatter_starts",
+    "seconds_by_stack",
     "set_sizes",
     "slate_positions",
     "slate_scores",

@@ -36,7 +36,7 @@ class Outcome:
     reason : str
         Why it failed.
     seconds : float
-        This outcome's share of the time that its stack took.
+        This outcome's share of the time that its stack took to train; on a CPU, of one core.
 
     Raises
     ------

@@ -1,0 +1,76 @@
+"""How well a cheap way of retraining agrees with a dear one, on the same sets of the same users.
+
+The tables are those of ``bench/agreement.py``: one row for each user and *setting*, with the verdict, the
+true influence of the set on the gap, and what the setting costs.
+"""
+
+import numpy as np
+import pandas as pd
+
+from accent_lib.errors import AccentError
+from accent_lib.significance import bootstrap, ratio
+
+NEEDED = ["study", "setting", "user", "status", "counterfactual", "true_gap_influence", "seconds_a_user"]
+
+
+def agreement(table, study: str, reference: str) -> pd.DataFrame:
+    """Hold every setting of a study against one of them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One model's, with the columns `NEEDED`.
+    study : str
+        ``recipe`` or ``grouping``.
+    reference : str
+        The setting that counts as the truth.
+
+    Returns
+    -------
+    DataFrame
+        One row a setting, in the order of the table: ``setting``; ``pairs`` (users whose set both settings
+        retrained); ``same_percentage`` of them with the same verdict, and its 95% interval over users
+        (``same_low``, ``same_high``); ``cf_percentage`` and ``reference_cf_percentage`` on the same users;
+        ``correlation`` of the true influences, ``slope`` of the line through zero that gives this setting's
+        from the reference's, and ``rmse`` between the two; ``seconds`` of one core for each user.
+
+    Raises
+    ------
+    AccentError
+        If a column is missing, or the reference is not in the study.
+    """
+    lacking = [name for name in NEEDED if name not in table]
+    if lacking:
+        raise AccentError(
+            f"The table of agreement lacks the column {lacking[0]!r}; run bench.agreement again."
+        )
+    table = table[table["study"] == study]
+    settings = list(dict.fromkeys(table["setting"]))
+    if reference not in settings:
+        raise AccentError(
+            f"There is no setting {reference!r}; the study {study!r} has: {', '.join(settings)}."
+        )
+    by_user = {setting: rows.set_index("user") for setting, rows in table.groupby("setting", sort=False)}
+    truth = by_user[reference]
+    rows = []
+    for setting in settings:
+        both = truth.join(by_user[setting], how="inner", lsuffix="_reference")
+        same = (both["counterfactual"] == both["counterfactual_reference"]).to_numpy(float)
+        low, high = bootstrap(np.column_stack([same, np.ones(len(same))]), ratio)
+        x, y = both["true_gap_influence_reference"], both["true_gap_influence"]
+        rows.append(
+            {
+                "setting": setting,
+                "pairs": len(both),
+                "same_percentage": 100 * same.mean(),
+                "same_low": 100 * low,
+                "same_high": 100 * high,
+                "cf_percentage": 100 * both["counterfactual"].mean(),
+                "reference_cf_percentage": 100 * both["counterfactual_reference"].mean(),
+                "correlation": x.corr(y),
+                "slope": (x * y).sum() / (x * x).sum(),
+                "rmse": float(np.sqrt(((x - y) ** 2).mean())),
+                "seconds": both["seconds_a_user"].iloc[0],
+            }
+        )
+    return pd.DataFrame(rows)
