@@ -10,7 +10,7 @@ import pandas as pd
 from accent_lib.errors import AccentError
 from accent_lib.significance import bootstrap, ratio
 
-NEEDED = ["study", "setting", "user", "status", "counterfactual", "true_gap_influence", "seconds_a_user"]
+NEEDED = ["study", "setting", "user", "counterfactual", "true_gap_influence", "seconds_a_user"]
 
 
 def agreement(table, study: str, reference: str) -> pd.DataFrame:
@@ -54,10 +54,11 @@ def agreement(table, study: str, reference: str) -> pd.DataFrame:
     truth = by_user[reference]
     rows = []
     for setting in settings:
-        both = truth.join(by_user[setting], how="inner", lsuffix="_reference")
+        both = by_user[setting].join(truth.add_suffix("_reference"), how="inner")
         same = (both["counterfactual"] == both["counterfactual_reference"]).to_numpy(float)
         low, high = bootstrap(np.column_stack([same, np.ones(len(same))]), ratio)
-        x, y = both["true_gap_influence_reference"], both["true_gap_influence"]
+        # A retraining that failed has a verdict, which is no, but no influence.
+        x, y = both[["true_gap_influence_reference", "true_gap_influence"]].dropna().to_numpy().T
         rows.append(
             {
                 "setting": setting,
@@ -67,7 +68,7 @@ def agreement(table, study: str, reference: str) -> pd.DataFrame:
                 "same_high": 100 * high,
                 "cf_percentage": 100 * both["counterfactual"].mean(),
                 "reference_cf_percentage": 100 * both["counterfactual_reference"].mean(),
-                "correlation": x.corr(y),
+                "correlation": np.corrcoef(x, y)[0, 1],
                 "slope": (x * y).sum() / (x * x).sum(),
                 "rmse": float(np.sqrt(((x - y) ** 2).mean())),
                 "seconds": both["seconds_a_user"].iloc[0],
