@@ -42,7 +42,7 @@ def test_a_retraining_that_failed_counts_as_a_verdict_but_has_no_influence():
 
 
 def test_tables_that_cannot_be_compared_are_refused():
-    with pytest.raises(AccentError, match="has no setting 'dear', but long, short"):
+    with pytest.raises(AccentError, match="There is no setting 'dear'; the study 'recipe' has: long, short"):
         agreement(pd.concat([LONG, SHORT]), "recipe", "dear")
     with pytest.raises(AccentError, match="lacks the column 'user'"):
         agreement(LONG.drop(columns="user"), "recipe", "long")
