@@ -86,7 +86,9 @@ def _dask(workers, scheduler):
         stack.enter_context(dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GiB"}))
         if scheduler == "dask":
             # No limit: `verify` checks the memory beforehand, and a worker at its limit would pause for ever.
-            options = {"threads_per_worker": 1, "dashboard_address": None, "memory_limit": None}
+            options = {"threads_per_worker": 1, "memory_limit": None}
+            # No dashboard; the server that remains listens here only, at any free port.
+            options |= {"scheduler_kwargs": {"dashboard": False}, "dashboard_address": "127.0.0.1:0"}
             cluster = stack.enter_context(LocalCluster(n_workers=workers, **options))
         else:
             _check_scheduler(scheduler)
@@ -119,7 +121,7 @@ def _check_scheduler(address):
     with ThreadPoolExecutor(1) as thread:  # a notebook's own thread runs a loop already
         try:
             thread.submit(asyncio.run, check()).result()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:  # the last: a protocol that is not set up
             raise AccentError(
                 f"No Dask scheduler answers at {address!r}; start one there, or check the address, which "
                 "looks like 'tcp://10.0.0.1:8786'."

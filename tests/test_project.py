@@ -59,7 +59,7 @@ def test_lock_has_exact_versions_from_the_package_index(lock):
 
 def test_lock_covers_what_pyproject_asks_for(project, pins):
     extras = project["optional-dependencies"]
-    for line in project["dependencies"] + extras["book"] + extras["test"]:
+    for line in project["dependencies"] + extras["book"] + extras["test"] + extras["cluster"]:
         wanted = Requirement(line)
         version = pins.get(canonicalize_name(wanted.name))
         assert version is not None, f"requirements.lock lacks {wanted.name}"
