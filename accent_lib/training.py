@@ -6,6 +6,7 @@ the model over it, and all copies see the same batches.  Copies may differ in th
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -104,11 +105,9 @@ class _Objective(nn.Module):
 
 
 def _stack_dims(model):
-    # For vmap tables are stacked as [row, copy, width]: looking up a row fetches it for all copies at once.
-    # A model's own loops go through one copy after the other.
-    loops = getattr(model, "add_gradients", None) is not None
+    # Tables are stacked as [row, copy, width]: looking up a row then fetches it for all copies at once.
     tables = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
-    return {name: int(name in tables and not loops) for name, _ in model.named_parameters()}
+    return {name: int(name in tables) for name, _ in model.named_parameters()}
 
 
 def _losses(model, dims, loss, n_arguments, with_keep):
@@ -155,7 +154,7 @@ def train(
     seed : int
         Of the order of the batches, the only chance in training.
     progress : callable, optional
-        Called with the number of steps done after every step.
+        Called with the number of steps done after every step, or every epoch.
 
     Returns
     -------
@@ -164,6 +163,8 @@ def train(
     """
     # Weight decay drives parameters into denormal numbers, which are many times slower.
     torch.set_flush_denormal(True)
+    if recipe.optimizer == "adam" and getattr(model, "adam_steps", None) is not None:
+        return _train_by_loops(model, recipe, states, keep, seed, progress)
     dims = _stack_dims(model)
     device = next(model.parameters()).device
     keep = None if keep is None else keep.to(device)
@@ -183,12 +184,7 @@ def train(
             optimizer.state[parameter] = {
                 key: stack([m[key] for m in moments], dims[name]) for key in moments[0]
             }
-    add_gradients = getattr(model, "add_gradients", None)
-    if add_gradients is None:
-        losses = _losses(model, dims, "batch_loss", 1, keep is not None)
-    else:
-        for parameter in parameters.values():
-            parameter.grad = torch.zeros_like(parameter)
+    losses = _losses(model, dims, "batch_loss", 1, keep is not None)
     generator = torch.Generator().manual_seed(seed)
     step = 0
     while step < recipe.steps:
@@ -196,11 +192,8 @@ def train(
         for batch in model.batches(recipe.batch_size, generator if shuffled else None):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate(step)
-            optimizer.zero_grad(set_to_none=add_gradients is None)
-            if add_gradients is None:
-                losses(parameters, keep, batch).sum().backward()
-            else:
-                add_gradients(parameters, keep, batch)
+            optimizer.zero_grad()
+            losses(parameters, keep, batch).sum().backward()
             optimizer.step()
             step += 1
             if progress is not None:
@@ -217,6 +210,50 @@ def train(
         return State({name: cut(name, value) for name, value in parameters.items()}, moments)
 
     return [member(copy) for copy in range(len(states))]
+
+
+def _train_by_loops(model, recipe, states, keep, seed, progress):
+    """Train by the model's own ``adam_steps``, an epoch of all copies at a time."""
+    names, first = [name for name, _ in model.named_parameters()], next(iter(states[0].moments.values()), {})
+    done = int(first["step"]) if first else 0
+
+    def flat(tensors):
+        return torch.cat([tensor.flatten() for tensor in tensors])
+
+    copies = []
+    for state in states:
+        vector = flat(state.parameters[name] for name in names)
+        moments = [
+            flat(state.moments[name][key] for name in names) if done else torch.zeros_like(vector)
+            for key in ("exp_avg", "exp_avg_sq")
+        ]
+        copies.append((vector, *moments))
+    generator, step = torch.Generator().manual_seed(seed), 0
+    while step < recipe.steps:
+        shuffled = recipe.shuffle_first or step > 0
+        batches = list(model.batches(recipe.batch_size, generator if shuffled else None))
+        batches = batches[: recipe.steps - step]
+        rates = np.array([recipe.rate(step + number) for number in range(len(batches))])
+        model.adam_steps(copies, keep, batches, rates, done + step)
+        step += len(batches)
+        if progress is not None:
+            progress(step)
+
+    shapes = [parameter.shape for parameter in model.parameters()]
+    sizes, trained = [math.prod(shape) for shape in shapes], []
+    for vectors in copies:
+        parts = [
+            dict(zip(names, map(torch.Tensor.reshape, vector.split(sizes), shapes), strict=True))
+            for vector in vectors
+        ]
+        count = torch.tensor(float(done + step))
+        moments = {
+            name: {"step": count.clone(), "exp_avg": parts[1][name], "exp_avg_sq": parts[2][name]}
+            for name in names
+            if done + step
+        }
+        trained.append(State(parts[0], moments))
+    return trained
 
 
 def objective(model: nn.Module, states: Sequence[State]) -> np.ndarray:

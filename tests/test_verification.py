@@ -5,17 +5,18 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from accent_lib.errors import AccentError
-from accent_lib.models import NCF, RCF, top_k
+from accent_lib.models import NCF, RCF, stacked, top_k
 from accent_lib.retraining import memory
 from accent_lib.retraining.engine import retrain, run_stack
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import choose_device, verify
 from accent_lib.retraining.worlds import World
-from accent_lib.training import Recipe, State
+from accent_lib.training import Recipe, State, train
 
 RECIPES = {
     "ncf": Recipe(200, 5e-3, "linear", batch_size=256),
@@ -31,7 +32,7 @@ def made(name, data):
     model = NCF(data, dim=8)
     if name == "ncf by vmap":
         model.activation = torch.nn.ReLU()  # the same function, but not known to be: loops are not offered
-    assert (model.add_gradients is None) == (name == "ncf by vmap")
+    assert (model.adam_steps is None) == (name == "ncf by vmap")
     return model
 
 
@@ -74,24 +75,38 @@ def test_the_loops_of_ncf_follow_the_equations(sample):
     with torch.no_grad():
         model.hidden2.bias[:3] -= 5
     rows = torch.randperm(model.n_actions)[:300]
-    keep = torch.rand(2, model.n_actions, dtype=torch.float64)
-    stacked = {
-        name: torch.stack([value, 1.1 * value]).detach().requires_grad_()
-        for name, value in model.named_parameters()
-    }
-    for value in stacked.values():
-        value.grad = torch.ones_like(value)  # added to, not overwritten
-    losses = model.add_gradients(stacked, keep, rows)
-    for number, factor in enumerate((1, 1.1)):
-        one = copy.deepcopy(model)
-        with torch.no_grad():
-            for value in one.parameters():
-                value *= factor
-        loss = one.batch_loss(rows, keep[number])
-        loss.backward()
-        assert abs(losses[number] - loss) < 1e-12
-        for name, value in one.named_parameters():
-            torch.testing.assert_close(stacked[name].grad[number] - 1, value.grad, rtol=1e-9, atol=1e-12)
+    keep = torch.rand(model.n_actions, dtype=torch.float64)
+    vector = torch.cat([value.detach().flatten() for value in model.parameters()]).numpy()
+    gradient = np.ones_like(vector)  # added to, not overwritten
+    batch = (one[rows].numpy() for one in (model.users, model.items, model.ratings, keep))
+    error = stacked.add_gradient(*batch, vector, gradient, (model.n_users, model.n_items, 16))
+    loss = model.batch_loss(rows, keep)
+    loss.backward()
+    expected = torch.cat([value.grad.flatten() for value in model.parameters()]).numpy()
+    assert abs(error - loss.item()) < 1e-12
+    np.testing.assert_allclose(gradient - 1, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_the_loops_of_ncf_train_as_torch_does(sample):
+    """From moments of an earlier training, over several epochs, the last of them unfinished."""
+    ours, theirs = (made(name, sample).double() for name in ("ncf", "ncf by vmap"))
+    recipe = Recipe(70, 5e-3, "linear", batch_size=256, shuffle_first=False)
+    keep = torch.rand(2, ours.n_actions, dtype=torch.float64)
+    states = [State.of(made("ncf", sample).double())] * 2
+    for _ in range(2):
+        found, expected = (train(model, recipe, states, keep=keep, seed=3) for model in (ours, theirs))
+        for one, other in zip(found, expected, strict=True):
+            for name, value in one.parameters.items():
+                torch.testing.assert_close(value, other.parameters[name], rtol=1e-9, atol=1e-11)
+                for key, moment in one.moments[name].items():
+                    expected_moment = other.moments[name][key]
+                    torch.testing.assert_close(
+                        moment, expected_moment, rtol=1e-8, atol=1e-12, check_dtype=False
+                    )
+        states = expected
+    before = [value.clone() for value in states[0].parameters.values()]
+    train(ours, recipe, states, keep=keep)
+    assert all(map(torch.equal, before, states[0].parameters.values()))  # the start is left alone
 
 
 class Diverging(World):
@@ -120,11 +135,11 @@ MEASURE = """
 import sys, threading, time, psutil, torch
 torch.set_num_threads(1)
 from accent_lib.datasets import load, prepare
-from accent_lib.models import NCF, RCF, top_k
+from accent_lib.models import NCF, RCF, stacked, top_k
 from accent_lib.retraining.engine import run_stack
 from accent_lib.retraining.memory import stack_bytes
 from accent_lib.retraining.worlds import World
-from accent_lib.training import Recipe, State
+from accent_lib.training import Recipe, State, train
 data = prepare(load("ml-100k" if sys.argv[1].endswith("real") else "sample"))
 if sys.argv[1].startswith("ncf"):
     model, recipe = NCF(data), Recipe(6)

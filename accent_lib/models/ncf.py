@@ -165,20 +165,21 @@ class NCF(nn.Module):
         return (loss if keep is None else loss * keep[batch]).mean()
 
     @property
-    def add_gradients(self) -> Callable | None:
-        """The faster way of training a stack (see `Recommender`), for the paper's network on a CPU."""
+    def adam_steps(self) -> Callable | None:
+        """The faster way of training (see `Recommender`), for the paper's network on a CPU."""
         fits = self.activation is torch.relu and self.dim % stacked.WIDTH == 0
-        return self._add_gradients if fits and self.ratings.device.type == "cpu" else None
+        return self._adam_steps if fits and self.ratings.device.type == "cpu" else None
 
-    def _add_gradients(self, parameters, keep, batch):
-        rows = batch.numpy()
-        weights = torch.ones(1, 1) if keep is None else keep[:, batch]
-        # The order of the network's parameters is the order in which the layers were made.
-        values = tuple(value.detach().numpy() for value in parameters.values())
-        weights = weights.to(self.ratings.dtype).expand(values[2].shape[0], len(rows)).numpy()
-        gradients = tuple(value.grad.numpy() for value in parameters.values())
-        data = (one.numpy()[rows] for one in (self.users, self.items, self.ratings))
-        return torch.from_numpy(stacked.add_gradient(*data, weights, values, gradients))
+    def _adam_steps(self, copies, keep, batches, rates, done):
+        rows = torch.stack(batches).numpy()
+        data = [one.numpy()[rows] for one in (self.users, self.items, self.ratings)]
+        ones = np.ones(self.n_actions, data[2].dtype)
+        sizes = [value.numel() for value in self.parameters()]
+        shape, decays = (self.n_users, self.n_items, self.dim), np.array(list(self.weight_decay().values()))
+        for copy, vectors in enumerate(copies):
+            weights = ones if keep is None else keep[copy].numpy().astype(ones.dtype)
+            state = [vector.numpy() for vector in vectors]
+            stacked.adam_steps(*data, weights[rows], rates, done, *state, np.cumsum(sizes), decays, shape)
 
     def data_loss(self, keep: Tensor | None = None) -> Tensor:
         """Mean squared error over all training rows."""

@@ -28,9 +28,10 @@ class Recommender(Protocol):
     ``item_losses(block, item)`` (one loss for each training point of the item) and ``item_scores(blocks,
     user)``.  Influence of the variant ``paper`` then moves both halves of the block [user; item].
 
-    A model may offer a faster way of training many copies of itself: ``add_gradients(parameters, keep,
-    batch)`` takes parameters by name, of shape ``(n_copies, ...)`` each, and ``keep`` of shape ``(n_copies,
-    n_actions)`` or ``None``; it adds the gradient of each copy's ``batch_loss`` to ``parameters[name].grad``.
+    A model may offer a faster way of training many copies of itself with Adam: ``adam_steps(copies, keep,
+    batches, rates, done)`` takes each copy through a list of batches with one learning rate each.  A copy is
+    three vectors that are changed in place: all parameters in their order, flat, and their two moments, which
+    have seen ``done`` steps.
     """
 
     n_users: int

@@ -1,9 +1,13 @@
-"""Loss and gradient of a whole stack of NCFs on one batch, as loops.
+"""Training of many NCFs on the same batches, as loops.
 
-Many small networks on one batch are many small matrix products; tensor operations spend most of their time
-on copying operands into shape (``bench/retraining.py`` times both).  Here one pass goes through the batch
-copy by copy, in tiles that stay in the cache, and leaves the gradient of every parameter: the equations of
-:mod:`accent_lib.models.ncf` and the chain rule, written out.
+A small network on a batch keeps a processor busy with everything but arithmetic: tensor operations start,
+bring operands into shape, and write to memory what the next one reads.  Here the equations of
+:mod:`accent_lib.models.ncf`, the chain rule and Adam's update are written out, compiled by Numba, and go
+through a batch in tiles that stay in the cache.  So do a copy's parameters and moments, since copies take
+turns epoch by epoch.  ``bench/retraining.py`` times this beside tensor operations.
+
+The parameters of a copy are one vector: user table, item table, then weight and bias of the two hidden layers
+and of the output.
 """
 
 import numpy as np
@@ -55,16 +59,11 @@ def _affine_backward(weight, x, slope, d_weight, d_bias, d_x, n):
             d_weight[o + 1, d] += a1
             d_weight[o + 2, d] += a2
             d_weight[o + 3, d] += a3
-        a0, a1, a2, a3 = zero, zero, zero, zero
+    for o in range(weight.shape[0]):
+        total = zero
         for t in range(n):
-            a0 += s0[t]
-            a1 += s1[t]
-            a2 += s2[t]
-            a3 += s3[t]
-        d_bias[o] += a0
-        d_bias[o + 1] += a1
-        d_bias[o + 2] += a2
-        d_bias[o + 3] += a3
+            total += slope[o, t]
+        d_bias[o] += total
 
 
 @_jit
@@ -82,107 +81,154 @@ def _relu_backward(output, slope, n):
 
 
 @_jit
-def _columns(table, rows, x, width, mlp, gmf, n):
-    """Read the embeddings of ``n`` rows: the halves [MLP | GMF] go to ``x[mlp:]`` and ``x[gmf:]``."""
-    for t in range(n):
-        source = table[rows[t]]
-        for d in range(width):
-            x[mlp + d, t] = source[d]
-            x[gmf + d, t] = source[width + d]
+def _parts(vector, n_users, n_items, dim):
+    """The vector of a copy as user table, item table, and weights and biases of the three layers."""
+    a = n_users * 2 * dim
+    b = a + n_items * 2 * dim
+    c = b + dim * 2 * dim
+    d = c + dim
+    e = d + dim // 2 * dim
+    f = e + dim // 2
+    g = f + dim // 2 + dim
+    return (
+        vector[:a].reshape(n_users, 2 * dim),
+        vector[a:b].reshape(n_items, 2 * dim),
+        vector[b:c].reshape(dim, 2 * dim),
+        vector[c:d],
+        vector[d:e].reshape(dim // 2, dim),
+        vector[e:f],
+        vector[f:g],
+        vector[g:],
+    )
 
 
 @_jit
-def _add_columns(x, rows, d_table, width, mlp, gmf, n):
-    """The way back of `_columns`: add to the rows of a gradient."""
-    for t in range(n):
-        target = d_table[rows[t]]
-        for d in range(width):
-            target[d] += x[mlp + d, t]
-            target[width + d] += x[gmf + d, t]
-
-
-@_jit
-def add_gradient(users, items, ratings, keep, parameters, gradients):
-    """Add the gradient of every copy's mean squared error on a batch, and return the errors.
+def add_gradient(users, items, ratings, keep, vector, gradient, shape):
+    """Add the gradient of the mean squared error on a batch, and return the error.
 
     Parameters
     ----------
     users, items : ndarray of int, shape (n,)
-    ratings : ndarray, shape (n,)
-    keep : ndarray, shape (n_copies, n)
-        Weight of each row in the loss of each copy.
-    parameters : tuple of ndarray
-        User and item table, weight and bias of the two hidden layers and of the output, each with the copies
-        in front.
-    gradients : tuple of ndarray
-        Of the same shapes; added to.
+    ratings, keep : ndarray, shape (n,)
+        ``keep`` is the weight of each row in the loss.
+    vector, gradient : ndarray, shape (n_parameters,)
+    shape : tuple of int
+        ``n_users``, ``n_items``, ``dim``.
 
     Returns
     -------
-    ndarray, shape (n_copies,)
+    float
     """
-    user_table, item_table, weight1, bias1, weight2, bias2, output, offset = parameters
-    d_user_table, d_item_table, d_weight1, d_bias1, d_weight2, d_bias2, d_output, d_offset = gradients
-    copies, units1, inputs = weight1.shape
-    units2, width = weight2.shape[1], inputs // 2
-    size, real, zero = len(users), weight1.dtype, weight1.dtype.type(0)
-    losses = np.zeros(copies, real)
-    # Columns are rows of the batch: [user MLP, item MLP, user GMF, item GMF], then the units of each layer.
-    x, d_x = np.empty((2 * inputs, TILE), real), np.empty((inputs, TILE), real)
-    h1, d_h1 = np.empty((units1, TILE), real), np.empty((units1, TILE), real)
-    h2, d_h2 = np.empty((units2, TILE), real), np.empty((units2, TILE), real)
-    error = np.empty(TILE, real)
-    for copy in range(copies):
-        w = output[copy, 0]
-        d_w = d_output[copy, 0]
-        for start in range(0, size, TILE):
-            n = min(TILE, size - start)
-            user, item = users[start : start + n], items[start : start + n]
-            _columns(user_table[copy], user, x, width, 0, inputs, n)
-            _columns(item_table[copy], item, x, width, width, inputs + width, n)
-            _affine(weight1[copy], bias1[copy], x, h1, n)
-            _relu(h1, n)
-            _affine(weight2[copy], bias2[copy], h1, h2, n)
-            _relu(h2, n)
+    n_users, n_items, dim = shape
+    user_table, item_table, weight1, bias1, weight2, bias2, output, offset = _parts(
+        vector, n_users, n_items, dim
+    )
+    d_users, d_items, d_weight1, d_bias1, d_weight2, d_bias2, d_output, d_offset = _parts(
+        gradient, n_users, n_items, dim
+    )
+    units, size, real, zero = dim // 2, len(users), vector.dtype, vector.dtype.type(0)
+    w, w_gmf, d_w, d_w_gmf = output[:units], output[units:], d_output[:units], d_output[units:]
+    # Columns are rows of the batch: the MLP's half of [user, item], then the units of each layer.
+    x, d_x = np.empty((2 * dim, TILE), real), np.empty((2 * dim, TILE), real)
+    h1, d_h1 = np.empty((dim, TILE), real), np.empty((dim, TILE), real)
+    h2, d_h2 = np.empty((units, TILE), real), np.empty((units, TILE), real)
+    error, loss = np.empty(TILE, real), zero
+    for start in range(0, size, TILE):
+        n = min(TILE, size - start)
+        for t in range(n):
+            of_user, of_item = user_table[users[start + t]], item_table[items[start + t]]
+            for d in range(dim):
+                x[d, t] = of_user[d]
+                x[dim + d, t] = of_item[d]
+            total = offset[0] - ratings[start + t]
+            for d in range(dim):
+                total += w_gmf[d] * of_user[dim + d] * of_item[dim + d]
+            error[t] = total
+        _affine(weight1, bias1, x, h1, n)
+        _relu(h1, n)
+        _affine(weight2, bias2, h1, h2, n)
+        _relu(h2, n)
+        for o in range(units):
             for t in range(n):
-                error[t] = offset[copy, 0] - ratings[start + t]
-            for o in range(units2):
-                for t in range(n):
-                    error[t] += w[o] * h2[o, t]
-            for d in range(width):
-                for t in range(n):
-                    error[t] += w[units2 + d] * x[inputs + d, t] * x[inputs + width + d, t]
+                error[t] += w[o] * h2[o, t]
 
-            loss, total = zero, zero
+        total = zero
+        for t in range(n):
+            weighted = keep[start + t] * error[t]
+            loss += weighted * error[t]
+            error[t] = 2 * weighted / size  # from here on the slope of the loss in the prediction
+            total += error[t]
+        d_offset[0] += total
+
+        for o in range(units):
+            total = zero
             for t in range(n):
-                weighted = keep[copy, start + t] * error[t]
-                loss += weighted * error[t]
-                error[t] = 2 * weighted / size  # from here on the slope of the loss in the prediction
-                total += error[t]
-            losses[copy] += loss / size
-            d_offset[copy, 0] += total
+                total += error[t] * h2[o, t]
+                d_h2[o, t] = w[o] * error[t]
+            d_w[o] += total
+        _relu_backward(h2, d_h2, n)
+        _affine_backward(weight2, h1, d_h2, d_weight2, d_bias2, d_h1, n)
+        _relu_backward(h1, d_h1, n)
+        _affine_backward(weight1, x, d_h1, d_weight1, d_bias1, d_x, n)
+        for t in range(n):
+            user, item, slope = users[start + t], items[start + t], error[t]
+            of_user, of_item = user_table[user], item_table[item]
+            d_user, d_item = d_users[user], d_items[item]
+            for d in range(dim):
+                d_user[d] += d_x[d, t]
+                d_item[d] += d_x[dim + d, t]
+            # One short loop for each array, so that the compiler sees that they do not overlap.
+            for d in range(dim):
+                d_w_gmf[d] += slope * of_user[dim + d] * of_item[dim + d]
+            for d in range(dim):
+                d_user[dim + d] += slope * w_gmf[d] * of_item[dim + d]
+            for d in range(dim):
+                d_item[dim + d] += slope * w_gmf[d] * of_user[dim + d]
+    return loss / size
 
-            for o in range(units2):
-                total = zero
-                for t in range(n):
-                    total += error[t] * h2[o, t]
-                    d_h2[o, t] = w[o] * error[t]
-                d_w[o] += total
-            _relu_backward(h2, d_h2, n)
-            _affine_backward(weight2[copy], h1, d_h2, d_weight2[copy], d_bias2[copy], d_h1, n)
-            _relu_backward(h1, d_h1, n)
-            _affine_backward(weight1[copy], x, d_h1, d_weight1[copy], d_bias1[copy], d_x, n)
-            for d in range(width):
-                total = zero
-                for t in range(n):
-                    of_user, of_item = x[inputs + d, t], x[inputs + width + d, t]
-                    total += error[t] * of_user * of_item
-                    x[inputs + d, t] = w[units2 + d] * error[t] * of_item
-                    x[inputs + width + d, t] = w[units2 + d] * error[t] * of_user
-                d_w[units2 + d] += total
-            for d in range(inputs):
-                for t in range(n):
-                    x[d, t] = d_x[d, t]
-            _add_columns(x, user, d_user_table[copy], width, 0, inputs, n)
-            _add_columns(x, item, d_item_table[copy], width, width, inputs + width, n)
-    return losses
+
+@_jit
+def _adam(x, first, second, gradient, decay, rate, small):
+    """One update, after which the gradient is zero; ``rate`` and ``small`` hold the corrections of bias."""
+    real = x.dtype.type
+    decay, rate, small = real(decay), real(rate), real(small)
+    keep1, take1, keep2, take2, zero = real(0.9), real(0.1), real(0.999), real(0.001), real(0)
+    for i in range(len(x)):
+        slope = gradient[i] + decay * x[i]
+        mean = keep1 * first[i] + take1 * slope
+        square = keep2 * second[i] + take2 * slope * slope
+        x[i] -= rate * mean / (np.sqrt(square) + small)
+        first[i] = mean
+        second[i] = square
+        gradient[i] = zero
+
+
+@_jit
+def adam_steps(users, items, ratings, keep, rates, done, vector, first, second, ends, decays, shape):
+    """Take one copy through some steps of Adam, with the defaults of ``torch.optim.Adam``.
+
+    Parameters
+    ----------
+    users, items, ratings, keep : ndarray, shape (n_steps, batch_size)
+        The batches and the weight of each row.
+    rates : ndarray, shape (n_steps,)
+        Learning rate of each step.
+    done : int
+        Steps that the moments have seen.
+    vector, first, second : ndarray, shape (n_parameters,)
+        Parameters and their two moments; changed in place.
+    ends, decays : ndarray, shape (n_tensors,)
+        Where the parameters of each tensor end in the vector, and their weight decay.
+    shape : tuple of int
+        ``n_users``, ``n_items``, ``dim``.
+    """
+    gradient = np.zeros_like(vector)
+    for step in range(len(rates)):
+        add_gradient(users[step], items[step], ratings[step], keep[step], vector, gradient, shape)
+        count, start = done + step + 1, 0
+        root = np.sqrt(1 - 0.999**count)
+        rate, small = rates[step] * root / (1 - 0.9**count), 1e-8 * root
+        for tensor in range(len(ends)):
+            part = slice(start, ends[tensor])
+            _adam(vector[part], first[part], second[part], gradient[part], decays[tensor], rate, small)
+            start = ends[tensor]
