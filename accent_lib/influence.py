@@ -96,9 +96,8 @@ def _differentiate(value, losses, penalty, scores=None):
 
 @dataclass
 class _ItemHalves:
-    """The derivatives of many items' blocks, stacked."""
+    """The derivatives of the blocks of some items, stacked."""
 
-    known: torch.Tensor  # (n,)
     n_points: torch.Tensor  # (n,)
     value: torch.Tensor  # (n, p)
     curvature: torch.Tensor  # (n, p, p)
@@ -106,18 +105,9 @@ class _ItemHalves:
     penalty_curvature: torch.Tensor  # (n, p, p)
 
     @classmethod
-    def empty(cls, n, value):
-        shapes = ((n,), (n, len(value)), (n, len(value), len(value)))
-        return cls(*(torch.zeros(shapes[rank], dtype=value.dtype) for rank in (0, 0, 1, 2, 1, 2)))
-
-    def put(self, row, block):
-        self.n_points[row] = block.n_points
-        for name in ("value", "curvature", "penalty_gradient", "penalty_curvature"):
-            getattr(self, name)[row] = getattr(block, name)
-        self.known[row] = 1  # last: another thread may be looking
-
-    def take(self, rows):
-        return _ItemHalves(*(getattr(self, field.name)[rows] for field in fields(self)))
+    def of(cls, blocks):
+        names = [field.name for field in fields(cls)]
+        return cls(*(torch.stack([torch.as_tensor(getattr(b, name)) for b in blocks]) for name in names))
 
 
 class FastInfluence:
@@ -182,9 +172,8 @@ class FastInfluence:
             raise AccentError(f"damping must not be negative, but is {damping}.")
         self.model, self.variant, self.effect = model, variant, effect
         self.damping, self.smallest, self.own_term, self.others = damping, smallest, own_term, others
-        self._halves = None
-        if variant == "paper" and hasattr(model, "item_block"):
-            self._halves = _ItemHalves.empty(model.n_items, model.item_block(0))
+        # The blocks of items that were asked for, by item; users have many of them in common.
+        self._halves = {} if variant == "paper" and hasattr(model, "item_block") else None
 
     def __call__(self, user: int, items: np.ndarray) -> Influence:
         """Influence of all the user's actions on the scores of ``items``.
@@ -326,14 +315,13 @@ class FastInfluence:
 
     def _item_halves(self, items):
         """What the item's half of each block needs, computed once an item and then looked up."""
-        for item in items[self._halves.known[items] == 0].tolist():
-            half = _differentiate(
+        for item in set(items.tolist()) - self._halves.keys():
+            self._halves[item] = _differentiate(
                 self.model.item_block(item),
                 lambda block, item=item: self.model.item_losses(block, item),
                 self.model.penalty,
             )
-            self._halves.put(item, half)
-        return self._halves.take(items)
+        return _ItemHalves.of([self._halves[item] for item in items.tolist()])
 
     def _item_change(self, user, half, points, damping):
         """Change of each item's score from its own half of the block, the same for every action, (k,)."""

@@ -12,6 +12,7 @@ import json
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,43 +29,58 @@ from accent_lib.workflow.folder import Run
 from accent_lib.workflow.progress import progress
 
 RESULTS = Path(__file__).resolve().parents[1] / "data" / "results" / "agreement"
-#: The paper's own recipe for NCF takes 20 times as long as ours, so it gets fewer users.
-USERS, USERS_OF_PAPER = 100, 30
+USERS = 100
+#: What takes 20 times as long as our own way gets fewer of them.
+FEWER = 30
 SIZES = (1, 2, 4, 8, 16)
 NCF = Recipe(4000, 1e-3, "linear")
 
 
-def settings(name, model):
-    """All settings of a model: study, label, recipe, start, users in a world, seed of the batches, users."""
-    if name == "ncf":
-        long = replace(NCF, steps=16_000)
-        ways = [
-            ("16,000 steps", long, "warm", 1, 0, USERS),
-            ("16,000 steps, other batches", long, "warm", 1, 1, USERS),
-        ]
-        ways += [
-            (f"{steps:,} steps", replace(NCF, steps=steps), "warm", 1, 0, USERS)
-            for steps in (250, 500, 1000, 2000, 4000, 8000)
-        ]
-        ways += [
-            (f"4,000 steps, rate {rate:g}", replace(NCF, learning_rate=rate), "warm", 1, 0, USERS)
-            for rate in (1e-4, 3e-4, 3e-3)
-        ]
-        ways += [("4,000 steps, constant rate", replace(NCF, schedule="constant"), "warm", 1, 0, USERS)]
-        ways += [("6,000 steps from scratch", ANNEALED, "scratch", 1, 0, USERS)]
-        ways += [("the paper's 120,000 steps", PAPER, "warm", 1, 0, USERS_OF_PAPER)]
-        sizes = [(f"{size} users", NCF, "warm", size, 0, USERS) for size in SIZES]
-    else:
-        of = {epochs: recipes.for_epochs(model, recipes.RCF, epochs) for epochs in (1, 3, 5, 10, 20, 50)}
-        ways = [(f"{epochs} epochs", of[epochs], "scratch", 16, 0, USERS) for epochs in (50, 3, 5, 10, 20)]
-        ways += [(f"{epochs} epochs, warm", of[epochs], "warm", 16, 0, USERS) for epochs in (1, 3, 10)]
-        ways += [("20 epochs, other batches", of[20], "scratch", 16, 1, USERS)]
-        sizes = [(f"{size} users", of[GROUPED_EPOCHS], "scratch", size, 0, USERS) for size in SIZES[::-1]]
-    return [("recipe", *way) for way in ways] + [("grouping", *size) for size in sizes]
+class Setting(NamedTuple):
+    """A way of retraining: everything but the model and the sets."""
+
+    study: str
+    label: str
+    recipe: Recipe
+    start: str = "warm"
+    users_per_world: int = 1
+    seed: int = 0
+    users: int = USERS
 
 
-#: Of RCF, where users are grouped: the fewest that agree with 50 (see the recipes).
-GROUPED_EPOCHS = 10
+def of_ncf():
+    """Warm starts of many lengths, rates and schedules, one from scratch, and groups of users."""
+    long, others = replace(NCF, steps=16_000), (250, 500, 1000, 2000, 4000, 8000)
+    yield Setting("recipe", "16,000 steps", long)
+    yield Setting("recipe", "16,000 steps, other batches", long, seed=1)
+    for steps in others:
+        yield Setting("recipe", f"{steps:,} steps", replace(NCF, steps=steps))
+    for rate in (1e-4, 3e-4, 3e-3):
+        yield Setting("recipe", f"4,000 steps, rate {rate:g}", replace(NCF, learning_rate=rate))
+    yield Setting("recipe", "4,000 steps, constant rate", replace(NCF, schedule="constant"))
+    yield Setting("recipe", "6,000 steps from scratch", ANNEALED, "scratch")
+    yield Setting("recipe", "the paper's 120,000 steps", PAPER, users=FEWER)
+    for size in SIZES:
+        yield Setting("grouping", f"{size} users", NCF, users_per_world=size)
+    yield Setting("grouping", "1 users, other batches", NCF, seed=1)
+
+
+def of_rcf(model):
+    """Trainings from scratch and warm starts of many lengths, and groups of users.
+
+    The recipes are compared in worlds of 16 users.  Groups are compared by warm starts of three epochs; from
+    scratch, which takes 20 times as long, for fewer users.
+    """
+    epochs = {n: recipes.for_epochs(model, recipes.RCF, n) for n in (1, 3, 5, 10, 20, 50)}
+    for n in (50, 3, 5, 10, 20):
+        yield Setting("recipe", f"{n} epochs", epochs[n], "scratch", 16)
+    for n in (1, 3, 10):
+        yield Setting("recipe", f"{n} epochs, warm", epochs[n], "warm", 16)
+    yield Setting("recipe", "50 epochs, other batches", epochs[50], "scratch", 16, seed=1)
+    for size in SIZES:
+        yield Setting("grouping", f"{size} users", epochs[3], "warm", size)
+    yield Setting("grouping from scratch", "16 users", epochs[20], "scratch", 16)
+    yield Setting("grouping from scratch", "1 users", epochs[20], "scratch", 1, users=FEWER)
 
 
 def main():
@@ -72,7 +88,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", choices=["ncf", "rcf"])
     parser.add_argument("--run", default="ml-100k", help="run folder")
-    parser.add_argument("--study", choices=["recipe", "grouping"], help="only this one")
+    parser.add_argument("--study", help="only this one: recipe, grouping or 'grouping from scratch'")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
 
@@ -86,53 +102,56 @@ def main():
     table = table[(table["k"] == table["k"].max()) & (table["size"] > 0)]
     drawn = np.random.default_rng(0).permutation(sorted(table["user"]))[:USERS].tolist()
 
-    parts, folder = [], RESULTS
+    parts = []
     with parallel.local_executor(arguments.workers) or nullcontext() as executor:
-        for study, label, recipe, start, size, seed, n_users in settings(name, model):
-            if arguments.study not in (None, study):
+        for one in of_ncf() if name == "ncf" else of_rcf(model):
+            if arguments.study not in (None, one.study):
                 continue
-            users = drawn[:n_users]
+            users = drawn[: one.users]
             asked = table[table["user"].isin(users)]
-            worlds = grouped([worlds_of(asked[asked["user"] == user]) for user in users], size)
+            own = [worlds_of(asked[asked["user"] == user]) for user in users]
+            worlds = grouped(own, one.users_per_world)
             mark = fingerprint(
                 checkpoint=facts["fingerprint"],
                 slates={user: items[user].tolist() for user in users},
-                recipe=asdict(recipe),
-                start=start,
-                size=size,
+                recipe=asdict(one.recipe),
+                start=one.start,
+                size=one.users_per_world,
                 code=source_hash(*workflow.SOURCES[name], "training.py", "retraining/engine.py"),
             )
             with Store(run.path(f"agreement-{mark[:12]}.sqlite"), mark) as store:
                 verify(
                     name,
                     model,
-                    recipe,
-                    state if start == "warm" else fresh,
+                    one.recipe,
+                    state if one.start == "warm" else fresh,
                     worlds,
                     {user: items[user] for user in users},
                     store,
-                    seeds=[seed],
+                    seeds=[one.seed],
                     stack_size=16 if name == "ncf" else 1,
                     executor=executor,
-                    progress=progress(run, f"retrainings of {name} ({study}: {label})"),
+                    progress=progress(run, f"retrainings of {name} ({one.study}: {one.label})"),
                 )
-                outcomes = store.outcomes().query("seed == @seed")
+                outcomes = store.outcomes().query("seed == @one.seed")
             judged = judge(asked, slates[slates["user"].isin(users)], outcomes)
-            trainings = len(worlds) + 1
-            each = outcomes["seconds"].sum() / trainings
-            facts_of = {
-                "model": name,
-                "study": study,
-                "setting": label,
-                "start": start,
-                "steps": recipe.steps,
-            }
-            facts_of |= {"users_per_world": size, "seed": seed, "seconds_a_training": each}
-            facts_of |= {"seconds_a_user": each * len(worlds) / len(users)}
+            # The control is observed for everybody; a training of a stack takes as long as any other in it.
+            each = outcomes.groupby("world")["seconds"].sum()[[world.key for world in worlds]].mean()
             columns = ["user", "size", "status", "counterfactual", "control_flips"]
             columns += ["estimated_gap_influence", "true_gap_influence"]
-            parts.append(judged[columns].assign(**facts_of))
-            _write(folder / f"{name}.csv", pd.concat(parts))
+            parts.append(
+                judged[columns].assign(
+                    model=name,
+                    study=one.study,
+                    setting=one.label,
+                    start=one.start,
+                    steps=one.recipe.steps,
+                    users_per_world=one.users_per_world,
+                    seed=one.seed,
+                    seconds_a_user=each * len(worlds) / len(users),
+                )
+            )
+            _write(RESULTS / f"{name}.csv", pd.concat(parts))
 
 
 def _write(path, table):

@@ -1,0 +1,239 @@
+"""Retraining many worlds at once, beside one model at a time: seconds a step for each model.
+
+One model at a time is the loop that everybody writes: a forward pass, ``backward()``, a step of torch's
+optimiser (the fused one, as in the library, so that no ratio comes from there).  The library trains a stack
+of copies, with loops of its own where the model has them (NCF) and by ``torch.vmap`` where it has not.  All
+see the same batches, and in each world other actions weigh zero.
+
+All compute the same: after some steps in double precision the parameters must agree, or the run fails.  The
+ways take turns, so that a machine that slows down slows all of them, and medians are compared.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from accent_lib import recipes
+from accent_lib.datasets import load, prepare
+from accent_lib.files import atomic
+from accent_lib.models import NCF, RCF
+from accent_lib.provenance import provenance
+from accent_lib.training import ANNEALED, Recipe, State, train
+from accent_lib.workflow import runs_folder
+from bench.rcf import Plain
+
+#: Of NCF's worlds in the book, which start where the base model ended.
+WARM = Recipe(steps=4_000, learning_rate=1e-3, schedule="linear")
+
+
+class ByVmap(NCF):
+    """NCF without loops of its own."""
+
+    adam_steps = None
+
+
+def one_at_a_time(model, recipe, states, keep):
+    """As :func:`accent_lib.training.train`, one plain loop after the other."""
+    return [_train_one(model, recipe, *one) for one in zip(states, keep, strict=True)]
+
+
+def _train_one(model, recipe, state, keep):
+    parameters = dict(state.into(model).named_parameters())
+    decays = model.weight_decay()
+    groups = [
+        {"params": [parameters[name] for name in decays if decays[name] == decay], "weight_decay": decay}
+        for decay in set(decays.values())
+    ]
+    if recipe.optimizer == "adam":
+        optimizer = torch.optim.Adam(groups, fused=True)
+    else:
+        optimizer = torch.optim.Adagrad(groups, initial_accumulator_value=1e-8)
+    for name, moments in state.moments.items():
+        optimizer.state[parameters[name]] = {key: value.clone() for key, value in moments.items()}
+    model.train()
+    generator, step = torch.Generator().manual_seed(0), 0
+    while step < recipe.steps:
+        for batch in model.batches(recipe.batch_size, generator):
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate(step)
+            optimizer.zero_grad()
+            model.batch_loss(batch, keep).backward()
+            optimizer.step()
+            step += 1
+            if step == recipe.steps:
+                break
+    return State.of(model)
+
+
+def worlds(model, copies):
+    """Weights of all actions in worlds, (copies, n_actions): in world c, but for c = 0, user c loses some."""
+    keep = torch.ones(copies, model.n_actions, dtype=next(model.parameters()).dtype)
+    for copy in range(1, copies):
+        first = model.action_slice(copy % model.n_users).start
+        keep[copy, first : first + 5] = 0
+    return keep
+
+
+def disagreement(subject):
+    """Largest difference of a parameter between one at a time and the other ways, in double precision."""
+    state = State(
+        {name: value.double() for name, value in subject.state.parameters.items()},
+        {  # the count of steps stays as torch keeps it
+            name: {key: value.double() if value.dim() else value for key, value in moments.items()}
+            for name, moments in subject.state.moments.items()
+        },
+    )
+    recipe, found = replace(subject.recipe, steps=subject.checked), []
+    for run, model in {name: (run, model) for name, run, model, _, _ in subject.ways}.values():
+        model.double()
+        trained = run(model, recipe, [state] * 3, keep=worlds(model, 3))
+        found.append(torch.stack([torch.cat([p.flatten() for p in s.parameters.values()]) for s in trained]))
+        model.float()
+    return float(torch.stack([(one - found[0]).abs().max() for one in found[1:]]).max())
+
+
+def drift(subject):
+    """How far scores differ in single precision between a stack and one at a time, beside what a world does.
+
+    Returns
+    -------
+    dict
+        Largest and mean difference of all scores, and the mean change of the scores of those users who lost
+        actions from the world in which nobody did.
+    """
+    model, recipe = subject.model, replace(subject.recipe, steps=2 * subject.steps)
+    keep, start = worlds(model, subject.compared), [subject.state] * subject.compared
+    stacked, single = (
+        np.stack([subject.score(state.into(model)) for state in run(one, recipe, start, keep=keep)])
+        for run, one in ((train, model), (one_at_a_time, subject.plain))
+    )
+    difference = np.abs(stacked - single)
+    return {
+        "steps": recipe.steps,
+        "copies": subject.compared,
+        "largest_difference": float(difference.max()),
+        "mean_difference": float(difference.mean()),
+        "mean_effect": float(np.mean([np.abs(stacked[c] - stacked[0])[c] for c in range(1, len(stacked))])),
+    }
+
+
+def seconds_a_step(subject, repeats):
+    """Median seconds of a step of each of the ways, which take turns."""
+    recipe, times = replace(subject.recipe, steps=subject.steps), [[] for _ in subject.ways]
+    for _ in range(repeats):
+        for (_, run, model, copies, threads), taken in zip(subject.ways, times, strict=True):
+            torch.set_num_threads(threads)
+            keep, begin = worlds(model, copies), time.perf_counter()
+            run(model, recipe, [subject.state] * copies, keep=keep)
+            taken.append((time.perf_counter() - begin) / recipe.steps)
+    torch.set_num_threads(1)
+    return [float(np.median(taken)) for taken in times]
+
+
+def ncf_scores(model):
+    """Scores of all pairs, (n_users, n_items)."""
+    with torch.no_grad():
+        everything = torch.arange(model.n_items)
+        return np.stack([model.scores(model.block(u), u, everything).numpy() for u in range(model.n_users)])
+
+
+def rcf_scores(model):
+    """Scores of five items for each user, (n_users, 5)."""
+    users = torch.arange(model.n_users).repeat_interleave(5)
+    with torch.no_grad():
+        return model(users, torch.arange(len(users)) * 37 % model.n_items).unflatten(0, (-1, 5)).numpy()
+
+
+class Subject(NamedTuple):
+    """A model to be retrained, and how."""
+
+    name: str
+    model: NCF | RCF
+    plain: NCF | RCF  # the same in plain tensor code
+    recipe: Recipe
+    state: State
+    steps: int  # timed in each turn
+    checked: int  # steps after which all ways must agree
+    compared: int  # copies whose scores are compared in single precision
+    score: Callable
+    ways: list  # (name, function, model, copies, threads)
+
+
+def ncf(data, arguments):
+    """NCF, warm-started as in the book."""
+    model, plain, by_vmap = NCF(data), NCF(data), ByVmap(data)
+    (state,) = train(model, ANNEALED, [State.of(model)])
+    ways = [("one at a time", one_at_a_time, plain, 1, threads) for threads in (1, 2)]
+    ways += [("stack, own loops", train, model, copies, 1) for copies in arguments.copies]
+    ways += [("stack, vmap", train, by_vmap, copies, 1) for copies in arguments.copies]
+    return Subject("ncf", model, plain, WARM, state, arguments.steps, 20, 16, ncf_scores, ways)
+
+
+def rcf(data, arguments):
+    """RCF after some steps; its stacks go through vmap, which reaches compiled code for the histories."""
+    model, plain = RCF(data), Plain(data)
+    (state,) = train(model, replace(recipes.RCF, steps=100), [State.of(model)])
+    ways = [("one at a time", one_at_a_time, plain, 1, 1)]
+    ways += [("stack, vmap", train, model, copies, 1) for copies in arguments.copies if copies <= 4]
+    return Subject("rcf", model, plain, recipes.RCF, state, arguments.rcf_steps, 3, 2, rcf_scores, ways)
+
+
+def main():
+    """Check that all ways agree, time them in turns, and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", default="ml-100k", help="sample or ml-100k")
+    parser.add_argument("--copies", type=int, nargs="+", default=[1, 4, 16, 64])
+    parser.add_argument("--steps", type=int, default=98, help="of NCF in each turn")
+    parser.add_argument("--rcf-steps", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=5, help="turns")
+    arguments = parser.parse_args()
+
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    data = prepare(load(arguments.dataset))
+    records, differences = [], []
+    for subject in (ncf(data, arguments), rcf(data, arguments)):
+        worst = disagreement(subject)
+        if not worst <= 1e-9:  # nor NaN
+            raise SystemExit(f"{subject.name}: the ways disagree by {worst:.1e}: the ratios mean nothing.")
+        differences.append({"model": subject.name, "double_precision": worst, **drift(subject)})
+        seconds = seconds_a_step(subject, arguments.repeats)
+        for (way, _, _, copies, threads), taken in zip(subject.ways, seconds, strict=True):
+            records.append(
+                {
+                    "model": subject.name,
+                    "way": way,
+                    "threads": threads,
+                    "copies": copies,
+                    "ms_step": 1e3 * taken,
+                    "ms_step_each": 1e3 * taken / copies,
+                    "ratio": seconds[0] * copies / taken,
+                }
+            )
+    result = {"dataset": arguments.dataset, "repeats": arguments.repeats, "records": records}
+    result |= {"differences": differences, "provenance": provenance()}
+    with atomic(runs_folder() / "bench" / "retraining.json") as path:
+        path.write_text(json.dumps(result, indent=1, default=str))
+    print(f"Retraining on {arguments.dataset}: a step, and the ratio to one at a time with one thread")
+    for r in records:
+        print(
+            f"  {r['model']} {r['way']:17} {r['threads']} thread(s) {r['copies']:3} copies:"
+            f" {r['ms_step']:8.2f} ms, {r['ms_step_each']:6.2f} ms each, {r['ratio']:5.2f} x"
+        )
+    for d in differences:
+        print(
+            f"  {d['model']}: parameters differ by at most {d['double_precision']:.0e} in double precision;\n"
+            f"    after {d['steps']} steps in single precision scores differ by {d['mean_difference']:.1e} on"
+            f" average (at most {d['largest_difference']:.1e}),\n"
+            f"    where a world changes those of its user by {d['mean_effect']:.1e}"
+        )
+
+
+if __name__ == "__main__":
+    main()
