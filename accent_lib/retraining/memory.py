@@ -1,5 +1,6 @@
 """How much memory a stack of worlds takes, so that one too large is refused before it starts."""
 
+import copy
 import pickle
 
 import psutil
@@ -9,7 +10,7 @@ from accent_lib.errors import AccentError
 from accent_lib.training import Recipe
 
 
-def copy_bytes(model, recipe: Recipe) -> int:
+def copy_bytes(model, recipe: Recipe, device: str = "cpu") -> int:
     """Bound the memory that one copy of a model takes while it is trained in a stack.
 
     Counted are the parameters with their gradients and moments, once in training and once more as the state
@@ -20,17 +21,19 @@ def copy_bytes(model, recipe: Recipe) -> int:
     ----------
     model : Recommender
     recipe : Recipe
+    device : str
+        Where it is trained.
 
     Returns
     -------
     int
         Bytes.
     """
+    if torch.device(device).type != "cpu":
+        model = copy.deepcopy(model).to(device)  # it may compute in another way there
     parameters = sum(value.numel() * value.element_size() for value in model.parameters())
     moments = 2 if recipe.optimizer == "adam" else 1
-    weights = model.n_actions * (
-        8 + torch.get_default_dtype().itemsize
-    )  # as NumPy makes them, and as trained
+    weights = model.n_actions * (8 + torch.get_default_dtype().itemsize)  # NumPy's, then torch's
     return parameters * 2 * (2 + moments) + weights + 2 * _kept_for_backward(model, recipe)
 
 
@@ -56,7 +59,7 @@ def _kept_for_backward(model, recipe):
 ELSE = 128 * 2**20
 
 
-def stack_bytes(model, recipe: Recipe, copies: int) -> int:
+def stack_bytes(model, recipe: Recipe, copies: int, device: str = "cpu") -> int:
     """Bound the memory that a stack takes in a process which has the model already, in bytes.
 
     Parameters
@@ -65,13 +68,14 @@ def stack_bytes(model, recipe: Recipe, copies: int) -> int:
     recipe : Recipe
     copies : int
         The control included.
+    device : str
+        Where they are trained.
 
     Returns
     -------
     int
-        Bytes; on a GPU and for the CPU's memory alike.
     """
-    return ELSE + 2 * len(pickle.dumps(model)) + copies * copy_bytes(model, recipe)
+    return ELSE + 2 * len(pickle.dumps(model)) + copies * copy_bytes(model, recipe, device)
 
 
 def available(device: str = "cpu") -> int:
@@ -84,7 +88,7 @@ def available(device: str = "cpu") -> int:
 def largest_stack(model, recipe: Recipe, memory: int | None = None, device: str = "cpu") -> int:
     """Return how many copies fit into the memory, at most 16 on a CPU and 256 on a GPU.
 
-    More would not be faster there (``make bench``).
+    More are not faster on a CPU (``make bench``), and a stack is what a killed run loses.
 
     Raises
     ------
@@ -92,8 +96,8 @@ def largest_stack(model, recipe: Recipe, memory: int | None = None, device: str 
         If not even the control and one world fit.
     """
     memory = available(device) if memory is None else memory
-    check_memory(model, recipe, 2, memory)
-    fit = (memory - stack_bytes(model, recipe, 0)) // copy_bytes(model, recipe)
+    check_memory(model, recipe, 2, memory, device)
+    fit = (memory - stack_bytes(model, recipe, 0)) // copy_bytes(model, recipe, device)
     return int(min(fit, 16 if torch.device(device).type == "cpu" else 256))
 
 
@@ -106,7 +110,7 @@ def check_memory(model, recipe: Recipe, copies: int, memory: int | None = None, 
         If it would take more than `memory`, by default half of what is free.
     """
     memory = available(device) if memory is None else memory
-    needed = stack_bytes(model, recipe, copies)
+    needed = stack_bytes(model, recipe, copies, device)
     if needed > memory:
         raise AccentError(
             f"A stack of {copies} worlds may take {needed / 2**20:,.0f} MiB, "
