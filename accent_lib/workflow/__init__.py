@@ -16,7 +16,13 @@ from accent_lib.workflow.artifacts import (
 from accent_lib.workflow.folder import Run, begin
 from accent_lib.workflow.notebooks import project_root, runs_folder
 from accent_lib.workflow.profiles import load_profile, profile_names
-from accent_lib.workflow.results import export, import_results, results_folder
+from accent_lib.workflow.results import (
+    describe_store,
+    export,
+    import_results,
+    results_folder,
+    store_path,
+)
 from accent_lib.workflow.runner import ensure, run
 from accent_lib.workflow.status import status
 
@@ -24,6 +30,7 @@ __all__ = [
     "SOURCES",
     "Run",
     "begin",
+    "describe_store",
     "ensure",
     "export",
     "import_results",
@@ -38,6 +45,7 @@ __all__ = [
     "runs_folder",
     "slates_of",
     "status",
+    "store_path",
     "trained_model",
     "untrained_model",
 ]

@@ -3,6 +3,8 @@
 import json
 import shutil
 
+from accent_lib.errors import AccentError
+from accent_lib.provenance import provenance
 from accent_lib.workflow import notebooks
 from accent_lib.workflow.folder import Run
 from accent_lib.workflow.plan import short
@@ -14,11 +16,32 @@ def results_folder():
     return notebooks.project_root() / "data" / "results"
 
 
-def export(profile="ml-100k"):
-    """Copy what verification showed from a run folder to ``data/results``, finished or not.
+def store_path(run, fingerprint: str):
+    """Where the store of a fingerprint lies in a run folder."""
+    return run.path(f"worlds-{fingerprint[:8]}.sqlite")
 
-    Each model of the run gets a folder ``<model>-<run>`` with ``outcomes.csv`` (and its provenance beside),
-    the slates and explanations of the verified users, and the facts of training.
+
+def describe_store(run, table: str, model: str, fingerprint: str, facts: dict) -> None:
+    """Write beside a store what it holds, so that it can be exported at any time.
+
+    Parameters
+    ----------
+    run : Run
+    table : {"outcomes", "warm"}
+        Which table it fills.
+    model, fingerprint : str
+    facts : dict
+        What to say besides the provenance.
+    """
+    about = {"table": table, "model": model, "fingerprint": fingerprint, **facts, **provenance()}
+    run.write_json(store_path(run, fingerprint).with_suffix(".json").name, about)
+
+
+def export(profile="ml-100k"):
+    """Copy what verification has shown so far from a run folder to ``data/results``.
+
+    Each model of the run gets a folder ``<model>-<run>`` with its newest outcomes (and their provenance
+    beside), the slates and explanations of the users in them, and the facts of training.
 
     Parameters
     ----------
@@ -28,32 +51,29 @@ def export(profile="ml-100k"):
     Raises
     ------
     AccentError
-        If notebooks 04 and 05 have not been run.
+        If nothing was verified in it.
     """
-    from accent_lib.retraining.outcomes import export_outcomes, import_outcomes
+    from accent_lib.retraining.store import Store
 
     name = run_name(profile)
     run = Run("export", {"run": name})
-    outcomes, about = import_outcomes(run.need("outcomes.csv"))
-    # The file's JSON is sorted by key, the fingerprints stand in the order of the models.
-    marks = dict(zip(about["models"], about["fingerprint"].split(), strict=True))
-    for model, mark in marks.items():
-        mine = outcomes[outcomes["model"] == model].reset_index(drop=True)
-        users = set(mine["user"])
+    stores = [json.loads(path.read_text()) for path in run.folder.glob("worlds-*.json")]
+    if not stores:
+        raise AccentError(f"Nothing was verified in {run.folder}: run notebook 05_verification first.")
+    newest = {(about["model"], about["table"]): about for about in sorted(stores, key=lambda a: a["date"])}
+    for (model, table), about in newest.items():
         folder = results_folder() / f"{model}-{name}"
         folder.mkdir(parents=True, exist_ok=True)
-        own = {**about, "fingerprint": mark, "models": [model]}
-        for key in ("recipe", "users_per_world"):
-            own[key] = {model: about[key][model]}
-        export_outcomes(folder / "outcomes.csv", mine, own)
-        for table in ("slates", "explanations"):
-            rows = run.read_csv(f"{table}.csv")
-            rows = rows[(rows["model"] == model) & rows["user"].isin(users)]
-            rows.to_csv(folder / f"{table}.csv", index=False)
-        shutil.copyfile(run.need(f"{model}_training.json"), folder / "training.json")
-        if model == "rcf":
-            export_outcomes(folder / "warm.csv", *import_outcomes(run.need("warm.csv")))
-        print(f"{short(folder, notebooks.project_root())}: {len(mine):,} outcomes of {len(users)} users")
+        mark = about["fingerprint"]
+        with Store(store_path(run, mark), mark) as store:
+            path, outcomes = store.export(folder / f"{table}.csv", about), store.outcomes()
+        print(f"{short(path, notebooks.project_root())}: {len(outcomes):,} outcomes")
+        if table == "outcomes":
+            for other in ("slates", "explanations"):
+                rows = run.read_csv(f"{other}.csv")
+                rows = rows[(rows["model"] == model) & rows["user"].isin(outcomes["user"])]
+                rows.to_csv(folder / f"{other}.csv", index=False)
+            shutil.copyfile(run.need(f"{model}_training.json"), folder / "training.json")
 
 
 def import_results(run, store) -> int:
@@ -75,6 +95,7 @@ def import_results(run, store) -> int:
         if json.loads(beside.read_text()).get("fingerprint") == store.fingerprint:
             found = store.import_(beside.with_suffix(".csv"))
             if found:
-                run.log(f"{found:,} outcomes taken over from {beside.with_suffix('.csv').name}")
+                table = f"{beside.parent.name}/{beside.with_suffix('.csv').name}"
+                run.log(f"{found:,} outcomes taken over from {table}")
             new += found
     return new
