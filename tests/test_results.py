@@ -94,13 +94,12 @@ def test_readme_says_what_the_tables_say(results):
 
 def test_the_tables_are_of_the_recipe_that_the_readme_names(results):
     judged, outcomes, about = results.judged, results.outcomes, results.about
-    recipe = about["recipe"][results.model]
+    recipe = about["recipe"]
     # 50 epochs of 95 steps for RCF
     assert recipe["steps"] == {"ncf": 4000, "rcf": 4750}[results.model] and set(outcomes["seed"]) == {0}
     assert (outcomes["status"] == "ok").all()
     # All methods and the control, on three slates, for every user.
     assert (judged.groupby("user").size() == {"ncf": 12, "rcf": 18}[results.model]).all()
-    assert judged["user"].nunique() == about["users"]
     assert {"commit", "versions", "date", "fingerprint"} <= set(about)
 
 
