@@ -91,7 +91,8 @@ def seconds_by_stack(rows):
     ):
         axes.plot(part["copies"], part["milliseconds"], marker=marker, color=colour, label=way, ms=5)
     copies = sorted(rows["copies"].unique())
-    axes.set(xscale="log", yscale="log", xlabel="copies in a stack", ylabel="milliseconds a step and copy")
+    axes.set(xscale="log", xlabel="copies in a stack", ylabel="milliseconds a step and copy")
+    axes.set_ylim(0)
     axes.set_xticks(copies, copies)
     axes.minorticks_off()
     axes.legend(fontsize=9)
