@@ -27,14 +27,18 @@ BY_ATTENTION: dict[str, Callable] = {
     "attention": explainers.attention,
     "pure_attention": explainers.pure_attention,
 }
+#: What is compared by default: the explainers of the paper's Table 1, and the control.
 METHODS: dict[str, Callable] = BY_INFLUENCE | BY_ATTENTION
+#: The paper's variant of ACCENT (§4.3), run where it is asked for by name; it needs what ACCENT needs.
+VARIANTS: dict[str, Callable] = {"one_versus_all": explainers.one_versus_all}
 
 
 def check_methods(methods: Iterable[str], model=None) -> None:
     """Raise an AccentError for a method that does not exist, or that a model has no attention for."""
     for method in methods:
-        if method not in METHODS:
-            raise AccentError(f"There is no method {method!r}; choose from {', '.join(METHODS)}.")
+        if method not in METHODS | VARIANTS:
+            known = ", ".join(METHODS | VARIANTS)
+            raise AccentError(f"There is no method {method!r}; choose from {known}.")
         if model is not None and method not in methods_for(model, [method]):
             raise AccentError(f"Method {method!r} ranks by attention, and {type(model).__name__} has none.")
 
@@ -91,7 +95,7 @@ def explain_slate(
     scores : ndarray, shape (k,)
     influence : ndarray, shape (k, n_history)
     methods : sequence of str
-        Keys of :data:`METHODS`.
+        Keys of :data:`METHODS` or :data:`VARIANTS`.
     seed : int
         Of the random control.
     attention : Attention, optional
@@ -111,7 +115,7 @@ def explain_slate(
             shown = lambda removed: attention.rescore(removed)[:k]  # noqa: E731
             found[method] = BY_ATTENTION[method](scores, attention.weights, shown)
         elif method != "random":
-            found[method] = BY_INFLUENCE[method](scores, influence)
+            found[method] = (BY_INFLUENCE | VARIANTS)[method](scores, influence)
     if "random" in methods:
         like = found.get("accent") or explainers.accent(scores, influence)
         found["random"] = like and explainers.random(scores, influence, like, seed)
@@ -129,7 +133,7 @@ def explain(model, user: int, k: int = 10, method: str = "accent", **options) ->
     k : int
         Size of the slate that the replacement may come from.
     method : str
-        Key of :data:`METHODS`.
+        Key of :data:`METHODS` or :data:`VARIANTS`.
     **options
         For :class:`~accent_lib.influence.FastInfluence`.
 

@@ -11,6 +11,7 @@ GREY = "#6B6B6B"
 #: One colour a method, the same in every figure.
 METHOD_COLOURS = {
     "accent": BLUE,
+    "one_versus_all": PURPLE,
     "fia": ORANGE,
     "pure_fia": VERMILION,
     "attention": GREEN,
@@ -20,6 +21,7 @@ METHOD_COLOURS = {
 #: How a method is called in figures and tables.
 METHOD_NAMES = {
     "accent": "ACCENT",
+    "one_versus_all": "one-versus-all",
     "fia": "FIA",
     "pure_fia": "pure FIA",
     "attention": "attention",

@@ -1,0 +1,210 @@
+"""Verify and resume: retrain after ACCENT stops, and where the set does not hold, add more actions (§4.3).
+
+A set that fails was overestimated: it fills less of the gap than ACCENT believed. Retraining measures how
+much is left, and ACCENT goes on from there. Each round adds to the sets that failed, says which item is now
+to take the recommendation's place, and retrains to see whether it does.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from accent_lib.explainers import Explanation, fill_gap
+from accent_lib.explainers.accent import _checked
+from accent_lib.retraining.outcomes import scores_of
+from accent_lib.retraining.store import Store
+from accent_lib.retraining.verification import verify
+from accent_lib.retraining.worlds import World
+from accent_lib.training import Recipe, State
+
+COLUMNS = (
+    "model round user removed size replacement replacement_position estimated_gap retrained_gap control_gap "
+    "counterfactual status"
+).split()
+
+
+class Start(NamedTuple):
+    """What one user's rounds start from.
+
+    Attributes
+    ----------
+    items : ndarray of int, shape (k_max,)
+        Her slate, the recommendation first; it may go on beyond the ``k`` items of the explanation.
+    influence : ndarray, shape (k, n_history)
+        As for :func:`~accent_lib.explainers.accent`.
+    explanation : Explanation or None
+        ACCENT's, or another method's; ``None`` where there is no set.
+    """
+
+    items: np.ndarray
+    influence: np.ndarray
+    explanation: Explanation | None
+
+
+def resume(removed: Sequence[int], measured: np.ndarray, influence: np.ndarray) -> Explanation | None:
+    """Go on from a set that was retrained and did not hold: ACCENT's rule on the gaps that were measured.
+
+    For each item of the slate, add the actions that close its gap most until the influences say that what was
+    *measured* to be left of it is filled; keep the item that needs the fewest. Gaps are those of the
+    retrained world itself, not against the control: the verdict on the next world is by the same scores, and
+    retraining drifts there as it did here.
+
+    Parameters
+    ----------
+    removed : sequence of int
+        Positions in the history that are out already, in the order taken.
+    measured : ndarray, shape (k,)
+        Retrained scores of the slate without them; position 0 is the recommendation.
+    influence : ndarray, shape (k, n_history)
+        ``influence[i, z]`` is the estimated drop of item ``i``'s score when action ``z`` is removed.
+
+    Returns
+    -------
+    Explanation or None
+        The longer set, which begins with ``removed``; ``predicted`` are the measured scores less the
+        influences of what was added. Of equally few actions those with the lowest estimated remaining gap,
+        then the item ranked higher. An item that leads already, but was not the one promised, takes an action
+        more too: what counts is a promise made before the world that tests it was trained. ``None`` where
+        the actions left fill no gap.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match.
+
+    Examples
+    --------
+    A gap of 0.75 was thought to be filled, and 0.25 are left:
+
+    >>> resume((1,), np.array([4.0, 3.75]), np.array([[0.125, 1.0, 0.5], [0.0, 0.0, 0.0]])).removed
+    (1, 2)
+    """
+    removed = tuple(removed)
+    measured, influence = _checked(measured, influence)
+    left = np.setdiff1d(np.arange(influence.shape[1]), removed)
+    found = []
+    for replacement in range(1, len(measured)):
+        gap = measured[0] - measured[replacement]
+        added = fill_gap(max(gap, 0.0), (influence[0] - influence[replacement])[left])
+        if added is not None:
+            added = left[list(added)].tolist()
+            predicted = measured - influence[:, added].sum(1)
+            found.append(Explanation((*removed, *added), replacement, predicted))
+    return min(found, key=lambda one: (len(one), one.remaining_gap), default=None)
+
+
+def verify_and_resume(
+    name: str,
+    model,
+    recipe: Recipe,
+    state: State,
+    starts: Mapping[int, Start],
+    store: Store,
+    *,
+    rounds: int = 3,
+    seeds: Sequence[int] = (0,),
+    **options,
+) -> pd.DataFrame:
+    """Retrain without each user's set; where it does not hold, :func:`resume` and retrain again.
+
+    A round trains the worlds of all users who are still open, together. All that is known between rounds is
+    in the store, so a run that was killed is just called again, and worlds that are there already, such as
+    those of the verification of the first sets, are not trained again.
+
+    Parameters
+    ----------
+    name, model, recipe, state, store, seeds
+        As for :func:`~accent_lib.retraining.verification.verify`.
+    starts : mapping of int to Start
+        By user. Users without a set count as unsolved.
+    rounds : int
+        How often to go on, at most; 0 only verifies.
+    **options
+        For `verify`. ``progress`` is called anew in each round.
+
+    Returns
+    -------
+    DataFrame
+        One row for each round, 0 to `rounds`, and user; a user who is done keeps her last row, so that means
+        by round are over all users:
+
+        - ``model, round, user``; ``removed`` (positions in the order taken, as text) and its ``size``;
+          ``replacement`` (item; -1 without a set) and ``replacement_position`` in the slate;
+        - ``estimated_gap``: score of the recommendation minus the replacement's, as estimated before this
+          round's retraining; ``retrained_gap``: what that showed, averaged over the seeds;
+          ``control_gap``: the same with nothing removed. NaN without a set, or where a retraining failed;
+        - ``counterfactual``: the retrained gap is negative (paper);
+        - ``status``: "holds"; "open" (it does not, but further actions may help); "unsolved" (there is no
+          set, or the actions left fill no gap); "failed" (a retraining did).
+
+    Raises
+    ------
+    AccentError
+        As `verify`.
+    """
+    promised = {user: starts[user].explanation for user in sorted(starts)}
+    latest = {user: dict(_NO_SET) for user in promised}
+    promised = {user: found for user, found in promised.items() if found is not None}
+    rows = []
+    for number in range(rounds + 1):
+        worlds = {user: World(((user, found.removed),)) for user, found in promised.items()}
+        if worlds:
+            slates = {user: starts[user].items for user in worlds}
+            verify(name, model, recipe, state, list(worlds.values()), slates, store, seeds=seeds, **options)
+        shown, longer = _shown(store, name, seeds, worlds.values()), {}
+        for user, found in promised.items():
+            items, influence, _ = starts[user]
+            measured = shown.get((worlds[user].key, user))
+            latest[user] = _row(items, found, measured, shown.get(("", user)))
+            if latest[user]["status"] == "open":
+                following = resume(found.removed, measured[: len(influence)], influence)
+                if following is None:
+                    latest[user]["status"] = "unsolved"
+                else:
+                    longer[user] = following
+        rows += [{"model": name, "round": number, "user": user, **row} for user, row in latest.items()]
+        promised = longer
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _shown(store, name, seeds, worlds):
+    """Mean scores over the seeds by world and user, the control included; left out if a retraining failed."""
+    table, keys = store.outcomes(), {"", *(world.key for world in worlds)}
+    table = table[(table["model"] == name) & table["seed"].isin(seeds) & table["world"].isin(keys)]
+    return {
+        pair: np.mean([scores_of(text) for text in rows["scores"]], axis=0)
+        for pair, rows in table.groupby(["world", "user"])
+        if (rows["status"] == "ok").all()
+    }
+
+
+def _row(items, found, measured, control):
+    """What a round says about one user with a set."""
+
+    def gap(scores):
+        return np.nan if scores is None else float(scores[0] - scores[found.replacement])
+
+    return {
+        "removed": " ".join(map(str, found.removed)),
+        "size": len(found),
+        "replacement": int(items[found.replacement]),
+        "replacement_position": found.replacement,
+        "estimated_gap": found.remaining_gap,
+        "retrained_gap": gap(measured),
+        "control_gap": gap(control),
+        "counterfactual": gap(measured) < 0,
+        "status": "failed" if measured is None else "holds" if gap(measured) < 0 else "open",
+    }
+
+
+_NO_SET = {
+    "removed": "",
+    "size": 0,
+    "replacement": -1,
+    "replacement_position": -1,
+    **dict.fromkeys(["estimated_gap", "retrained_gap", "control_gap"], np.nan),
+    "counterfactual": False,
+    "status": "unsolved",
+}
