@@ -1,5 +1,6 @@
 """What a profile would run: its chapters, and why each is up to date or not."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,8 @@ class Chapter:
     settings : dict
         All of its parameters.
     stamp : str
-        Fingerprint of everything its output follows from: its cells and settings, the library's sources, and
-        the stamps of the chapters before it.
+        Fingerprint of everything its output follows from: its cells and settings, the library's sources, the
+        committed tables if it reads them, and the stamps of the chapters before it.
     folder : Path
         The run folder.
     output : Path
@@ -105,16 +106,23 @@ def plan(profile, upto=None, root=None):
     for notebook in notebooks.all_notebooks(root):
         if upto is not None and notebook.number > upto:
             break
-        before.append(
-            fingerprint(
-                cells=notebook.cells, settings=settings[notebook.name], library=library, before=before
-            )
-        )
+        parts = {"cells": notebook.cells, "settings": settings[notebook.name], "library": library}
+        if any("results_folder" in text for _, _, text in notebook.cells):
+            parts["kept"] = _kept(root / "data" / "results")
+        before.append(fingerprint(**parts, before=before))
         output = root / "book" / "chapters" / notebook.path.name
         chapters.append(Chapter(notebook, settings[notebook.name], before[-1], folder, output))
     if not chapters:
         raise AccentError(f"There is no notebook with a number up to {upto}.")
     return chapters
+
+
+def _kept(folder):
+    """Hashes of the committed tables, which one chapter reads."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
 
 
 def short(path, root):
