@@ -1,11 +1,22 @@
 """Figures of retraining at scale (chapter 7)."""
 
-from accent_lib.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, new_axes
+import numpy as np
+
+from accent_lib.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, new_axes
 
 _PANELS = (
     ("same_percentage", "same verdict (% of users)"),
     ("correlation", "correlation of true influences"),
 )
+
+
+def _look(group):
+    """Colour and marker of a group: one for each start, in all figures."""
+    if "scratch" in group:
+        return (PURPLE, "v") if "other" in group else (ORANGE, "^")
+    if "paper" in group:
+        return GREEN, "D"
+    return (VERMILION, "s") if "another" in group else (BLUE, "o")
 
 
 def agreement_and_cost(found, reference: str, groups, ceiling: str | None = None):
@@ -29,9 +40,11 @@ def agreement_and_cost(found, reference: str, groups, ceiling: str | None = None
     figure, panels = new_axes(1, 2, figsize=(8.4, 3.8))
     rows = found.set_index("setting")
     for axes, (column, label) in zip(panels, _PANELS, strict=True):
-        looks = zip((BLUE, VERMILION, GREEN, ORANGE), "osD^", strict=True)
-        for (name, settings), (colour, marker) in zip(groups.items(), looks, strict=False):
+        for name, settings in groups.items():
+            colour, marker = _look(name)
             part = rows.loc[settings]
+            if part["seconds"].max() < 1.2 * part["seconds"].min():  # settings of one price, side by side
+                part = part.assign(seconds=part["seconds"] * 1.12 ** np.arange(1, len(part) + 1))
             if column == "same_percentage":
                 spread = [part[column] - part["same_low"], part["same_high"] - part[column]]
                 axes.errorbar(part["seconds"], part[column], spread, fmt="none", color=colour, lw=0.8)
