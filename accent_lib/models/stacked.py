@@ -2,7 +2,7 @@
 
 A small network on a batch keeps a processor busy with everything but arithmetic: tensor operations start,
 bring operands into shape, and write to memory what the next one reads.  Here the equations of
-:mod:`accent_lib.models.ncf`, the chain rule and Adam's update are written out, compiled by Numba, and go
+:class:`~accent_lib.models.NCF`, the chain rule and Adam's update are written out, compiled by Numba, and go
 through a batch in tiles that stay in the cache.  So do a copy's parameters and moments, since copies take
 turns epoch by epoch.  ``bench/retraining.py`` times this beside tensor operations.
 

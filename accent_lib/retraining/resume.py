@@ -6,7 +6,7 @@ to take the recommendation's place, and retrains to see whether it does.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -25,10 +25,11 @@ COLUMNS = (
 ).split()
 
 
-class Start(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Start:
     """What one user's rounds start from.
 
-    Attributes
+    Parameters
     ----------
     items : ndarray of int, shape (k_max,)
         Her slate, the recommendation first; it may go on beyond the ``k`` items of the explanation.
@@ -155,7 +156,7 @@ def verify_and_resume(
             verify(name, model, recipe, state, list(worlds.values()), slates, store, seeds=seeds, **options)
         shown, longer = _shown(store, name, seeds, worlds.values()), {}
         for user, found in promised.items():
-            items, influence, _ = starts[user]
+            items, influence = starts[user].items, starts[user].influence
             measured = shown.get((worlds[user].key, user))
             latest[user] = _row(items, found, measured, shown.get(("", user)))
             if latest[user]["status"] == "open":
