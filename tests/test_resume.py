@@ -1,5 +1,6 @@
 """Verify and resume: one step by hand and by its definition, the rounds on a small model."""
 
+from dataclasses import replace
 from itertools import chain, combinations
 
 import numpy as np
@@ -125,7 +126,8 @@ def test_every_set_goes_on_from_the_one_before_until_one_holds(base, whole):
     assert len(rows) == len(table) == (ROUNDS + 1) * len(base[2])
     longer = 0
     for (number, user), row in rows.items():
-        items, influence, first = base[2][user]
+        start = base[2][user]
+        items, influence, first = start.items, start.influence, start.explanation
         if number == 0:
             assert row["removed"] == ("" if first is None else " ".join(map(str, first.removed)))
         if first is None:
@@ -212,7 +214,7 @@ def test_a_set_that_cannot_go_on_and_a_retraining_that_failed_end_a_user(base, w
     model, state, starts = base
     table = whole[0][whole[0]["round"] == 0]
     user = int(table.loc[table["status"] == "open", "user"].iloc[0])
-    stuck = {user: starts[user]._replace(influence=0 * starts[user].influence)}
+    stuck = {user: replace(starts[user], influence=0 * starts[user].influence)}
     broken = State({name: value * torch.nan for name, value in state.parameters.items()})
     for begin, status in ((state, "unsolved"), (broken, "failed")):
         with Store(tmp_path / f"{status}.sqlite", "f") as store:
@@ -225,7 +227,7 @@ def test_a_set_that_cannot_go_on_and_a_retraining_that_failed_end_a_user(base, w
 
 def test_without_any_set_nothing_is_trained(base, tmp_path):
     model, state, starts = base
-    nobody = {3: starts[3]._replace(explanation=None)}
+    nobody = {3: replace(starts[3], explanation=None)}
     with Store(tmp_path / "none.sqlite", "f") as store:
         table = verify_and_resume("ncf", model, RECIPE, state, nobody, store, rounds=2)
         assert len(store.outcomes()) == 0
