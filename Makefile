@@ -66,9 +66,9 @@ format: $(READY) ## put style in order and strip notebooks of their outputs
 	$(RUN) ruff format .
 	$(BIN)nbstripout notebooks/*.ipynb
 
-# Agreement takes hours and belongs to chapter 7: python -m bench.agreement ncf
+# Experiments, not timings, and long: python -m bench.agreement ncf, python -m bench.resume
 bench: $(READY) ## measure speed (bench/), about ten minutes
-	@for file in $(filter-out bench/agreement.py,$(wildcard bench/[a-z]*.py)); do \
+	@for file in $(filter-out bench/agreement.py bench/resume.py,$(wildcard bench/[a-z]*.py)); do \
 		echo "$$file"; $(RUN) "$$(echo $${file%.py} | tr / .)" || exit 1; done
 
 serve: $(READY) ## show the book at http://localhost:PORT
