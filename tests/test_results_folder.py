@@ -30,6 +30,8 @@ def run(tmp_path, monkeypatch):
         run.write_json(f"{model}_training.json", {"objective": 0.5})
     # Of an earlier recipe, and so not what is exported.
     old = {"table": "outcomes", "model": "ncf", "fingerprint": "outdated", "date": "2021-07-11"}
+    with Store(results.store_path(run, "outdated"), "outdated") as store:
+        store.record("ncf", 0, [Outcome("", 5, (1.5, 1.0), 7)])
     run.write_json("worlds-outdated.json", old)
     for name in ("slates", "explanations"):
         table = pd.DataFrame({"model": ["ncf", "ncf", "rcf"], "user": [4, 5, 4], "removed": ["0 2", "", "1"]})
@@ -54,6 +56,23 @@ def test_exported_tables_fill_the_store_of_another_machine(run, tmp_path, capsys
     with Store(tmp_path / "stranger.sqlite", "another mark") as store:
         assert workflow.import_results(run, store) == 0
     assert "2 outcomes taken over from rcf-sample/outcomes.csv" in (run.folder / "log.txt").read_text()
+
+
+def test_a_run_that_came_to_nothing_replaces_nothing(run, tmp_path, capsys):
+    workflow.export("sample")
+    about = json.loads((tmp_path / "results" / "ncf-sample" / "outcomes.json").read_text())
+    with Store(results.store_path(run, "no-outcomes-yet"), "no-outcomes-yet"):
+        workflow.describe_store(run, "outcomes", "ncf", "no-outcomes-yet", {})
+    workflow.describe_store(run, "outcomes", "ncf", "n-outcomes-mark", {"seeds": [0, 1]})  # begun again
+    workflow.export("sample")
+    again = json.loads((tmp_path / "results" / "ncf-sample" / "outcomes.json").read_text())
+    assert again == {**about, "seeds": [0, 1]}
+    with Store(results.store_path(run, "a-smaller-one"), "a-smaller-one") as store:
+        store.record("ncf", 0, [Outcome("", 4, (1.5, 1.0), 7)])
+        workflow.describe_store(run, "outcomes", "ncf", "a-smaller-one", {})
+    with pytest.raises(AccentError, match="has 2 outcomes, and the run folder only 1; move it away"):
+        workflow.export("sample")
+    assert json.loads((tmp_path / "results" / "ncf-sample" / "outcomes.json").read_text()) == again
 
 
 def test_nothing_to_export_is_one_sentence(tmp_path, monkeypatch):

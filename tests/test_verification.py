@@ -180,7 +180,7 @@ def test_a_stack_that_does_not_fit_is_refused_before_any_work(case, tmp_path):
     enough = memory.stack_bytes(model, recipe, 6)
     arguments = ("model", model, recipe, state, WORLDS, slates)
     with Store(tmp_path / "a.sqlite", "f") as store:
-        with pytest.raises(AccentError, match="A stack of 16 worlds may take .* MiB, but has .* MiB"):
+        with pytest.raises(AccentError, match="A stack of 16 worlds may take .* MiB, but each worker has"):
             verify(*arguments, store, memory=enough)
         with pytest.raises(AccentError, match="A stack of 2 worlds"):
             verify(*arguments, store, stack_size=0, memory=2**20)

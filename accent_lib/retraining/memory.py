@@ -113,6 +113,6 @@ def check_memory(model, recipe: Recipe, copies: int, memory: int | None = None, 
     needed = stack_bytes(model, recipe, copies, device)
     if needed > memory:
         raise AccentError(
-            f"A stack of {copies} worlds may take {needed / 2**20:,.0f} MiB, "
-            f"but has {memory / 2**20:,.0f} MiB; make stack_size smaller, or use fewer workers."
+            f"A stack of {copies:,} worlds may take {needed / 2**20:,.0f} MiB, "
+            f"but each worker has {memory / 2**20:,.0f} MiB; make stack_size smaller, or use fewer workers."
         )

@@ -187,8 +187,7 @@ def choose_device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
         raise AccentError(
-            f"There is no device {device!r} here ({reason}); use 'cpu', or 'auto' for a GPU if there is one."
+            f"There is no device {device!r} here; use 'cpu', or 'auto' for a GPU if there is one."
         ) from error
     return device

@@ -67,7 +67,7 @@ class Chapter:
         if record["settings"] != self.settings:
             return "its parameters changed"
         if record["stamp"] != self.stamp:
-            return "it, the library or an earlier notebook changed"
+            return "it, the library, a committed table or an earlier notebook changed"
         missing = [name for name in record["files"] if not (self.folder / name).exists()]
         if missing:
             return f"{missing[0]} is missing"

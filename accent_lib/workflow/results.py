@@ -24,6 +24,8 @@ def store_path(run, fingerprint: str):
 def describe_store(run, table: str, model: str, fingerprint: str, facts: dict) -> None:
     """Write beside a store what it holds, so that it can be exported at any time.
 
+    A run that goes on may add to the facts; the provenance stays that of the one that began.
+
     Parameters
     ----------
     run : Run
@@ -33,8 +35,10 @@ def describe_store(run, table: str, model: str, fingerprint: str, facts: dict) -
     facts : dict
         What to say besides the provenance.
     """
-    about = {"table": table, "model": model, "fingerprint": fingerprint, **facts, **provenance()}
-    run.write_json(store_path(run, fingerprint).with_suffix(".json").name, about)
+    path = store_path(run, fingerprint).with_suffix(".json")
+    began = json.loads(path.read_text()) if path.exists() else provenance()
+    about = {"table": table, "model": model, "fingerprint": fingerprint}
+    run.write_json(path.name, {**began, **about, **facts})
 
 
 def export(profile="ml-100k"):
@@ -51,22 +55,37 @@ def export(profile="ml-100k"):
     Raises
     ------
     AccentError
-        If nothing was verified in it.
+        If nothing was verified in it, or if a table would be replaced by a smaller one.
     """
+    import pandas as pd
+
+    from accent_lib.retraining.outcomes import export_outcomes
     from accent_lib.retraining.store import Store
 
     name = run_name(profile)
+    newest = {}
+    for path in (notebooks.runs_folder() / name).glob("worlds-*.json"):
+        about = json.loads(path.read_text())
+        with Store(path.with_suffix(".sqlite"), about["fingerprint"]) as store:
+            outcomes = store.outcomes()
+        key = about["model"], about["table"]
+        if len(outcomes) and (key not in newest or newest[key][0]["date"] < about["date"]):
+            newest[key] = about, outcomes
+    if not newest:
+        where = short(notebooks.runs_folder() / name, notebooks.project_root())
+        raise AccentError(f"Nothing was verified in {where}: run notebook 05_verification first.")
     run = Run("export", {"run": name})
-    stores = [json.loads(path.read_text()) for path in run.folder.glob("worlds-*.json")]
-    if not stores:
-        raise AccentError(f"Nothing was verified in {run.folder}: run notebook 05_verification first.")
-    newest = {(about["model"], about["table"]): about for about in sorted(stores, key=lambda a: a["date"])}
-    for (model, table), about in newest.items():
+    for (model, table), (about, outcomes) in newest.items():
         folder = results_folder() / f"{model}-{name}"
         folder.mkdir(parents=True, exist_ok=True)
-        mark = about["fingerprint"]
-        with Store(store_path(run, mark), mark) as store:
-            path, outcomes = store.export(folder / f"{table}.csv", about), store.outcomes()
+        path = folder / f"{table}.csv"
+        there = len(pd.read_csv(path)) if path.exists() else 0
+        if there > len(outcomes):
+            raise AccentError(
+                f"{short(path, notebooks.project_root())} has {there:,} outcomes, and the run folder only "
+                f"{len(outcomes):,}; move it away if these are to take its place."
+            )
+        export_outcomes(path, outcomes, about)
         print(f"{short(path, notebooks.project_root())}: {len(outcomes):,} outcomes")
         if table == "outcomes":
             for other in ("slates", "explanations"):
