@@ -69,7 +69,8 @@ def test_a_run_that_came_to_nothing_replaces_nothing(run, tmp_path, capsys):
     assert again == {**about, "seeds": [0, 1]}
     with Store(results.store_path(run, "a-smaller-one"), "a-smaller-one") as store:
         store.record("ncf", 0, [Outcome("", 4, (1.5, 1.0), 7)])
-        workflow.describe_store(run, "outcomes", "ncf", "a-smaller-one", {})
+        later = {"date": "2999-01-01"}  # both were begun within a second
+        workflow.describe_store(run, "outcomes", "ncf", "a-smaller-one", later)
     with pytest.raises(AccentError, match="has 2 outcomes, and the run folder only 1; move it away"):
         workflow.export("sample")
     assert json.loads((tmp_path / "results" / "ncf-sample" / "outcomes.json").read_text()) == again
