@@ -5,6 +5,7 @@ figure can be read in a dark page.
 """
 
 from accent_lib.plotting.analysis import (
+    by_setting,
     definitions,
     estimated_against_true,
     figures_by_method,
@@ -45,6 +46,7 @@ __all__ = [
     "attention_and_influence",
     "attention_by_type",
     "attention_map",
+    "by_setting",
     "definitions",
     "effect_spread",
     "estimated_against_true",

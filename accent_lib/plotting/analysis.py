@@ -202,3 +202,50 @@ def definitions(figures, names):
     handles = {METHOD_NAMES[method]: handles[method] for method in METHOD_COLOURS if method in handles}
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=len(handles))
     return figure
+
+
+def by_setting(figures):
+    """CF percentage and set size by setting, such as an order of the batches: one row of panels a model.
+
+    Parameters
+    ----------
+    figures : DataFrame
+        From `evaluation.summary`, one k, with the column ``setting`` beside.
+
+    Returns
+    -------
+    Figure
+    """
+    models = list(dict.fromkeys(figures["model"]))
+    settings = {
+        name: list(dict.fromkeys(figures.loc[figures["model"] == name, "setting"])) for name in models
+    }
+    heights = [len(settings[name]) + 1.2 for name in models]
+    figure, rows = new_axes(
+        len(models), 2, figsize=(8.0, 0.42 * sum(heights) + 0.8), squeeze=False, sharex="col",
+        gridspec_kw={"height_ratios": heights},
+    )  # fmt: skip
+    measures = (
+        ("cf_percentage", "cf", "CF percentage (% of users)"),
+        ("set_size", "set_size", "CF set size (actions)"),
+    )
+    handles = {}
+    for name, panels in zip(models, rows, strict=True):
+        mine = figures[figures["model"] == name]
+        methods = [method for method in METHOD_COLOURS if method in set(mine["method"])]
+        for axes, (measure, stem, label) in zip(panels, measures, strict=True):
+            for number, method in enumerate(methods):
+                row = mine[mine["method"] == method].set_index("setting").reindex(settings[name])
+                at = [place + 0.2 * (number - (len(methods) - 1) / 2) for place in range(len(row))]
+                reach = [row[measure] - row[f"{stem}_low"], row[f"{stem}_high"] - row[measure]]
+                style = {"fmt": "o", "color": METHOD_COLOURS[method], "capsize": 2, "ms": 4, "lw": 1}
+                handles[METHOD_NAMES[method]] = axes.errorbar(row[measure], at, xerr=reach, **style)
+            axes.set_yticks(range(len(settings[name])), settings[name] if axes is panels[0] else [])
+            axes.set_ylim(len(settings[name]) - 0.5, -0.5)
+            axes.grid(axis="y", visible=False)
+            if name == models[-1]:
+                axes.set_xlabel(label)
+        if len(models) > 1:
+            panels[0].set_title(name.upper(), loc="left")
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=len(handles))
+    return figure

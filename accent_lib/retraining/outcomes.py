@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
 import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,13 +80,20 @@ def scores_of(text) -> list[float]:
     return [] if pd.isna(text) else [float(text)]
 
 
+def beside(path) -> Path:
+    """Where it is said what an exported table is: its name with the suffix ``.json``."""
+    path = Path(path)
+    return path.with_name(path.name.removesuffix(".gz").removesuffix(".csv") + ".json")
+
+
 def export_outcomes(path, outcomes, about) -> Path:
     """Write an outcomes table as CSV, and beside it a JSON file that says where it comes from.
 
     Parameters
     ----------
     path : str or Path
-        Of the table; the other file has the suffix ``.json``. Each is replaced as a whole or not at all.
+        Of the table, compressed if it ends in ``.gz``; the other file is `beside` it. Each is replaced as a
+        whole or not at all.
     outcomes : DataFrame
         With `COLUMNS`.
     about : dict
@@ -105,8 +114,8 @@ def export_outcomes(path, outcomes, about) -> Path:
     about = {**about, "rows": len(outcomes), "sha256": hashlib.sha256(table).hexdigest()}
     try:
         with atomic(path) as file:
-            file.write_bytes(table)
-        with atomic(path.with_suffix(".json")) as file:
+            file.write_bytes(gzip.compress(table, mtime=0) if path.suffix == ".gz" else table)
+        with atomic(beside(path)) as file:
             file.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
     except OSError as error:
         raise AccentError(f"{path} cannot be written: {error.strerror or error}.") from error
@@ -134,23 +143,26 @@ def import_outcomes(path) -> tuple[pd.DataFrame, dict]:
         If a file is missing, or was changed after the export.
     """
     path = Path(path)
-    beside = path.with_suffix(".json")
     try:
-        table = path.read_bytes().replace(b"\r\n", b"\n")  # as Git may check it out
-        about = json.loads(beside.read_text())
+        table = path.read_bytes()
+        # Git may check out text with other ends of lines.
+        table = gzip.decompress(table) if path.suffix == ".gz" else table.replace(b"\r\n", b"\n")
+        about = json.loads(beside(path).read_text())
         if not {"fingerprint", "sha256"} <= set(about):
             raise ValueError
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise AccentError(f"{path} is damaged; export again.") from error
     except OSError as error:
         raise AccentError(
-            f"{error.filename} cannot be read; an exported table is two files, {path} and {beside}."
+            f"{error.filename} cannot be read; an exported table is two files, {path} and {beside(path)}."
         ) from error
     except (ValueError, TypeError) as error:
         raise AccentError(
-            f"{beside} does not say where the outcomes come from; export them again."
+            f"{beside(path)} does not say where the outcomes come from; export them again."
         ) from error
     if hashlib.sha256(table).hexdigest() != about["sha256"]:
         raise AccentError(
-            f"{path} was changed after its export, or {beside} belongs to another; export again."
+            f"{path} was changed after its export, or {beside(path)} belongs to another; export again."
         )
     texts = {"model": str, "world": str, "scores": str, "status": str, "reason": str}
     outcomes = pd.read_csv(io.BytesIO(table), dtype=texts, keep_default_na=False)

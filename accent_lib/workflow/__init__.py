@@ -20,8 +20,10 @@ from accent_lib.workflow.results import (
     describe_store,
     export,
     import_results,
+    read_results,
     results_folder,
     store_path,
+    write_table,
 )
 from accent_lib.workflow.runner import ensure, run
 from accent_lib.workflow.status import status
@@ -39,6 +41,7 @@ __all__ = [
     "new_model",
     "profile_names",
     "project_root",
+    "read_results",
     "relation_triples",
     "results_folder",
     "run",
@@ -48,4 +51,5 @@ __all__ = [
     "store_path",
     "trained_model",
     "untrained_model",
+    "write_table",
 ]

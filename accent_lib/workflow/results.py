@@ -2,13 +2,18 @@
 
 import json
 import shutil
+from typing import TYPE_CHECKING, NamedTuple
 
 from accent_lib.errors import AccentError
+from accent_lib.files import atomic
 from accent_lib.provenance import provenance
 from accent_lib.workflow import notebooks
 from accent_lib.workflow.folder import Run
 from accent_lib.workflow.plan import short
 from accent_lib.workflow.profiles import run_name
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def results_folder():
@@ -44,8 +49,9 @@ def describe_store(run, table: str, model: str, fingerprint: str, facts: dict) -
 def export(profile="ml-100k"):
     """Copy what verification has shown so far from a run folder to ``data/results``.
 
-    Each model of the run gets a folder ``<model>-<run>`` with its newest outcomes (and their provenance
-    beside), the slates and explanations of the users in them, and the facts of training.
+    Each model of the run gets a folder ``<model>-<run>`` with its newest outcomes, one compressed table for
+    each seed (and its provenance beside), the slates and explanations of the users in them, and the facts of
+    training.
 
     Parameters
     ----------
@@ -57,13 +63,11 @@ def export(profile="ml-100k"):
     AccentError
         If nothing was verified in it, or if a table would be replaced by a smaller one.
     """
-    import pandas as pd
-
-    from accent_lib.retraining.outcomes import export_outcomes
+    from accent_lib.retraining.outcomes import beside, export_outcomes, import_outcomes
     from accent_lib.retraining.store import Store
 
     name = run_name(profile)
-    newest = {}
+    run, newest = Run("export", {"run": name}), {}
     for path in (notebooks.runs_folder() / name).glob("worlds-*.json"):
         about = json.loads(path.read_text())
         with Store(path.with_suffix(".sqlite"), about["fingerprint"]) as store:
@@ -74,25 +78,88 @@ def export(profile="ml-100k"):
     if not newest:
         where = short(notebooks.runs_folder() / name, notebooks.project_root())
         raise AccentError(f"Nothing was verified in {where}: run notebook 05_verification first.")
-    run = Run("export", {"run": name})
     for (model, table), (about, outcomes) in newest.items():
         folder = results_folder() / f"{model}-{name}"
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{table}.csv"
-        there = len(pd.read_csv(path)) if path.exists() else 0
-        if there > len(outcomes):
-            raise AccentError(
-                f"{short(path, notebooks.project_root())} has {there:,} outcomes, and the run folder only "
-                f"{len(outcomes):,}; move it away if these are to take its place."
-            )
-        export_outcomes(path, outcomes, about)
-        print(f"{short(path, notebooks.project_root())}: {len(outcomes):,} outcomes")
+        outcomes = _asked_for(outcomes, run.read_csv("explanations.csv").query("model == @model"))
+        outcomes = outcomes[outcomes["seed"].isin(about.get("seeds", [0]))]
+        for seed, rows in outcomes.groupby("seed"):
+            path = folder / f"{table}-{seed}.csv.gz"
+            there = len(import_outcomes(path)[0]) if beside(path).exists() else 0
+            if there > len(rows):
+                raise AccentError(
+                    f"{short(path, notebooks.project_root())} has {there:,} outcomes, and the run folder "
+                    f"only {len(rows):,}; move it away if these are to take its place."
+                )
+            export_outcomes(path, rows, {**about, "seeds": [seed]})
+            print(f"{short(path, notebooks.project_root())}: {len(rows):,} outcomes")
         if table == "outcomes":
-            for other in ("slates", "explanations"):
-                rows = run.read_csv(f"{other}.csv")
-                rows = rows[(rows["model"] == model) & rows["user"].isin(outcomes["user"])]
-                rows.to_csv(folder / f"{other}.csv", index=False)
+            for other in ("explanations", "slates"):
+                rows = run.read_csv(f"{other}.csv").query("model == @model and user in @outcomes.user")
+                write_table(folder / f"{other}.csv.gz", rows)
             shutil.copyfile(run.need(f"{model}_training.json"), folder / "training.json")
+
+
+def write_table(path, table) -> None:
+    """Write a compressed table that is the same to the byte whenever its rows are."""
+    with atomic(path) as file:
+        table.to_csv(file, index=False, lineterminator="\n", compression={"method": "gzip", "mtime": 0})
+
+
+def _asked_for(outcomes, explanations):
+    """Outcomes of the control and of the sets of some explanations: a store may have others, too."""
+    from accent_lib.retraining.worlds import World, worlds_of
+
+    asked = {"", *(world.key for world in worlds_of(explanations))}
+    pairs = zip(outcomes["world"], outcomes["user"], strict=True)
+    return outcomes[[not world or World.parse(world).only(user).key in asked - {""} for world, user in pairs]]
+
+
+class Results(NamedTuple):
+    """The committed tables of one model and run, as `judge` takes them."""
+
+    explanations: "pd.DataFrame"
+    slates: "pd.DataFrame"
+    outcomes: "pd.DataFrame"
+    about: dict  #: provenance of the outcomes, of the first seed
+    training: dict  #: facts of the base model
+
+
+def read_results(name: str, table: str = "outcomes") -> Results:
+    """Read the tables that `export` wrote; needs no data set.
+
+    Parameters
+    ----------
+    name : str
+        Folder in ``data/results``, such as ``"ncf-paper"``.
+    table : {"outcomes", "warm"}
+        Which outcomes; all seeds that are there.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    AccentError
+        If there are none.
+    """
+    import pandas as pd
+
+    from accent_lib.retraining.outcomes import import_outcomes
+
+    folder = results_folder() / name
+    parts = [import_outcomes(path) for path in sorted(folder.glob(f"{table}-*.csv.gz"))]
+    if not parts:
+        raise AccentError(f"There are no {table} in data/results/{name}; `accent_lib export` writes them.")
+    text = {"removed": str, "predicted": str}
+    return Results(
+        pd.read_csv(folder / "explanations.csv.gz", dtype=text, keep_default_na=False),
+        pd.read_csv(folder / "slates.csv.gz"),
+        pd.concat([outcomes for outcomes, _ in parts], ignore_index=True),
+        parts[0][1],
+        json.loads((folder / "training.json").read_text()),
+    )
 
 
 def import_results(run, store) -> int:
@@ -110,11 +177,11 @@ def import_results(run, store) -> int:
         How many outcomes were new.
     """
     new = 0
-    for beside in sorted(results_folder().glob("*/*.json")):
-        if json.loads(beside.read_text()).get("fingerprint") == store.fingerprint:
-            found = store.import_(beside.with_suffix(".csv"))
+    for about in sorted(results_folder().glob("*/*.json")):
+        table = about.with_suffix(".csv.gz")
+        if table.exists() and json.loads(about.read_text()).get("fingerprint") == store.fingerprint:
+            found = store.import_(table)
             if found:
-                table = f"{beside.parent.name}/{beside.with_suffix('.csv').name}"
-                run.log(f"{found:,} outcomes taken over from {table}")
+                run.log(f"{found:,} outcomes taken over from {table.parent.name}/{table.name}")
             new += found
     return new

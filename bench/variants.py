@@ -1,0 +1,124 @@
+"""Other ways to explain the same recommendations: the other influence of each model, and one-versus-all.
+
+NCF's other influence is that of the training objective (``objective``), where Fast Influence Analysis scales
+the regulariser otherwise (``paper``); RCF's takes every action out of the history of the Hessian, too
+(``paper``), where one Hessian serves all of a user's actions (``shared``). One-versus-all is the paper's own
+variant of ACCENT (section 4.3).
+
+Needs a run folder in which notebooks 01 to 04 were run on the real data (``--run``); sets that notebook 05
+has verified are not trained again.  Explanations and outcomes go to ``data/results/<model>-variants/``.
+"""
+
+import argparse
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+import pandas as pd
+import torch
+
+from accent_lib import parallel, recipes, workflow
+from accent_lib.explain import explain_users
+from accent_lib.files import atomic
+from accent_lib.provenance import fingerprint, provenance, source_hash
+from accent_lib.retraining.outcomes import export_outcomes
+from accent_lib.retraining.store import Store
+from accent_lib.retraining.verification import verify
+from accent_lib.retraining.worlds import World, grouped, worlds_of
+from accent_lib.training import Recipe, State
+from accent_lib.workflow.folder import Run
+from accent_lib.workflow.progress import progress
+
+#: By model: variants of the influence, and the methods that are explained with each.
+INFLUENCE = ["accent", "fia", "pure_fia"]
+ASKED = {
+    "ncf": {"paper": ["one_versus_all"], "objective": INFLUENCE},
+    "rcf": {"shared": ["one_versus_all"], "paper": INFLUENCE},
+}
+KS = [5, 10, 20]
+
+
+def main():
+    """Explain all users by each variant, retrain without the sets that are new, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", choices=list(ASKED))
+    parser.add_argument("--run", default="paper", help="run folder")
+    parser.add_argument("--seeds", type=int, default=1, help="orders of the batches")
+    parser.add_argument("--epochs", type=int, default=20, help="of RCF")
+    parser.add_argument("--users-per-world", type=int, help="default: 1 for NCF, 30 for RCF")
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    begin, name, seeds = time.perf_counter(), arguments.model, list(range(arguments.seeds))
+
+    torch.set_num_threads(1)
+    run = Run("variants", {"run": arguments.run})
+    data = workflow.interactions(run)
+    model, state, facts = workflow.trained_model(run, name, data)
+    if name == "ncf":
+        recipe, size = Recipe(4000, 1e-3, "linear"), arguments.users_per_world or 1
+    else:
+        recipe, size = (
+            recipes.for_epochs(model, recipes.RCF, arguments.epochs),
+            arguments.users_per_world or 30,
+        )
+        state = State.of(workflow.untrained_model(run, name, data, facts))
+    slates, tables = workflow.slates_of(run, name), []
+    for variant, methods in ASKED[name].items():
+        with ThreadPoolExecutor(arguments.workers) as threads:
+            found = explain_users(name, model, range(data.n_users), KS, methods, threads, variant=variant)[1]
+        run.log(f"{name}: {len(found):,} explanations with the influence {variant}")
+        # One-versus-all differs by the method alone; the others by the influence alone.
+        alone = set(methods) == {"one_versus_all"}
+        tables.append(found if alone else found.assign(method=found["method"] + f"_{variant}"))
+    table = pd.concat(tables, ignore_index=True)
+
+    mark = fingerprint(  # as in notebook 05, whose outcomes are taken over
+        checkpoint=facts["fingerprint"],
+        slates={user: items.tolist() for user, items in slates.items()},
+        recipe=asdict(recipe),
+        code=source_hash(*workflow.SOURCES[name], "training.py", "retraining/engine.py"),
+    )
+    own = worlds_of(table)
+    with (
+        parallel.executor(arguments.workers) as executor,
+        Store(workflow.store_path(run, mark), mark) as store,
+    ):
+        workflow.import_results(run, store)
+        there = None
+        for seed in seeds:
+            done = {
+                World.parse(key).only(user)
+                for key in store.done(name, seed)
+                for user in World.parse(key).users
+            }
+            there = done if there is None else there & done
+        new = [world for world in own if world not in there]
+        by_user = [[world for world in new if world.users[0] == user] for user in slates]
+        options = {"seeds": seeds, "stack_size": 16 if name == "ncf" else 1, "ahead": 2 * arguments.workers}
+        options |= {"executor": executor, "progress": progress(run, f"retrainings of {name}")}
+        verify(name, model, recipe, state, grouped(by_user, size), slates, store, **options)
+        outcomes = store.outcomes()
+    parts = {(world.users[0], world) for world in own}
+    wanted = [
+        not key or (user, World.parse(key).only(user)) in parts
+        for key, user in zip(outcomes["world"], outcomes["user"], strict=True)
+    ]
+    outcomes = outcomes[wanted & outcomes["seed"].isin(seeds)]
+    folder = workflow.results_folder() / f"{name}-variants"
+    workflow.write_table(folder / "explanations.csv.gz", table)
+    about = {"fingerprint": mark, "recipe": asdict(recipe), "users_per_world": size, **provenance()}
+    about |= {"model": name, "table": "outcomes", "new_worlds": len(new)}
+    for seed, rows in outcomes.groupby("seed"):
+        export_outcomes(folder / f"outcomes-{seed}.csv.gz", rows, {**about, "seeds": [seed]})
+    with atomic(folder / "cost.json") as file:
+        file.write_text(
+            json.dumps({"seconds": time.perf_counter() - begin, "new": len(new)}, indent=2) + "\n"
+        )
+    print(
+        table[table["size"] > 0].groupby(["method", "k"], sort=False)["size"].agg(["size", "mean"]).round(2)
+    )
+
+
+if __name__ == "__main__":
+    main()
