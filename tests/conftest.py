@@ -33,6 +33,7 @@ TINY = {
     "05_verification": {"n_users": 6, "retraining_steps": 40, "rcf_retraining_epochs": 3, "rcf_warm_epochs": 1},
     "06_analysis": {"resamples": 200},
     "07_scale": {"steps": 10, "copies": 3},
+    "08_reproduction": {"resamples": 100},
 }
 
 

@@ -34,19 +34,20 @@ def run(tmp_path, monkeypatch):
         store.record("ncf", 0, [Outcome("", 5, (1.5, 1.0), 7)])
     run.write_json("worlds-outdated.json", old)
     for name in ("slates", "explanations"):
-        table = pd.DataFrame({"model": ["ncf", "ncf", "rcf"], "user": [4, 5, 4], "removed": ["0 2", "", "1"]})
+        table = pd.DataFrame({"model": ["ncf", "ncf", "rcf"], "user": [4, 5, 4]})
+        table["removed"] = ["0 2", "", "2 0"]
         run.write_csv(f"{name}.csv", table)
     return run
 
 
 def test_exported_tables_fill_the_store_of_another_machine(run, tmp_path, capsys):
     workflow.export("sample")
-    assert "results/rcf-sample/warm.csv: 2 outcomes" in capsys.readouterr().out
+    assert "results/rcf-sample/warm-0.csv.gz: 2 outcomes" in capsys.readouterr().out
     folder = tmp_path / "results" / "ncf-sample"
-    about = json.loads((folder / "outcomes.json").read_text())
+    about = json.loads((folder / "outcomes-0.json").read_text())
     assert about["fingerprint"] == "n-outcomes-mark" and about["recipe"] == {"steps": 15}
     assert about["rows"] == 2 and "versions" in about
-    assert len(pd.read_csv(folder / "explanations.csv")) == 1  # of the one user who was verified
+    assert len(pd.read_csv(folder / "explanations.csv.gz")) == 1  # of the one user who was verified
     with Store(tmp_path / "new.sqlite", "r-outcomes-mark") as store:
         assert workflow.import_results(run, store) == 2
         assert workflow.import_results(run, store) == 0
@@ -55,25 +56,25 @@ def test_exported_tables_fill_the_store_of_another_machine(run, tmp_path, capsys
         assert list(store.outcomes()) == COLUMNS
     with Store(tmp_path / "stranger.sqlite", "another mark") as store:
         assert workflow.import_results(run, store) == 0
-    assert "2 outcomes taken over from rcf-sample/outcomes.csv" in (run.folder / "log.txt").read_text()
+    assert "2 outcomes taken over from rcf-sample/outcomes-0.csv.gz" in (run.folder / "log.txt").read_text()
 
 
 def test_a_run_that_came_to_nothing_replaces_nothing(run, tmp_path, capsys):
     workflow.export("sample")
-    about = json.loads((tmp_path / "results" / "ncf-sample" / "outcomes.json").read_text())
+    about = json.loads((tmp_path / "results" / "ncf-sample" / "outcomes-0.json").read_text())
     with Store(results.store_path(run, "no-outcomes-yet"), "no-outcomes-yet"):
         workflow.describe_store(run, "outcomes", "ncf", "no-outcomes-yet", {})
-    workflow.describe_store(run, "outcomes", "ncf", "n-outcomes-mark", {"seeds": [0, 1]})  # begun again
+    workflow.describe_store(run, "outcomes", "ncf", "n-outcomes-mark", {"users": 9})  # begun again
     workflow.export("sample")
-    again = json.loads((tmp_path / "results" / "ncf-sample" / "outcomes.json").read_text())
-    assert again == {**about, "seeds": [0, 1]}
+    again = json.loads((tmp_path / "results" / "ncf-sample" / "outcomes-0.json").read_text())
+    assert again == {**about, "users": 9}
     with Store(results.store_path(run, "a-smaller-one"), "a-smaller-one") as store:
         store.record("ncf", 0, [Outcome("", 4, (1.5, 1.0), 7)])
         later = {"date": "2999-01-01"}  # both were begun within a second
         workflow.describe_store(run, "outcomes", "ncf", "a-smaller-one", later)
     with pytest.raises(AccentError, match="has 2 outcomes, and the run folder only 1; move it away"):
         workflow.export("sample")
-    assert json.loads((tmp_path / "results" / "ncf-sample" / "outcomes.json").read_text()) == again
+    assert json.loads((tmp_path / "results" / "ncf-sample" / "outcomes-0.json").read_text()) == again
 
 
 def test_nothing_to_export_is_one_sentence(tmp_path, monkeypatch):

@@ -14,14 +14,17 @@ from accent_lib.explainers import accent
 from accent_lib.influence import FastInfluence
 from accent_lib.judgement import judge
 from accent_lib.models import NCF, top_k
-from accent_lib.retraining.resume import COLUMNS, Start, resume, verify_and_resume
+from accent_lib.retraining.outcomes import Outcome, scores_of
+from accent_lib.retraining.resume import COLUMNS, Start, resume, retrained, verify_and_resume, verify_sets
 from accent_lib.retraining.store import Store
-from accent_lib.retraining.worlds import positions_of, world_of
+from accent_lib.retraining.verification import verify
+from accent_lib.retraining.worlds import World, positions_of, world_of
 from accent_lib.training import Recipe, State, train
 from tests.test_explainers import EIGHTHS, problems
 
 RECIPE = Recipe(steps=150, learning_rate=1e-2, schedule="linear", batch_size=256)
 K, ROUNDS = 4, 2
+TOGETHER = {"users_per_world": 3, "stack_size": 3}  # two stacks and a bit in the first round
 
 
 def test_a_step_fills_what_was_measured_to_be_left():
@@ -104,7 +107,7 @@ def rounds_of(base, path, rounds=ROUNDS, **options):
     """The table of the rounds, and all outcomes."""
     model, state, starts = base
     with Store(path, "f") as store:
-        options |= {"rounds": rounds, "seeds": (0, 1), "stack_size": 6}
+        options = {"seeds": (0, 1), "stack_size": 6, **options, "rounds": rounds}
         table = verify_and_resume("ncf", model, RECIPE, state, starts, store, **options)
         return table, store.outcomes().drop(columns="seconds")
 
@@ -112,6 +115,12 @@ def rounds_of(base, path, rounds=ROUNDS, **options):
 @pytest.fixture(scope="module")
 def whole(base, tmp_path_factory):
     return rounds_of(base, tmp_path_factory.mktemp("resume") / "whole.sqlite")
+
+
+@pytest.fixture(scope="module")
+def together(base, tmp_path_factory):
+    """As `whole`, with the sets of several users in a world."""
+    return rounds_of(base, tmp_path_factory.mktemp("resume") / "together.sqlite", **TOGETHER)
 
 
 def measured(outcomes, user, removed):
@@ -184,10 +193,13 @@ def test_the_first_round_says_what_the_judge_says(base, whole):
     assert judged["counterfactual"].tolist() == first["counterfactual"].tolist()
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_killed_run_goes_on_to_the_same_table(base, whole, tmp_path, number):
+@pytest.mark.parametrize(
+    ("undisturbed", "number", "options"),
+    [("whole", 0, {}), ("whole", 1, {}), ("together", 0, TOGETHER), ("together", 1, TOGETHER)],
+)
+def test_a_killed_run_goes_on_to_the_same_table(base, request, tmp_path, undisturbed, number, options):
     """Killed in the middle of the first round, and of the second."""
-    seen = []
+    seen, undisturbed = [], request.getfixturevalue(undisturbed)
 
     def stop(done, total):
         seen.append(done)
@@ -196,9 +208,9 @@ def test_a_killed_run_goes_on_to_the_same_table(base, whole, tmp_path, number):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rounds_of(base, tmp_path / "killed.sqlite", progress=stop)
-    for mine, undisturbed in zip(rounds_of(base, tmp_path / "killed.sqlite"), whole, strict=True):
-        pd.testing.assert_frame_equal(mine, undisturbed)
+        rounds_of(base, tmp_path / "killed.sqlite", progress=stop, **options)
+    for mine, other in zip(rounds_of(base, tmp_path / "killed.sqlite", **options), undisturbed, strict=True):
+        pd.testing.assert_frame_equal(mine, other)
 
 
 def test_more_rounds_train_only_what_is_new(base, whole, tmp_path):
@@ -233,3 +245,108 @@ def test_without_any_set_nothing_is_trained(base, tmp_path):
         assert len(store.outcomes()) == 0
         assert table["status"].tolist() == ["unsolved"] * 3 and list(table) == COLUMNS
         assert verify_and_resume("ncf", model, RECIPE, state, {}, store).empty
+
+
+def test_one_user_a_world_is_verification_of_the_sets_as_they_are(base, whole, tmp_path):
+    model, state, starts = base
+    table, outcomes = whole
+    first = table[(table["round"] == 0) & (table["size"] > 0)]
+    worlds = [world_of(row.user, row.removed) for row in first.itertuples()]
+    slates = {user: starts[user].items for user in first["user"]}
+    with Store(tmp_path / "verify.sqlite", "f") as store:
+        verify("ncf", model, RECIPE, state, worlds, slates, store, stack_size=6)
+        expected = store.outcomes().drop(columns="seconds")
+    assert len(expected) == 2 * len(worlds)
+    asked = (outcomes["seed"] == 0) & outcomes["world"].isin(expected["world"])
+    pd.testing.assert_frame_equal(outcomes[asked].reset_index(drop=True), expected)
+
+
+def test_in_grouped_rounds_each_user_is_judged_by_the_world_that_leaves_out_her_set(base, together):
+    table, outcomes = together
+    shown = {}  # by user, set and seed
+    for row in outcomes.itertuples():
+        world = World.parse(row.world)
+        shown[row.user, world.only(row.user).key, row.seed] = (scores_of(row.scores), len(world.users))
+    assert len(shown) == len(outcomes)  # each set was retrained once
+    joined = set()
+    for row in table[table["size"] > 0].itertuples():
+        own = world_of(row.user, row.removed).key
+        scores, control = (
+            np.mean([shown[row.user, key, seed][0] for seed in (0, 1)], 0) for key in (own, "")
+        )
+        assert row.retrained_gap == scores[0] - scores[row.replacement_position]
+        assert row.control_gap == control[0] - control[row.replacement_position]
+        assert row.counterfactual == (row.retrained_gap < 0)
+        joined.add(shown[row.user, own, 0][1])
+    assert 3 in joined and max(joined) == 3
+    asked = table[(table["round"] == 0) & (table["size"] > 0)]["user"].tolist()
+    groups = [tuple(asked[start : start + 3]) for start in range(0, len(asked), 3)]
+    assert set(groups) <= {World.parse(key).users for key in outcomes["world"]}
+    assert table["counterfactual"].iloc[-len(base[2]) :].sum() > table["counterfactual"][: len(base[2])].sum()
+
+
+def test_grouped_rounds_that_are_there_already_train_nothing(base, together, tmp_path):
+    path, seen = tmp_path / "again.sqlite", []
+    with Store(path, "f") as store:
+        for seed, rows in together[1].groupby("seed"):
+            store.record("ncf", seed, outcomes_of(rows))
+    again = rounds_of(base, path, progress=lambda done, total: seen.append(done == total), **TOGETHER)
+    assert len(seen) == ROUNDS + 1 and all(seen)
+    for mine, other in zip(again, together, strict=True):
+        pd.testing.assert_frame_equal(mine, other)
+
+
+def outcomes_of(rows):
+    return [Outcome(row.world, row.user, scores_of(row.scores), row.top) for row in rows.itertuples()]
+
+
+def test_sets_from_another_grouping_are_not_retrained_but_get_their_control(base, together, tmp_path):
+    model, state, starts = base
+    seed_0 = together[1][together[1]["seed"] == 0]
+    group = next(key for key in seed_0["world"] if key.count(";") == 2)
+    there = seed_0[seed_0["world"] == group]
+    asked = {user: one.explanation.removed for user, one in starts.items() if one.explanation is not None}
+    slates = {user: one.items for user, one in starts.items()}
+    with Store(tmp_path / "other.sqlite", "f") as store:
+        store.record("ncf", 0, outcomes_of(there))  # no control
+        hers = {user: asked[user] for user in there["user"]}
+        verify_sets("ncf", model, RECIPE, state, hers, slates, store, stack_size=2)
+        assert set(store.outcomes()["world"]) == {group, ""}
+        assert store.users("ncf", 0) == set(hers)
+        options = {"users_per_world": 12, "stack_size": 2}
+        shown = verify_sets("ncf", model, RECIPE, state, asked, slates, store, **options)
+        others = World(tuple((user, removed) for user, removed in asked.items() if user not in hers))
+        assert set(store.outcomes()["world"]) == {group, "", others.key}
+        assert store.users("ncf", 0) == set(asked)
+    for row in there.itertuples():
+        found = shown[row.user, World.parse(group).only(row.user).key]
+        assert found.world == group and found.scores.tolist() == scores_of(row.scores)
+    assert len(shown) == 2 * len(asked)
+
+
+def test_of_several_worlds_with_a_set_the_one_with_the_fewest_users_counts(tmp_path):
+    def seen(store, *outcomes, seed=0, model="rcf"):
+        store.record(model, seed, [Outcome(*one) for one in outcomes])
+
+    with Store(tmp_path / "hand.sqlite", "f") as store:
+        seen(
+            store,
+            ("1:0;2:5;3:1", 1, (1.0, 2.0), 7),
+            ("1:0;2:5;3:1", 2, (1.0, 3.0), 7),
+            ("", 1, (4.0, 4.0), 7),
+        )
+        assert retrained(store, "rcf")[1, "1:0"].world == "1:0;2:5;3:1"
+        seen(store, ("1:0;3:9", 1, (1.5, 2.0), 7), ("1:0;3:8", 1, (2.5, 2.0), 7))
+        seen(store, ("1:0", 1, (0.5, 0.5), 7), model="ncf")
+        # Nothing of hers is left out here, though something of others is.
+        seen(store, ("3:8", 1, (9.0, 9.0), 7), ("3:8", 2, (9.0, 9.0), 7))
+        found = retrained(store, "rcf")
+        assert set(found) == {(1, ""), (1, "1:0"), (2, "2:5")}
+        assert found[1, "1:0"].world == "1:0;3:8" and found[1, "1:0"].scores.tolist() == [2.5, 2.0]
+        assert found[1, ""].scores.tolist() == [4.0, 4.0]
+        # Only what was seen in all of the orders counts, and a retraining that failed has no mean.
+        seen(store, ("1:0;2:5;3:1", 1, (2.0, 4.0), 7), ("1:0;2:5;3:1", 2, (), -1, "failed", "why"), seed=1)
+        found = retrained(store, "rcf", (0, 1))
+        assert set(found) == {(1, "1:0"), (2, "2:5")}
+        assert found[1, "1:0"].scores.tolist() == [1.5, 3.0] and found[2, "2:5"].scores is None
+        assert retrained(store, "rcf", (2,)) == {}
