@@ -19,6 +19,7 @@ from accent_lib.plotting.explanations import (
     set_sizes,
     slate_positions,
 )
+from accent_lib.plotting.failures import kinds_of_outcome, rounds, share_by_property, straight_and_bent
 from accent_lib.plotting.influence import additivity, four_truths, one_parameter, ranked_bars, two_scalings
 from accent_lib.plotting.rcf import (
     attention_and_influence,
@@ -59,6 +60,7 @@ __all__ = [
     "heavy_tails",
     "held_and_failed",
     "histories",
+    "kinds_of_outcome",
     "milestones",
     "new_axes",
     "one_parameter",
@@ -66,14 +68,17 @@ __all__ = [
     "ranked_bars",
     "recipe_curves",
     "related_pairs",
+    "rounds",
     "scatter_starts",
     "seconds_by_stack",
     "set_sizes",
+    "share_by_property",
     "slate_positions",
     "slate_scores",
     "spread_of_parts",
     "star_counts",
     "starts",
+    "straight_and_bent",
     "two_parts",
     "two_scalings",
     "use_style",
