@@ -66,9 +66,10 @@ format: $(READY) ## put style in order and strip notebooks of their outputs
 	$(RUN) ruff format .
 	$(BIN)nbstripout notebooks/*.ipynb
 
-# Experiments, not timings, and long: python -m bench.agreement ncf, python -m bench.resume
+# The others are experiments, not timings, and long; data/results/README.md says what they make.
+TIMINGS = $(wildcard bench/influence.py bench/libraries.py bench/rcf.py bench/retraining.py bench/scaling.py)
 bench: $(READY) ## measure speed (bench/), about ten minutes
-	@for file in $(filter-out bench/agreement.py bench/resume.py,$(wildcard bench/[a-z]*.py)); do \
+	@for file in $(TIMINGS); do \
 		echo "$$file"; $(RUN) "$$(echo $${file%.py} | tr / .)" || exit 1; done
 
 serve: $(READY) ## show the book at http://localhost:PORT

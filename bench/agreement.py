@@ -87,7 +87,7 @@ def main():
     """Measure one model's settings and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", choices=["ncf", "rcf"])
-    parser.add_argument("--run", default="ml-100k", help="run folder")
+    parser.add_argument("--run", default="paper", help="run folder")
     parser.add_argument("--study", help="only this one: recipe, grouping or 'grouping from scratch'")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()

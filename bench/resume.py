@@ -1,91 +1,106 @@
 """Verify and resume (paper, section 4.3) for all users: how many sets hold after some rounds, how large.
 
-Needs a run folder in which notebooks 01 to 04 were run on the real data (``--run``); where notebook 05 has
-verified the first sets, with one user a world, they are not trained again.  The rounds see one order of the
-batches, so the sets that they end with are retrained in another, which had no part in choosing them.
+Needs a run folder in which notebooks 01 to 04 were run on the real data (``--run``); what notebook 05 has
+verified of the first sets, by the same recipe, is not trained again.  Each model is retrained as there: NCF
+goes on from where it stands, one user a world; RCF begins again, and its worlds do without the sets of many
+users at once.  The sets that the rounds begin and end with are retrained in further orders of the batches,
+which had no part in choosing them.
 
-Takes minutes for NCF; RCF would take days, one user a world from scratch.  The table goes to
-``data/results/resume/``.
+Takes minutes for NCF and hours for RCF, and may be interrupted.  The table goes to ``data/results/resume/``.
 """
 
 import argparse
 import copy
 import json
+import time
 from dataclasses import asdict
+from pathlib import Path
 
 import pandas as pd
 import torch
 
-from accent_lib import parallel, workflow
+from accent_lib import parallel, recipes, workflow
 from accent_lib.explainers import accent
 from accent_lib.files import atomic
 from accent_lib.influence import FastInfluence
-from accent_lib.provenance import fingerprint, provenance, source_hash
-from accent_lib.retraining.outcomes import scores_of
-from accent_lib.retraining.resume import Start, verify_and_resume
+from accent_lib.provenance import provenance
+from accent_lib.retraining.resume import Start, retrained, verify_and_resume, verify_sets
 from accent_lib.retraining.store import Store
-from accent_lib.retraining.verification import verify
-from accent_lib.retraining.worlds import world_of
-from accent_lib.training import Recipe
+from accent_lib.retraining.worlds import positions_of, world_of
+from accent_lib.training import Recipe, State
 from accent_lib.workflow.folder import Run
 from accent_lib.workflow.progress import progress
 
-RECIPE = Recipe(4000, 1e-3, "linear")
+NCF = Recipe(4000, 1e-3, "linear")
+VARIANTS = {"ncf": "paper", "rcf": "shared"}
+USERS_PER_WORLD = {"ncf": 1, "rcf": 30}
+#: RCF gains nothing from stacks.
+STACK_SIZES = {"ncf": 16, "rcf": 1}
 
 
 def main():
-    """Run the rounds, hold their sets against another order of the batches, and print both."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", default="ml-100k", help="run folder")
-    parser.add_argument("--k", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--workers", type=int, default=2)
-    arguments = parser.parse_args()
-
+    """Run the rounds, hold their sets against other orders of the batches, and print both."""
+    begin, arguments = time.perf_counter(), _arguments()
     torch.set_num_threads(1)
-    run, name = Run("resume", {"run": arguments.run}), "ncf"
+    run, name = Run("resume", {"run": arguments.run}), arguments.model
     data = workflow.interactions(run)
     model, state, facts = workflow.trained_model(run, name, data)
+    recipe = NCF
+    if name == "rcf":
+        recipe = recipes.for_epochs(model, recipes.RCF, arguments.epochs)
+        state = State.of(workflow.untrained_model(run, name, data, facts))
     slates = workflow.slates_of(run, name)
-    analysis, starts = FastInfluence(copy.deepcopy(model).double(), "paper"), {}
+    analysis, starts = FastInfluence(copy.deepcopy(model).double(), VARIANTS[name]), {}
     for user, items in slates.items():
         found = analysis(user, items[: arguments.k])
         starts[user] = Start(items, found.influence, accent(found.scores, found.influence))
-    mark = fingerprint(  # as in notebook 05, whose outcomes are taken over
-        checkpoint=facts["fingerprint"],
-        slates={user: items.tolist() for user, items in slates.items()},
-        recipe=asdict(RECIPE),
-        code=source_hash(*workflow.SOURCES[name], "training.py", "retraining/engine.py"),
-    )
+    mark = workflow.store_mark(run, name, data, recipe)  # notebook 05's, whose outcomes are taken over
+    seeds = list(range(arguments.seeds))
+    others = list(range(arguments.seeds, arguments.seeds + arguments.check_seeds))
+    size = arguments.users_per_world or USERS_PER_WORLD[name]
     with (
         parallel.executor(arguments.workers) as executor,
         Store(workflow.store_path(run, mark), mark) as store,
     ):
         workflow.import_results(run, store)
-        shown = {"executor": executor, "progress": progress(run, "retrainings of a round")}
-        rounds = {"rounds": arguments.rounds, **shown}
-        table = verify_and_resume(name, model, RECIPE, state, starts, store, **rounds)
-        ends = table[(table["round"] == 0) | (table["round"] == arguments.rounds)]
-        ends = ends[ends["size"] > 0]
-        worlds = list(dict.fromkeys(world_of(row.user, row.removed) for row in ends.itertuples()))
-        shown["progress"] = progress(run, "retrainings in another order")
-        verify(name, model, RECIPE, state, worlds, slates, store, seeds=[1], **shown)
-        outcomes = store.outcomes().query("seed == 1").set_index(["world", "user"])["scores"]
+        before = store.status()["worlds"].sum()
+        how = {"users_per_world": size, "stack_size": STACK_SIZES[name], "executor": executor}
+        rounds = {"rounds": arguments.rounds, "seeds": seeds, **how}
+        rounds["progress"] = _anew(run, f"retrainings of {name} in a round")
+        table = verify_and_resume(name, model, recipe, state, starts, store, **rounds)
+        at_ends = table["round"].isin([0, arguments.rounds])
+        how["progress"] = _anew(run, f"retrainings of {name} in another order")
+        for _, rows in table[at_ends & (table["size"] > 0)].groupby("round"):
+            sets = {row.user: positions_of(row.removed) for row in rows.itertuples()}
+            verify_sets(name, model, recipe, state, sets, slates, store, seeds=others, **how)
+        shown, in_others = retrained(store, name, seeds), retrained(store, name, others)
+        new = store.status()["worlds"].sum() - before
 
     def holds(row):
-        if row["size"] == 0:
-            return False
-        scores = scores_of(outcomes[world_of(row["user"], row["removed"]).key, row["user"]])
-        return scores[row["replacement_position"]] > scores[0]
+        key = world_of(row["user"], row["removed"]).key
+        scores = in_others[row["user"], key].scores if key else None
+        return scores is not None and bool(scores[row["replacement_position"]] > scores[0])
 
-    at_ends = table["round"].isin([0, arguments.rounds])
     table.loc[at_ends, "holds_in_another_order"] = table[at_ends].apply(holds, axis=1)
-    path = workflow.results_folder() / "resume" / f"{name}-k{arguments.k}.csv"
+    worlds = {False: set(), True: set()}  # of the first sets, and of those that the rounds made
+    for row in table[table["size"] > 0].itertuples():
+        worlds[row.round > 0].add(shown[row.user, world_of(row.user, row.removed).key].world)
+    about = {
+        "fingerprint": mark,
+        "recipe": asdict(recipe),
+        "seeds": seeds,
+        "check_seeds": others,
+        "users_per_world": size,
+        "retrainings_after_round_0": len(worlds[True] - worlds[False]) * len(seeds),
+        "retrainings_by_this_command": int(new),
+        "seconds_of_this_command": round(time.perf_counter() - begin, 1),
+        **provenance(),
+    }
+    path = arguments.to / f"{name}-k{arguments.k}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as file:
         table.to_csv(file, index=False, float_format="%.6g")
     with atomic(path.with_suffix(".json")) as file:
-        about = {"fingerprint": mark, "recipe": asdict(RECIPE), **provenance()}
         file.write_text(json.dumps(about, indent=2) + "\n")
     by_round = table.groupby("round")
     print(
@@ -100,6 +115,41 @@ def main():
             }
         ).round(2)
     )
+
+
+def _anew(run, what):
+    """Progress that begins again with each round, so that rates and times left are those of the round."""
+    report, left = None, 0
+
+    def call(done, total):
+        nonlocal report, left
+        report = report if left else progress(run, what)
+        left = total - done
+        report(done, total)
+
+    return call
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", choices=["ncf", "rcf"])
+    parser.add_argument("--run", default="paper", help="run folder")
+    parser.add_argument("--k", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seeds", type=_positive, default=1, help="orders of the batches to judge by")
+    parser.add_argument("--check-seeds", type=_positive, default=1, help="further orders for the check")
+    parser.add_argument("--users-per-world", type=_positive, help="default: 1 for ncf, 30 for rcf")
+    parser.add_argument("--epochs", type=_positive, default=20, help="of each retraining of rcf")
+    parser.add_argument("--workers", type=_positive, default=2)
+    parser.add_argument("--to", type=Path, default=workflow.results_folder() / "resume", help="folder")
+    return parser.parse_args()
+
+
+def _positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ has verified are not trained again.  Explanations and outcomes go to ``data/resu
 """
 
 import argparse
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -20,12 +19,12 @@ import torch
 
 from accent_lib import parallel, recipes, workflow
 from accent_lib.explain import explain_users
-from accent_lib.files import atomic
-from accent_lib.provenance import fingerprint, provenance, source_hash
+from accent_lib.provenance import provenance
 from accent_lib.retraining.outcomes import export_outcomes
+from accent_lib.retraining.resume import retrained
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import verify
-from accent_lib.retraining.worlds import World, grouped, worlds_of
+from accent_lib.retraining.worlds import grouped, worlds_of
 from accent_lib.training import Recipe, State
 from accent_lib.workflow.folder import Run
 from accent_lib.workflow.progress import progress
@@ -73,48 +72,27 @@ def main():
         tables.append(found if alone else found.assign(method=found["method"] + f"_{variant}"))
     table = pd.concat(tables, ignore_index=True)
 
-    mark = fingerprint(  # as in notebook 05, whose outcomes are taken over
-        checkpoint=facts["fingerprint"],
-        slates={user: items.tolist() for user, items in slates.items()},
-        recipe=asdict(recipe),
-        code=source_hash(*workflow.SOURCES[name], "training.py", "retraining/engine.py"),
-    )
-    own = worlds_of(table)
+    mark = workflow.store_mark(run, name, data, recipe)  # notebook 05's, whose outcomes are taken over
     with (
         parallel.executor(arguments.workers) as executor,
         Store(workflow.store_path(run, mark), mark) as store,
     ):
         workflow.import_results(run, store)
-        there = None
-        for seed in seeds:
-            done = {
-                World.parse(key).only(user)
-                for key in store.done(name, seed)
-                for user in World.parse(key).users
-            }
-            there = done if there is None else there & done
-        new = [world for world in own if world not in there]
+        known = retrained(store, name, seeds)
+        new = [world for world in worlds_of(table) if (*world.users, world.key) not in known]
         by_user = [[world for world in new if world.users[0] == user] for user in slates]
         options = {"seeds": seeds, "stack_size": 16 if name == "ncf" else 1, "ahead": 2 * arguments.workers}
         options |= {"executor": executor, "progress": progress(run, f"retrainings of {name}")}
         verify(name, model, recipe, state, grouped(by_user, size), slates, store, **options)
         outcomes = store.outcomes()
-    parts = {(world.users[0], world) for world in own}
-    wanted = [
-        not key or (user, World.parse(key).only(user)) in parts
-        for key, user in zip(outcomes["world"], outcomes["user"], strict=True)
-    ]
-    outcomes = outcomes[wanted & outcomes["seed"].isin(seeds)]
+    outcomes = workflow.asked_for(outcomes[outcomes["seed"].isin(seeds)], table)
     folder = workflow.results_folder() / f"{name}-variants"
     workflow.write_table(folder / "explanations.csv.gz", table)
     about = {"fingerprint": mark, "recipe": asdict(recipe), "users_per_world": size, **provenance()}
-    about |= {"model": name, "table": "outcomes", "new_worlds": len(new)}
+    about |= {"model": name, "table": "outcomes", "sets_not_verified_before": len(new)}
+    about["seconds_of_this_command"] = round(time.perf_counter() - begin, 1)
     for seed, rows in outcomes.groupby("seed"):
         export_outcomes(folder / f"outcomes-{seed}.csv.gz", rows, {**about, "seeds": [seed]})
-    with atomic(folder / "cost.json") as file:
-        file.write_text(
-            json.dumps({"seconds": time.perf_counter() - begin, "new": len(new)}, indent=2) + "\n"
-        )
     print(
         table[table["size"] > 0].groupby(["method", "k"], sort=False)["size"].agg(["size", "mean"]).round(2)
     )

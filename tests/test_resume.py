@@ -24,7 +24,7 @@ from tests.test_explainers import EIGHTHS, problems
 
 RECIPE = Recipe(steps=150, learning_rate=1e-2, schedule="linear", batch_size=256)
 K, ROUNDS = 4, 2
-TOGETHER = {"users_per_world": 3, "stack_size": 3}  # two stacks and a bit in the first round
+TOGETHER = {"users_per_world": 3, "stack_size": 3}  # the first round has four worlds, in two stacks
 
 
 def test_a_step_fills_what_was_measured_to_be_left():

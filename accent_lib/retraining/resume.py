@@ -16,7 +16,7 @@ from accent_lib.explainers.accent import _checked
 from accent_lib.retraining.outcomes import scores_of
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import verify
-from accent_lib.retraining.worlds import World
+from accent_lib.retraining.worlds import World, grouped
 from accent_lib.training import Recipe, State
 
 COLUMNS = (
@@ -106,18 +106,19 @@ def verify_and_resume(
     *,
     rounds: int = 3,
     seeds: Sequence[int] = (0,),
+    users_per_world: int = 1,
     **options,
 ) -> pd.DataFrame:
     """Retrain without each user's set; where it does not hold, :func:`resume` and retrain again.
 
-    A round trains the worlds of all users who are still open, together. All that is known between rounds is
-    in the store, so a run that was killed is just called again, and worlds that are there already, such as
-    those of the verification of the first sets, are not trained again.
+    A round verifies the sets of all users who are still open, together. All that is known between rounds is
+    in the store, so a run that was killed is just called again, and sets that are there already, such as
+    those of the verification of the first sets, are not retrained: see :func:`verify_sets`.
 
     Parameters
     ----------
-    name, model, recipe, state, store, seeds
-        As for :func:`~accent_lib.retraining.verification.verify`.
+    name, model, recipe, state, store, seeds, users_per_world
+        As for :func:`verify_sets`.
     starts : mapping of int to Start
         By user. Users without a set count as unsolved.
     rounds : int
@@ -148,17 +149,18 @@ def verify_and_resume(
     promised = {user: starts[user].explanation for user in sorted(starts)}
     latest = {user: dict(_NO_SET) for user in promised}
     promised = {user: found for user, found in promised.items() if found is not None}
+    options |= {"seeds": seeds, "users_per_world": users_per_world}
     rows = []
     for number in range(rounds + 1):
-        worlds = {user: World(((user, found.removed),)) for user, found in promised.items()}
-        if worlds:
-            slates = {user: starts[user].items for user in worlds}
-            verify(name, model, recipe, state, list(worlds.values()), slates, store, seeds=seeds, **options)
-        shown, longer = _shown(store, name, seeds, worlds.values()), {}
+        shown, longer = {}, {}
+        if promised:
+            sets = {user: found.removed for user, found in promised.items()}
+            slates = {user: starts[user].items for user in sets}
+            shown = verify_sets(name, model, recipe, state, sets, slates, store, **options)
         for user, found in promised.items():
             items, influence = starts[user].items, starts[user].influence
-            measured = shown.get((worlds[user].key, user))
-            latest[user] = _row(items, found, measured, shown.get(("", user)))
+            measured = shown[user, World(((user, found.removed),)).key].scores
+            latest[user] = _row(items, found, measured, shown[user, ""].scores)
             if latest[user]["status"] == "open":
                 following = resume(found.removed, measured[: len(influence)], influence)
                 if following is None:
@@ -170,15 +172,106 @@ def verify_and_resume(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _shown(store, name, seeds, worlds):
-    """Mean scores over the seeds by world and user, the control included; left out if a retraining failed."""
-    table, keys = store.outcomes(), {"", *(world.key for world in worlds)}
-    table = table[(table["model"] == name) & table["seed"].isin(seeds) & table["world"].isin(keys)]
+@dataclass(frozen=True, eq=False)
+class Retrained:
+    """What the retrainings without a set showed for its user.
+
+    Parameters
+    ----------
+    world : str
+        Key of the world, in which sets of other users may be left out too.
+    scores : ndarray or None, shape (k_max,)
+        Of her slate, averaged over the seeds; ``None`` if a retraining failed.
+    """
+
+    world: str
+    scores: np.ndarray | None
+
+
+def verify_sets(
+    name: str,
+    model,
+    recipe: Recipe,
+    state: State,
+    sets: Mapping[int, Sequence[int]],
+    slates: Mapping[int, np.ndarray],
+    store: Store,
+    *,
+    seeds: Sequence[int] = (0,),
+    users_per_world: int = 1,
+    **options,
+) -> dict[tuple[int, str], Retrained]:
+    """Retrain without one set of each user, unless the store has it already; alone or among sets of others.
+
+    Sets that the store lacks are put into worlds in the order given. Worlds and stacks are cut off one after
+    the other and recorded whole, so a run that was killed finds the rest cut as before.
+
+    Parameters
+    ----------
+    name, model, recipe, state, store, seeds
+        As for :func:`~accent_lib.retraining.verification.verify`.
+    sets : mapping of int to sequence of int
+        By user, the positions to leave out; at least one.
+    slates : mapping of int to ndarray of int
+        Of these users, whose control is observed too, and perhaps of others.
+    users_per_world : int
+        The most users whose sets are left out of a world; see :func:`~accent_lib.retraining.worlds.grouped`.
+    **options
+        For `verify`.
+
+    Returns
+    -------
+    dict
+        As :func:`retrained`; every set is in it.
+
+    Raises
+    ------
+    AccentError
+        As `verify`, or if `users_per_world` is less than 1.
+    """
+    known = retrained(store, name, seeds)
+    alone = [World(((user, positions),)) for user, positions in sets.items()]
+    missing = [[world] for world in alone if (*world.users, world.key) not in known]
+    worlds, slates = grouped(missing, users_per_world), {user: slates[user] for user in sets}
+    verify(name, model, recipe, state, worlds, slates, store, seeds=seeds, **options)
+    return retrained(store, name, seeds)
+
+
+def retrained(store: Store, name: str, seeds: Sequence[int] = (0,)) -> dict[tuple[int, str], Retrained]:
+    """Read from a store what it has of each set for all of the seeds.
+
+    Parameters
+    ----------
+    store : Store
+    name : str
+        Of the model in the store.
+    seeds : sequence of int
+
+    Returns
+    -------
+    dict
+        By user and set, as the key of the world that leaves out nothing else; ``""`` is her control. Of
+        several worlds that leave out a set, the one with the fewest users counts, as in
+        :func:`~accent_lib.evaluation.judge`.
+    """
+    table, found, chosen = store.outcomes(), {}, {}
+    table = table[(table["model"] == name) & table["seed"].isin(set(seeds))]
+    for row in table.itertuples():
+        found.setdefault((row.world, row.user), []).append(row)
+    # The fewest users first, and the first one stays.
+    for (key, user), rows in sorted(found.items(), key=lambda one: (one[0][0].count(";"), one[0])):
+        own = World.parse(key).only(user).key
+        # Who loses nothing in a world where others do has no set in it, nor is it her control.
+        if len(rows) == len(set(seeds)) and bool(own) == bool(key):
+            chosen.setdefault((user, own), (key, rows))
     return {
-        pair: np.mean([scores_of(text) for text in rows["scores"]], axis=0)
-        for pair, rows in table.groupby(["world", "user"])
-        if (rows["status"] == "ok").all()
+        pair: Retrained(key, _mean(rows) if all(row.status == "ok" for row in rows) else None)
+        for pair, (key, rows) in chosen.items()
     }
+
+
+def _mean(rows):
+    return np.mean([scores_of(row.scores) for row in rows], axis=0)
 
 
 def _row(items, found, measured, control):

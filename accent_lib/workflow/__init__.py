@@ -10,6 +10,7 @@ from accent_lib.workflow.artifacts import (
     new_model,
     relation_triples,
     slates_of,
+    store_mark,
     trained_model,
     untrained_model,
 )
@@ -17,6 +18,7 @@ from accent_lib.workflow.folder import Run, begin
 from accent_lib.workflow.notebooks import project_root, runs_folder
 from accent_lib.workflow.profiles import load_profile, profile_names
 from accent_lib.workflow.results import (
+    asked_for,
     describe_store,
     export,
     import_results,
@@ -31,6 +33,7 @@ from accent_lib.workflow.status import status
 __all__ = [
     "SOURCES",
     "Run",
+    "asked_for",
     "begin",
     "describe_store",
     "ensure",
@@ -48,6 +51,7 @@ __all__ = [
     "runs_folder",
     "slates_of",
     "status",
+    "store_mark",
     "store_path",
     "trained_model",
     "untrained_model",

@@ -118,3 +118,30 @@ def slates_of(run, name: str) -> dict:
     table = run.read_csv("slates.csv")
     table = table[table["model"] == name].sort_values(["user", "position"])
     return {int(user): part["item"].to_numpy(copy=True) for user, part in table.groupby("user")}
+
+
+def store_mark(run, name: str, data, recipe, **more) -> str:
+    """The fingerprint of a model's outcomes: all that changes one, which users are verified left out.
+
+    Parameters
+    ----------
+    run : Run
+    name : str
+        Of the model.
+    data : Interactions
+    recipe : Recipe
+        Of the retrainings.
+    **more
+        What else changes them, such as another start than usual.
+    """
+    from dataclasses import asdict
+
+    from accent_lib.provenance import fingerprint, source_hash
+
+    return fingerprint(
+        checkpoint=trained_model(run, name, data)[2]["fingerprint"],
+        slates={user: items.tolist() for user, items in slates_of(run, name).items()},
+        recipe=asdict(recipe),
+        code=source_hash(*SOURCES[name], "training.py", "retraining/engine.py"),
+        **more,
+    )

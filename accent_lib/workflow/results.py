@@ -81,7 +81,7 @@ def export(profile="ml-100k"):
     for (model, table), (about, outcomes) in newest.items():
         folder = results_folder() / f"{model}-{name}"
         folder.mkdir(parents=True, exist_ok=True)
-        outcomes = _asked_for(outcomes, run.read_csv("explanations.csv").query("model == @model"))
+        outcomes = asked_for(outcomes, run.read_csv("explanations.csv").query("model == @model"))
         outcomes = outcomes[outcomes["seed"].isin(about.get("seeds", [0]))]
         for seed, rows in outcomes.groupby("seed"):
             path = folder / f"{table}-{seed}.csv.gz"
@@ -106,8 +106,8 @@ def write_table(path, table) -> None:
         table.to_csv(file, index=False, lineterminator="\n", compression={"method": "gzip", "mtime": 0})
 
 
-def _asked_for(outcomes, explanations):
-    """Outcomes of the control and of the sets of some explanations: a store may have others, too."""
+def asked_for(outcomes, explanations):
+    """Outcomes of the control and of the sets of these explanations: a store may have others, too."""
     from accent_lib.retraining.worlds import World, worlds_of
 
     asked = {"", *(world.key for world in worlds_of(explanations))}
