@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from accent_lib.plotting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, UNITS, VERMILION, new_axes
 
@@ -72,6 +73,9 @@ def share_by_property(frame, properties, outcome="counterfactual", bins=5):
             style = {"color": colour, "marker": marker, "ms": 5, "capsize": 2, "lw": 1.2}
             axes.errorbar(at, 100 * held["mean"], 100 * error, label=model.upper(), **style)
         axes.set(xlabel=label, xscale="log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
     for row in panels:
         row[0].set_ylabel("sets that hold (%)")
     handles, labels = panels[0][0].get_legend_handles_labels()
