@@ -30,10 +30,16 @@ TINY = {
         "rcf_actions": 1,
     },
     "04_explanations": {"ks": [3, 6]},
-    "05_verification": {"n_users": 6, "retraining_steps": 40, "rcf_retraining_epochs": 3, "rcf_warm_epochs": 1},
+    "05_verification": {
+        "n_users": 6,
+        "retraining_steps": 40,
+        "rcf_retraining_epochs": 3,
+        "rcf_warm_epochs": 1,
+    },
     "06_analysis": {"resamples": 200},
     "07_scale": {"steps": 10, "copies": 3},
     "08_reproduction": {"resamples": 100},
+    "09_failures": {"resamples": 100},
 }
 
 

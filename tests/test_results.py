@@ -79,6 +79,25 @@ def about_training(results):
         yield f"| sets with the same verdict {said} (first order) | {same.mean():.1%} |"
 
 
+def about_rounds():
+    """What is said of verify and resume, one line a model."""
+    for model in MODELS:
+        table = pd.read_csv(RESULTS / "resume" / f"{model}-k5.csv", dtype={"removed": str})
+        held = 100 * table.groupby("round")["counterfactual"].mean()
+        sizes = table[table["counterfactual"]].groupby("round")["size"].mean()
+        last = table["round"].max()
+        elsewhere = 100 * table.loc[table["round"] == last, "holds_in_another_order"].astype(float).mean()
+        yield (
+            f"| {model.upper()} | {held[0]:.1f}% | {held[1]:.1f}% | {held[last]:.1f}% | {elsewhere:.1f}%"
+            f" | {sizes[0]:.2f}, {sizes[last]:.2f} |"
+        )
+
+
+def test_readme_says_what_verify_and_resume_showed():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not [line for line in about_rounds() if line not in readme]
+
+
 def test_readme_says_what_the_tables_say(results):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     expected = [*by_method(results), *about_estimates(results), *about_training(results)]

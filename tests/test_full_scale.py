@@ -1,0 +1,167 @@
+"""Chapters 8 and 9 say what the committed tables say: recomputed in plain Python, every glued number too."""
+
+import ast
+import csv
+import gzip
+import json
+from collections import defaultdict
+from statistics import correlation, mean, median
+
+import nbformat
+import pandas as pd
+import pytest
+
+from accent_lib import workflow
+from accent_lib.evaluation import judge, summary
+from tests.conftest import ROOT
+
+RESULTS = ROOT / "data" / "results"
+MODELS = ("ncf", "rcf")
+
+
+def rows_of(path):
+    """Rows of a table, compressed or not."""
+    open_ = gzip.open if path.suffix == ".gz" else open
+    with open_(path, "rt", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def verdicts(folder):
+    """By method, k and user: size of the set and whether it holds, averaged over all seeds; no library."""
+    csv.field_size_limit(10**7)
+    scores = defaultdict(dict)  # (user, her part of the world) -> seed -> scores
+    for path in (RESULTS / folder).glob("outcomes-*.csv.gz"):
+        for row in rows_of(path):
+            parts = [part for part in row["world"].split(";") if part.startswith(f"{row['user']}:")]
+            own = frozenset(map(int, parts[0].split(":")[1].split())) if parts else frozenset()
+            if bool(own) == bool(row["world"]):
+                scores[row["user"], own][row["seed"]] = [float(word) for word in row["scores"].split()]
+    found = {}
+    for row in rows_of(RESULTS / folder / "explanations.csv.gz"):
+        removed, holds = frozenset(map(int, row["removed"].split())), False
+        if removed:
+            seeds = scores[row["user"], removed].values()
+            means = [mean(column) for column in zip(*seeds, strict=True)]
+            holds = means[int(row["replacement_position"])] > means[0]
+        found[row["method"], int(row["k"]), int(row["user"])] = len(removed), holds
+    return found
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def by_hand(request):
+    """A model, and for each method and k: users, CF percentage and mean size of the sets that hold."""
+    groups = defaultdict(list)
+    for (method, k, _), (size, holds) in verdicts(f"{request.param}-paper").items():
+        groups[method, k].append((size, holds))
+    figures = {}
+    for key, found in groups.items():
+        sizes = [size for size, holds in found if holds]
+        figures[key] = len(found), 100 * len(sizes) / len(found), mean(sizes)
+    return request.param, figures
+
+
+def test_the_librarys_table_1_is_that_of_plain_python(by_hand):
+    model, figures = by_hand
+    kept = workflow.read_results(f"{model}-paper")
+    ours = summary(judge(kept.explanations, kept.slates, kept.outcomes), resamples=10)
+    assert len(ours) == len(figures) >= 12
+    for row in ours.itertuples():
+        expected = figures[row.method, row.k]
+        assert (row.users, row.cf_percentage, row.set_size) == pytest.approx(expected)
+
+
+def test_chapter_8_shows_this_table(tiny_run, by_hand):
+    model, figures = by_hand
+    tables = tiny_run[0] / "tiny" / "tables"
+    stability = pd.read_csv(tables / "stability.csv").query("model == @model and setting == 'all orders'")
+    assert {"accent", "fia"} <= set(stability["method"])
+    for row in stability.itertuples():
+        assert (row.users, row.cf_percentage, row.set_size) == pytest.approx(figures[row.method, row.k])
+    claims = pd.read_csv(tables / "claims_at_full_size.csv").query("model == @model.upper()")
+    ours = claims.set_index("claim")["ours"]
+    sizes = [figures["accent", k][2] for k in (5, 10, 20)]
+    assert ours["Sets get slightly smaller as k grows"] == " → ".join(f"{size:.2f}" for size in sizes)
+    shares = [figures["accent", k][1] for k in (5, 10, 20)]
+    low, high = f"{min(shares):.1f}", f"{max(shares):.1f}"
+    said = ours["CF percentage varies less than a point over k"]
+    assert said == (low if low == high else f"{low} to {high}")
+
+
+def glued(folder, name):
+    """Numbers and texts that a notebook glued, by name."""
+    found = {}
+    for cell in nbformat.read(folder / f"{name}.ipynb", as_version=4).cells:
+        for output in cell.get("outputs", []):
+            key = output.get("metadata", {}).get("scrapbook", {}).get("name")
+            if key:
+                (text,) = (value for kind, value in output["data"].items() if kind.endswith("text/plain"))
+                found[key] = ast.literal_eval(text)
+    return found
+
+
+def test_every_glued_number_of_chapter_8(tiny_run):
+    claims = pd.read_csv(tiny_run[0] / "tiny" / "tables" / "claims_at_full_size.csv")
+    held = (claims["holds here"] == "yes").sum()
+    n_orders = {m: len(list((RESULTS / f"{m}-paper").glob("outcomes-*.json"))) for m in MODELS}
+    steps = json.loads((RESULTS / "rcf-paper" / "outcomes-0.json").read_text())["recipe"]["steps"]
+    found = glued(tiny_run[0], "08_reproduction")
+    failing = found.pop("claims_failed")
+    assert failing.count("(NCF: ") + failing.count("(RCF: ") == len(claims) - held
+    assert found == {
+        "n_everybody": 452,
+        "complete": "All users of the paper are in all tables.",
+        "orders": " and ".join(f"{n_orders[m]} for {m.upper()}" for m in MODELS),
+        "rcf_epochs_here": steps // 95,
+        "claims_held": held,
+        "claims_all": len(claims),
+    }
+
+
+def test_every_glued_number_of_chapter_9(tiny_run):
+    truth = {}
+    scores = defaultdict(list)
+    for path in (RESULTS / "ncf-paper").glob("outcomes-*.csv.gz"):
+        for row in rows_of(path):
+            _, _, own = row["world"].partition(":")
+            key = row["user"], frozenset(map(int, own.split()))
+            scores[key].append([float(word) for word in row["scores"].split()])
+    for row in rows_of(RESULTS / "ncf-paper" / "explanations.csv.gz"):
+        if (row["method"], row["k"], row["removed"] != "") == ("accent", "20", True):
+            removed, place = frozenset(map(int, row["removed"].split())), int(row["replacement_position"])
+            gaps = [
+                mean(one[0] - one[place] for one in scores[row["user"], which])
+                for which in (frozenset(), removed)
+            ]
+            truth[row["user"]] = gaps[0] - gaps[1]
+    kinks = [row for row in rows_of(RESULTS / "causes" / "kinks.csv") if row["user"] in truth]
+    paper = [row for row in kinks if row["variant"] == "paper"]
+    bends = [abs(float(row["linear"]) - float(row["evaluated"])) for row in paper]
+    units = {(row["part"], row["over"]): row for row in rows_of(RESULTS / "causes" / "units.csv")}
+    everything = "history and slate"
+    gelu = list(rows_of(RESULTS / "causes" / "gelu.csv"))
+    right = [row for row in gelu if row["status"] == "ok"]
+    expected = {
+        "bend_median": median(bends),
+        "bend_large": 100 * mean(bend > 0.1 for bend in bends),
+        "bend_limit": 0.1,
+        "switching": 100 * mean(float(row["switched"]) for row in paper),
+        "dead": 100 * float(units["hidden1", everything]["dead"]),
+        "second_on": 100 * float(units["hidden2", "slate"]["active"]),
+        "gmf_share": 100 * float(units["gmf", everything]["variance_share"]),
+        "gmf_size": float(units["gmf", everything]["rms_users"]),
+        "mlp_size": float(units["mlp", everything]["rms_users"]),
+        "gelu_cf": 100 * mean(row["counterfactual"] == "True" for row in gelu),
+        "gelu_correlation": correlation(
+            [float(row["estimated_gap_influence"]) for row in right],
+            [float(row["true_gap_influence"]) for row in right],
+        ),
+        "paper_gain": 0.22,
+    }
+    for variant in ("paper", "objective"):
+        own = [row for row in kinks if row["variant"] == variant]
+        for label in ("linear", "evaluated"):
+            pairs = [float(row[label]) for row in own], [truth[row["user"]] for row in own]
+            expected[f"r_{variant}_{label}"] = correlation(*pairs)
+    found = glued(tiny_run[0], "09_failures")
+    assert found.keys() == expected.keys()
+    assert found == pytest.approx(expected)
