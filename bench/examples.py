@@ -1,12 +1,13 @@
 """Explanations in films, as in the paper's Table 2: a few of the committed ones, with titles.
 
 Needs the tables of ``data/results`` and a run folder of the real data (``--run``), which knows the titles.
-First come users whose recommendation is one of the paper's examples, then the most popular recommendations;
-of ACCENT's sets with two or three actions, verified in every order of the batches, one for each film. Writes
-``data/results/examples/examples.csv``.
+Of ACCENT's sets with at most three actions that hold in every order of the batches it takes those for the
+recommendations of the paper's examples; and of the others, where they have more than one action and FIA's
+set is larger, those for the most popular recommendations. Writes ``data/results/examples/examples.csv``.
 """
 
 import argparse
+import itertools
 import json
 
 import numpy as np
@@ -21,7 +22,14 @@ from accent_lib.workflow.folder import Run
 
 #: Recommendations in the paper's Table 2, as MovieLens calls them.
 IN_PAPER = ("Silence of the Lambs, The (1991)", "Titanic (1997)", "Devil's Advocate, The (1997)")
-K, POPULAR = 5, 3
+METHODS = ("accent", "fia", "attention")
+K, MOST, POPULAR = 5, 3, 3
+
+
+def _listed(films, most=4):
+    """The first films; whole histories do not belong into the project."""
+    rest = len(films) - most
+    return "; ".join(films[:most]) + (f"; … and {rest} more" if rest > 0 else "")
 
 
 def main():
@@ -35,40 +43,37 @@ def main():
     for name in ("ncf", "rcf"):
         model = workflow.trained_model(run, name, data)[0]
         kept = workflow.read_results(f"{name}-paper")
-        judged = judge(*kept[:3], partial=True).query("k == @K")
-        each = [
-            judge(kept.explanations.query("k == @K"), kept.slates, kept.outcomes, [seed], partial=True)
-            for seed in sorted(kept.outcomes["seed"].unique())
-        ]
-        always = np.all([one["counterfactual"].to_numpy() for one in each], axis=0)
-        mine = judged[always & (judged["method"] == "accent").to_numpy() & judged["size"].between(1, 3)]
-        mine = mine.assign(
-            in_paper=[data.titles[item] in IN_PAPER for item in mine["recommendation"]],
-            seen=seen[mine["recommendation"]],
-            several=mine["size"] > 1,
+        asked = kept.explanations.query("k == @K and method in @METHODS")
+        together = judge(asked, kept.slates, kept.outcomes)
+        each = [judge(asked, kept.slates, kept.outcomes, [s]) for s in kept.outcomes["seed"].unique()]
+        together["always"] = np.all([one["counterfactual"] for one in each], axis=0)
+        together["removed"] = asked["removed"].map(positions_of).tolist()
+        found = together.set_index(["method", "user"])
+        mine = found.loc["accent"].query("always and size <= @MOST").copy()
+        mine["in_paper"] = [data.titles[item] in IN_PAPER for item in mine["recommendation"]]
+        mine["seen"] = seen[mine["recommendation"]]
+        larger = found.loc["fia"]["size"].reindex(mine.index) > mine["size"]
+        first = mine[mine["in_paper"]].sort_values("size", ascending=False, kind="stable")
+        rest = mine[~mine["in_paper"] & larger & (mine["size"] > 1)]
+        rest = rest.sort_values("seen", ascending=False, kind="stable")
+        chosen = pd.concat(
+            [first.drop_duplicates("recommendation"), rest.drop_duplicates("recommendation").head(POPULAR)]
         )
-        mine = mine.sort_values(
-            ["in_paper", "several", "seen", "user"], ascending=[False, False, False, True]
-        )
-        mine = mine.drop_duplicates("recommendation")
-        chosen = pd.concat([mine[mine["in_paper"]], mine[~mine["in_paper"]].head(POPULAR)])
-        removed = kept.explanations.query("k == @K").set_index(["method", "user"])["removed"]
-        for row in chosen.itertuples():
-            history = data.titles[model.actions(row.user)]
-            others = {m: len(positions_of(removed[m, row.user])) for m in removed.index.levels[0]}
-            rows.append(
-                {
-                    "model": name,
-                    "in_paper": "yes" if row.in_paper else "",
-                    "recommendation": data.titles[row.recommendation],
-                    "accent": "; ".join(history[list(positions_of(removed["accent", row.user]))]),
-                    "replacement": data.titles[row.replacement],
-                    "fia": others["fia"],
-                    "pure FIA": others["pure_fia"],
-                    "attention": others.get("attention", ""),
-                    "pure attention": others.get("pure_attention", ""),
-                }
-            )
+        for user, method in itertools.product(chosen.index, METHODS):
+            if (method, user) in found.index:
+                row, history = found.loc[method, user], data.titles[model.actions(user)]
+                rows.append(
+                    {
+                        "model": name,
+                        "recommendation": data.titles[row["recommendation"]],
+                        "in_paper": chosen.loc[user, "in_paper"],
+                        "method": method,
+                        "removed": _listed(history[list(row["removed"])]),
+                        "actions": row["size"],
+                        "replacement": data.titles[row["replacement"]] if row["size"] else "",
+                        "holds": row["counterfactual"],
+                    }
+                )
     path = workflow.results_folder() / "examples" / "examples.csv"
     with atomic(path) as file:
         pd.DataFrame(rows).to_csv(file, index=False)
