@@ -71,7 +71,7 @@ def agreement(table, study: str, reference: str) -> pd.DataFrame:
                 "correlation": np.corrcoef(x, y)[0, 1],
                 "slope": (x * y).sum() / (x * x).sum(),
                 "rmse": float(np.sqrt(((x - y) ** 2).mean())),
-                "seconds": both["seconds_a_user"].iloc[0],
+                "seconds": by_user[setting]["seconds_a_user"].iloc[0],
             }
         )
     return pd.DataFrame(rows)

@@ -42,7 +42,7 @@ def judge(explanations, slates, outcomes, seeds=None, partial=False) -> pd.DataF
     ----------
     explanations, slates, outcomes : DataFrame
         The tables of a run. Of several worlds that leave out the set (alone, or with sets of other users),
-        the one with the fewest users counts.
+        the one with the most seeds counts, then the one with the fewest users.
     seeds : collection of int, optional
         Of the retrainings that count; by default all that the model has outcomes of.
     partial : bool
@@ -189,7 +189,7 @@ def _judge_one(row, slate_of, shown, expected, partial):
             f"The explanation of user {row.user} ({row.model}, {row.method}, k = {row.k}) does not fit her "
             "slate; the two tables are of different runs: run notebook 04_explanations again."
         )
-    world, found = _fewest_users(shown.get((row.model, row.user, removed), {}))
+    world, found = _chosen(shown.get((row.model, row.user, removed), {}))
     seeds = sorted(set(found) & set(control))
     if not seeds or (not partial and set(seeds) != expected):
         return judged | {"status": "missing"}
@@ -234,8 +234,10 @@ def _best(scores, items):
     return int(best[np.argmin(items[best])]) if len(best) else -1
 
 
-def _fewest_users(worlds):
-    return min(worlds.items(), key=lambda pair: (pair[0].count(";"), pair[0]), default=("", {}))
+def _chosen(worlds):
+    """Of the worlds that leave out a set: the most seeds, then the fewest users."""
+    order = lambda pair: (-len(pair[1]), pair[0].count(";"), pair[0])  # noqa: E731
+    return min(worlds.items(), key=order, default=("", {}))
 
 
 def _slates(slates):

@@ -1,4 +1,4 @@
-"""Recipes of training for RCF; those for NCF stand in :mod:`accent_lib.training`."""
+"""Recipes of training for RCF, and of retraining; the others stand in :mod:`accent_lib.training`."""
 
 import math
 import time
@@ -13,6 +13,8 @@ from accent_lib.training import Recipe, State, train
 RCF = Recipe(steps=1, learning_rate=0.05, optimizer="adagrad", batch_size=512)
 #: Epochs that the paper's RCF was trained for.
 RCF_EPOCHS = 50
+#: How NCF is retrained at full size, from its trained weights; chapter 7 tells why.
+NCF_RETRAINING = Recipe(steps=4000, learning_rate=1e-3, schedule="linear")
 
 
 def for_epochs(model, recipe: Recipe, epochs: int) -> Recipe:

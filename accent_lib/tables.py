@@ -11,7 +11,7 @@ def named(table) -> pd.DataFrame:
     """The table with models and methods (also ``first`` and ``second``) by the names that readers know."""
     table = table.assign(model=table["model"].str.upper())
     for column in table.columns.intersection(["method", "first", "second"]):
-        table[column] = table[column].map(METHOD_NAMES)
+        table[column] = table[column].map(lambda name: METHOD_NAMES.get(name, name))
     return table
 
 

@@ -33,7 +33,7 @@ USERS = 100
 #: What takes many times as long as our own way gets fewer users.
 FEWER = {"ncf": 30, "rcf": 60}
 SIZES = (1, 2, 4, 8, 16)
-NCF = Recipe(4000, 1e-3, "linear")
+NCF = recipes.NCF_RETRAINING
 
 
 class Setting(NamedTuple):
@@ -132,6 +132,7 @@ def main():
                     seeds=[one.seed],
                     stack_size=16 if name == "ncf" else 1,
                     executor=executor,
+                    ahead=2 * arguments.workers,
                     progress=progress(run, f"retrainings of {name} ({one.study}: {one.label})"),
                 )
                 outcomes = store.outcomes().query("seed == @one.seed")
@@ -152,18 +153,24 @@ def main():
                     seconds_a_user=each * len(worlds) / len(users),
                 )
             )
-            _write(RESULTS / f"{name}.csv", pd.concat(parts))
+            _write(RESULTS / f"{name}.csv", pd.concat(parts), facts["fingerprint"])
 
 
-def _write(path, table):
-    """Write the table, and beside it where it comes from."""
-    first = ["model", "study", "setting", "start", "steps", "users_per_world", "seed"]
+def _write(path, table, checkpoint):
+    """Write the table, and beside it where it comes from; other settings of the same base model stay."""
+    beside, key = path.with_suffix(".json"), ["study", "setting"]
+    first = ["model", *key, "start", "steps", "users_per_world", "seed"]
     table = table[[*first, *(column for column in table if column not in first)]]
+    if beside.exists() and json.loads(beside.read_text()).get("checkpoint") == checkpoint:
+        old = pd.read_csv(path)
+        mine = pd.MultiIndex.from_frame(table[key])
+        table = pd.concat([old[~pd.MultiIndex.from_frame(old[key]).isin(mine)], table])
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as file:
         table.to_csv(file, index=False, float_format="%.6g")
-    with atomic(path.with_suffix(".json")) as file:
-        file.write_text(json.dumps(provenance(), indent=2, default=str) + "\n")
+    with atomic(beside) as file:
+        about = {"checkpoint": checkpoint, **provenance()}
+        file.write_text(json.dumps(about, indent=2, default=str) + "\n")
 
 
 if __name__ == "__main__":

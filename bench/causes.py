@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import grad, hessian, jacrev
 
-from accent_lib import accuracy, parallel, training, workflow
+from accent_lib import accuracy, parallel, recipes, training, workflow
 from accent_lib.explain import explain_users
 from accent_lib.files import atomic
 from accent_lib.influence import FastInfluence, gap_influence
@@ -46,7 +46,6 @@ from accent_lib.workflow.progress import progress
 
 #: The paper's, which notebook 04 takes, too.
 DAMPING = 1e-6
-RETRAINING = Recipe(4000, 1e-3, "linear")
 
 
 # --- one row a user
@@ -336,7 +335,7 @@ def gelu(arguments):
         for starts, steps in zip(arguments.round_starts, arguments.round_steps, strict=True)
     ]
     rounds[-1] = replace(rounds[-1], recipe=replace(rounds[-1].recipe, schedule="linear"))
-    recipe = replace(RETRAINING, steps=arguments.retraining_steps)
+    recipe = replace(recipes.NCF_RETRAINING, steps=arguments.retraining_steps)
     code = [*workflow.SOURCES["ncf"], "training.py"]
     trained_by = {"data": data.fingerprint, "model": "ncf", "activation": "gelu", "seed": arguments.seed}
     trained_by |= {"rounds": [asdict(one) for one in rounds], "code": source_hash(*code)}
@@ -453,7 +452,7 @@ def main():
     one.add_argument("--k", type=int, default=20)
     one.add_argument("--variant", default="paper", choices=["paper", "objective"])
     one.add_argument("--users", type=int, default=452, help="how many are retrained for, drawn at random")
-    one.add_argument("--retraining-steps", type=int, default=RETRAINING.steps)
+    one.add_argument("--retraining-steps", type=int, default=recipes.NCF_RETRAINING.steps)
     one.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

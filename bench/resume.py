@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from accent_lib import parallel, recipes, workflow
+from accent_lib import parallel, workflow
 from accent_lib.explainers import accent
 from accent_lib.files import atomic
 from accent_lib.influence import FastInfluence
@@ -27,15 +27,9 @@ from accent_lib.provenance import provenance
 from accent_lib.retraining.resume import Start, retrained, verify_and_resume, verify_sets
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.worlds import positions_of, world_of
-from accent_lib.training import Recipe, State
 from accent_lib.workflow.folder import Run
 from accent_lib.workflow.progress import progress
-
-NCF = Recipe(4000, 1e-3, "linear")
-VARIANTS = {"ncf": "paper", "rcf": "shared"}
-USERS_PER_WORLD = {"ncf": 1, "rcf": 30}
-#: RCF gains nothing from stacks.
-STACK_SIZES = {"ncf": 16, "rcf": 1}
+from bench.headline import retraining_of
 
 
 def main():
@@ -44,27 +38,23 @@ def main():
     torch.set_num_threads(1)
     run, name = Run("resume", {"run": arguments.run}), arguments.model
     data = workflow.interactions(run)
-    model, state, facts = workflow.trained_model(run, name, data)
-    recipe = NCF
-    if name == "rcf":
-        recipe = recipes.for_epochs(model, recipes.RCF, arguments.epochs)
-        state = State.of(workflow.untrained_model(run, name, data, facts))
-    slates = workflow.slates_of(run, name)
-    analysis, starts = FastInfluence(copy.deepcopy(model).double(), VARIANTS[name]), {}
+    model, recipe, state, size, stack_size, mark = retraining_of(run, name, data, arguments.epochs)
+    slates, variant = workflow.slates_of(run, name), run.setting("04_explanations", f"{name}_variant")
+    analysis, starts = FastInfluence(copy.deepcopy(model).double(), variant), {}
     for user, items in slates.items():
         found = analysis(user, items[: arguments.k])
         starts[user] = Start(items, found.influence, accent(found.scores, found.influence))
-    mark = workflow.store_mark(run, name, data, recipe)  # notebook 05's, whose outcomes are taken over
     seeds = list(range(arguments.seeds))
     others = list(range(arguments.seeds, arguments.seeds + arguments.check_seeds))
-    size = arguments.users_per_world or USERS_PER_WORLD[name]
+    size = arguments.users_per_world or size
     with (
         parallel.executor(arguments.workers) as executor,
         Store(workflow.store_path(run, mark), mark) as store,
     ):
         workflow.import_results(run, store)
         before = store.status()["worlds"].sum()
-        how = {"users_per_world": size, "stack_size": STACK_SIZES[name], "executor": executor}
+        how = {"users_per_world": size, "stack_size": stack_size, "executor": executor}
+        how["ahead"] = 2 * arguments.workers
         rounds = {"rounds": arguments.rounds, "seeds": seeds, **how}
         rounds["progress"] = _anew(run, f"retrainings of {name} in a round")
         table = verify_and_resume(name, model, recipe, state, starts, store, **rounds)

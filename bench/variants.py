@@ -17,7 +17,7 @@ from dataclasses import asdict
 import pandas as pd
 import torch
 
-from accent_lib import parallel, recipes, workflow
+from accent_lib import parallel, workflow
 from accent_lib.explain import explain_users
 from accent_lib.provenance import provenance
 from accent_lib.retraining.outcomes import export_outcomes
@@ -25,9 +25,9 @@ from accent_lib.retraining.resume import retrained
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import verify
 from accent_lib.retraining.worlds import grouped, worlds_of
-from accent_lib.training import Recipe, State
 from accent_lib.workflow.folder import Run
 from accent_lib.workflow.progress import progress
+from bench.headline import retraining_of
 
 #: By model: variants of the influence, and the methods that are explained with each.
 INFLUENCE = ["accent", "fia", "pure_fia"]
@@ -53,15 +53,8 @@ def main():
     torch.set_num_threads(1)
     run = Run("variants", {"run": arguments.run})
     data = workflow.interactions(run)
-    model, state, facts = workflow.trained_model(run, name, data)
-    if name == "ncf":
-        recipe, size = Recipe(4000, 1e-3, "linear"), arguments.users_per_world or 1
-    else:
-        recipe, size = (
-            recipes.for_epochs(model, recipes.RCF, arguments.epochs),
-            arguments.users_per_world or 30,
-        )
-        state = State.of(workflow.untrained_model(run, name, data, facts))
+    model, recipe, state, size, stack_size, mark = retraining_of(run, name, data, arguments.epochs)
+    size = arguments.users_per_world or size
     slates, tables = workflow.slates_of(run, name), []
     for variant, methods in ASKED[name].items():
         with ThreadPoolExecutor(arguments.workers) as threads:
@@ -72,7 +65,6 @@ def main():
         tables.append(found if alone else found.assign(method=found["method"] + f"_{variant}"))
     table = pd.concat(tables, ignore_index=True)
 
-    mark = workflow.store_mark(run, name, data, recipe)  # notebook 05's, whose outcomes are taken over
     with (
         parallel.executor(arguments.workers) as executor,
         Store(workflow.store_path(run, mark), mark) as store,
@@ -81,7 +73,7 @@ def main():
         known = retrained(store, name, seeds)
         new = [world for world in worlds_of(table) if (*world.users, world.key) not in known]
         by_user = [[world for world in new if world.users[0] == user] for user in slates]
-        options = {"seeds": seeds, "stack_size": 16 if name == "ncf" else 1, "ahead": 2 * arguments.workers}
+        options = {"seeds": seeds, "stack_size": stack_size, "ahead": 2 * arguments.workers}
         options |= {"executor": executor, "progress": progress(run, f"retrainings of {name}")}
         verify(name, model, recipe, state, grouped(by_user, size), slates, store, **options)
         outcomes = store.outcomes()
@@ -89,7 +81,7 @@ def main():
     folder = workflow.results_folder() / f"{name}-variants"
     workflow.write_table(folder / "explanations.csv.gz", table)
     about = {"fingerprint": mark, "recipe": asdict(recipe), "users_per_world": size, **provenance()}
-    about |= {"model": name, "table": "outcomes", "sets_not_verified_before": len(new)}
+    about |= {"model": name, "table": "outcomes", "sets_verified_by_this_command": len(new)}
     about["seconds_of_this_command"] = round(time.perf_counter() - begin, 1)
     for seed, rows in outcomes.groupby("seed"):
         export_outcomes(folder / f"outcomes-{seed}.csv.gz", rows, {**about, "seeds": [seed]})

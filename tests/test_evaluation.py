@@ -305,6 +305,16 @@ def test_grouped_worlds_are_found_and_named():
     pd.testing.assert_frame_equal(judge(EXPLANATIONS, SLATES, pd.concat([OUTCOMES, bystander])), expected)
 
 
+def test_a_world_with_all_seeds_comes_before_a_smaller_one_with_some():
+    alone = OUTCOMES[(OUTCOMES["user"] == 2) & (OUTCOMES["world"] == "2:5")]
+    assert len(alone) == 2
+    shared = alone.assign(world="2:5;3:1")
+    rest = OUTCOMES.drop(alone.index)
+    judged = judge(EXPLANATIONS, SLATES, pd.concat([rest, shared, alone.iloc[:1]]))
+    hers = judged[judged["user"] == 2]
+    assert (hers["users_in_world"] == 2).all() and (hers["seeds"] == 2).all()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

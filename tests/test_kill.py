@@ -45,7 +45,7 @@ def explained(sample, tmp_path):
     slates, explanations = (table[table["user"].isin(chosen)] for table in (slates, explanations))
     slates.to_csv(folder / "slates.csv", index=False)
     explanations.to_csv(folder / "explanations.csv", index=False)
-    save_checkpoint(folder / "ncf.npz", state, "a small model", data=sample.fingerprint)
+    save_checkpoint(folder / "ncf.npz", state, "a small model", data=sample.fingerprint, start=0)
     record = {"dataset": "sample", "data_home": "", "settings": sample.settings, "name": sample.name}
     (folder / "data.json").write_text(json.dumps({**record, "fingerprint": sample.fingerprint}))
     return folder, len(worlds_of(explanations))

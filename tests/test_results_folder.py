@@ -68,13 +68,36 @@ def test_a_run_that_came_to_nothing_replaces_nothing(run, tmp_path, capsys):
     workflow.export("sample")
     again = json.loads((tmp_path / "results" / "ncf-sample" / "outcomes-0.json").read_text())
     assert again == {**about, "users": 9}
-    with Store(results.store_path(run, "a-smaller-one"), "a-smaller-one") as store:
+    with Store(results.store_path(run, "another-one"), "another-one") as store:
         store.record("ncf", 0, [Outcome("", 4, (1.5, 1.0), 7)])
-        later = {"date": "2999-01-01"}  # both were begun within a second
-        workflow.describe_store(run, "outcomes", "ncf", "a-smaller-one", later)
+        workflow.describe_store(run, "outcomes", "ncf", "another-one", {})  # used last, begun within a second
+    with pytest.raises(AccentError, match="outcomes-0.csv.gz is of another model or recipe; move its folder"):
+        workflow.export("sample")
+    results.store_path(run, "n-outcomes-mark").unlink()
+    with Store(results.store_path(run, "n-outcomes-mark"), "n-outcomes-mark") as store:
+        store.record("ncf", 0, [Outcome("", 4, (1.5, 1.0), 7)])
+        workflow.describe_store(run, "outcomes", "ncf", "n-outcomes-mark", {})
     with pytest.raises(AccentError, match="has 2 outcomes, and the run folder only 1; move it away"):
         workflow.export("sample")
     assert json.loads((tmp_path / "results" / "ncf-sample" / "outcomes-0.json").read_text()) == again
+
+
+def test_tables_of_several_models_are_not_read_as_one(run, tmp_path):
+    workflow.export("sample")
+    assert len(workflow.read_results("ncf-sample").outcomes) == 2
+    with pytest.raises(AccentError, match="There are no long in data/results/ncf-sample"):
+        workflow.read_results("ncf-sample", "long")
+    with Store(tmp_path / "other.sqlite", "another mark") as store:
+        store.record("ncf", 1, [Outcome("", 4, (1.5, 1.0), 7)])
+        store.export(tmp_path / "results" / "ncf-sample" / "outcomes-1.csv.gz")
+    with pytest.raises(AccentError, match="outcomes in data/results/ncf-sample are of several models"):
+        workflow.read_results("ncf-sample")
+
+
+def test_worlds_of_several_users_are_kept_whole():
+    columns = {"world": ["", "", "1:0;2:3", "1:0;2:3", "1:5;2:9", "1:5;2:9"], "user": [1, 2, 1, 2, 1, 2]}
+    asked = pd.DataFrame({"user": [2], "removed": ["3"]})
+    assert list(workflow.asked_for(pd.DataFrame(columns), asked).index) == [0, 1, 2, 3]
 
 
 def test_nothing_to_export_is_one_sentence(tmp_path, monkeypatch):

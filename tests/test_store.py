@@ -82,6 +82,13 @@ def test_what_is_recorded_comes_back(store):
     assert status.values.tolist() == [["ncf", 0, 1, 1, 0, 0.0], ["ncf", 1, 2, 2, 1, 1.235]]
 
 
+def test_a_world_of_several_users_is_done_when_all_of_them_are_there(store):
+    store.record("ncf", 0, [Outcome("1:0;2:3", 1, (2.0, 1.0), 7)])  # as an import of a part may leave it
+    assert "1:0;2:3" not in store.done("ncf", 0)
+    store.record("ncf", 0, [Outcome("1:0;2:3", 2, (2.0, 1.0), 7)])
+    assert "1:0;2:3" in store.done("ncf", 0)
+
+
 def test_an_empty_store_has_tables_with_the_right_columns(store):
     assert len(store.outcomes()) == 0 and store.outcomes()["user"].dtype == int
     assert len(store.status()) == 0

@@ -43,8 +43,9 @@ def agreement_and_cost(found, reference: str, groups, ceiling: str | None = None
         for name, settings in groups.items():
             colour, marker = _look(name)
             part = rows.loc[settings]
-            if part["seconds"].max() < 1.2 * part["seconds"].min():  # settings of one price, side by side
-                part = part.assign(seconds=part["seconds"] * 1.12 ** np.arange(1, len(part) + 1))
+            if part["seconds"].max() < 1.2 * part["seconds"].min():  # of one price: side by side, a little
+                places = np.arange(len(part)) - (len(part) - 1) / 2
+                part = part.assign(seconds=part["seconds"] * 1.04**places)
             if column == "same_percentage":
                 spread = [part[column] - part["same_low"], part["same_high"] - part[column]]
                 axes.errorbar(part["seconds"], part[column], spread, fmt="none", color=colour, lw=0.8)

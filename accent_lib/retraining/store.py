@@ -231,8 +231,14 @@ class Store:
             return self.connection.execute(question, values).fetchall()
 
     def done(self, model: str, seed: int) -> set[str]:
-        """Return the keys of the worlds that are recorded for a model and a seed, failed ones included."""
-        question = "SELECT DISTINCT world FROM outcomes WHERE model = ? AND seed = ?"
+        """Return the keys of the worlds that are recorded for a model and a seed, failed ones included.
+
+        A world counts if all its users are there; the control's are asked for by `users`.
+        """
+        question = (
+            "SELECT world FROM outcomes WHERE model = ? AND seed = ? GROUP BY world "
+            "HAVING COUNT(*) > LENGTH(world) - LENGTH(REPLACE(world, ';', ''))"
+        )
         return {key for (key,) in self._read(question, (model, int(seed)))}
 
     def users(self, model: str, seed: int, world: str = "") -> set[int]:

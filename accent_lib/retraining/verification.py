@@ -136,6 +136,8 @@ def verify(
 
     if progress is not None:
         progress(done, total)
+    if not tasks:
+        report([])
     waiting, running = tasks[::-1], {}
     try:
         while waiting or running:
@@ -143,7 +145,9 @@ def verify(
                 task = waiting.pop()
                 report([*running.values(), task])
                 running[submit(task)] = task
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            finished = wait(running, return_when=FIRST_COMPLETED).done
+            # What went well first: an error ends the run, and must not take along what was trained.
+            for future in sorted(finished, key=lambda future: future.exception() is not None):
                 outcomes, (seed, _, _, size) = future.result(), running.pop(future)
                 store.record(name, seed, outcomes)
                 done += size

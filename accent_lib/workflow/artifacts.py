@@ -110,7 +110,7 @@ def trained_model(run, name: str, data):
 def untrained_model(run, name: str, data, metadata: dict):
     """The model as it was before it was trained, from the metadata of :func:`trained_model`."""
     triples = relation_triples(run, data, metadata.get("relation_triples", "drawn"))
-    return new_model(name, data, metadata.get("start", 0), triples)
+    return new_model(name, data, metadata["start"], triples)
 
 
 def slates_of(run, name: str) -> dict:
@@ -120,7 +120,7 @@ def slates_of(run, name: str) -> dict:
     return {int(user): part["item"].to_numpy(copy=True) for user, part in table.groupby("user")}
 
 
-def store_mark(run, name: str, data, recipe, **more) -> str:
+def store_mark(run, name: str, recipe, **more) -> str:
     """The fingerprint of a model's outcomes: all that changes one, which users are verified left out.
 
     Parameters
@@ -128,7 +128,6 @@ def store_mark(run, name: str, data, recipe, **more) -> str:
     run : Run
     name : str
         Of the model.
-    data : Interactions
     recipe : Recipe
         Of the retrainings.
     **more
@@ -137,9 +136,10 @@ def store_mark(run, name: str, data, recipe, **more) -> str:
     from dataclasses import asdict
 
     from accent_lib.provenance import fingerprint, source_hash
+    from accent_lib.training import load_checkpoint
 
     return fingerprint(
-        checkpoint=trained_model(run, name, data)[2]["fingerprint"],
+        checkpoint=load_checkpoint(run.need(f"{name}.npz"))[1]["fingerprint"],
         slates={user: items.tolist() for user, items in slates_of(run, name).items()},
         recipe=asdict(recipe),
         code=source_hash(*SOURCES[name], "training.py", "retraining/engine.py"),

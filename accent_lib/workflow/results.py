@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from accent_lib.errors import AccentError
@@ -42,7 +43,7 @@ def describe_store(run, table: str, model: str, fingerprint: str, facts: dict) -
     """
     path = store_path(run, fingerprint).with_suffix(".json")
     began = json.loads(path.read_text()) if path.exists() else provenance()
-    about = {"table": table, "model": model, "fingerprint": fingerprint}
+    about = {"table": table, "model": model, "fingerprint": fingerprint, "described": time.time()}
     run.write_json(path.name, {**began, **about, **facts})
 
 
@@ -63,7 +64,7 @@ def export(profile="ml-100k"):
     AccentError
         If nothing was verified in it, or if a table would be replaced by a smaller one.
     """
-    from accent_lib.retraining.outcomes import beside, export_outcomes, import_outcomes
+    from accent_lib.retraining.outcomes import beside, export_outcomes
     from accent_lib.retraining.store import Store
 
     name = run_name(profile)
@@ -73,24 +74,22 @@ def export(profile="ml-100k"):
         with Store(path.with_suffix(".sqlite"), about["fingerprint"]) as store:
             outcomes = store.outcomes()
         key = about["model"], about["table"]
-        if len(outcomes) and (key not in newest or newest[key][0]["date"] < about["date"]):
-            newest[key] = about, outcomes
+        # The one that a notebook used last, which need not be the one that was begun last.
+        when = about.pop("described", 0)
+        if len(outcomes) and (key not in newest or newest[key][0] < when):
+            newest[key] = when, about, outcomes
     if not newest:
         where = short(notebooks.runs_folder() / name, notebooks.project_root())
         raise AccentError(f"Nothing was verified in {where}: run notebook 05_verification first.")
-    for (model, table), (about, outcomes) in newest.items():
+    for (model, table), (_, about, outcomes) in newest.items():
         folder = results_folder() / f"{model}-{name}"
         folder.mkdir(parents=True, exist_ok=True)
         outcomes = asked_for(outcomes, run.read_csv("explanations.csv").query("model == @model"))
         outcomes = outcomes[outcomes["seed"].isin(about.get("seeds", [0]))]
         for seed, rows in outcomes.groupby("seed"):
             path = folder / f"{table}-{seed}.csv.gz"
-            there = len(import_outcomes(path)[0]) if beside(path).exists() else 0
-            if there > len(rows):
-                raise AccentError(
-                    f"{short(path, notebooks.project_root())} has {there:,} outcomes, and the run folder "
-                    f"only {len(rows):,}; move it away if these are to take its place."
-                )
+            if beside(path).exists():
+                _check_successor(path, rows, about)
             export_outcomes(path, rows, {**about, "seeds": [seed]})
             print(f"{short(path, notebooks.project_root())}: {len(rows):,} outcomes")
         if table == "outcomes":
@@ -100,6 +99,22 @@ def export(profile="ml-100k"):
             shutil.copyfile(run.need(f"{model}_training.json"), folder / "training.json")
 
 
+def _check_successor(path, outcomes, about):
+    """Refuse to put outcomes in the place of more of them, or of another model's or recipe's."""
+    from accent_lib.retraining.outcomes import beside
+
+    where, there = short(path, notebooks.project_root()), json.loads(beside(path).read_text())
+    if there["fingerprint"] != about["fingerprint"]:
+        raise AccentError(
+            f"{where} is of another model or recipe; move its folder away if these are to take its place."
+        )
+    if there["rows"] > len(outcomes):
+        raise AccentError(
+            f"{where} has {there['rows']:,} outcomes, and the run folder only {len(outcomes):,}; move it "
+            "away if these are to take its place."
+        )
+
+
 def write_table(path, table) -> None:
     """Write a compressed table that is the same to the byte whenever its rows are."""
     with atomic(path) as file:
@@ -107,12 +122,15 @@ def write_table(path, table) -> None:
 
 
 def asked_for(outcomes, explanations):
-    """Outcomes of the control and of the sets of these explanations: a store may have others, too."""
+    """Outcomes of the control and of all worlds with a set of these explanations: a store may have others.
+
+    Worlds are taken whole, for one that is there in part would count as done.
+    """
     from accent_lib.retraining.worlds import World, worlds_of
 
-    asked = {"", *(world.key for world in worlds_of(explanations))}
-    pairs = zip(outcomes["world"], outcomes["user"], strict=True)
-    return outcomes[[not world or World.parse(world).only(user).key in asked - {""} for world, user in pairs]]
+    asked = {world.removed[0] for world in worlds_of(explanations)}
+    wanted = {key for key in outcomes["world"].unique() if not key or asked & {*World.parse(key).removed}}
+    return outcomes[outcomes["world"].isin(wanted)]
 
 
 class Results(NamedTuple):
@@ -142,7 +160,7 @@ def read_results(name: str, table: str = "outcomes") -> Results:
     Raises
     ------
     AccentError
-        If there are none.
+        If there are none, or they are of several fingerprints.
     """
     import pandas as pd
 
@@ -152,6 +170,10 @@ def read_results(name: str, table: str = "outcomes") -> Results:
     parts = [import_outcomes(path) for path in sorted(folder.glob(f"{table}-*.csv.gz"))]
     if not parts:
         raise AccentError(f"There are no {table} in data/results/{name}; `accent_lib export` writes them.")
+    if len({about["fingerprint"] for _, about in parts}) > 1:
+        raise AccentError(
+            f"The {table} in data/results/{name} are of several models or recipes; export again."
+        )
     text = {"removed": str, "predicted": str}
     return Results(
         pd.read_csv(folder / "explanations.csv.gz", dtype=text, keep_default_na=False),

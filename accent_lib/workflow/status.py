@@ -55,7 +55,10 @@ def _store_progress(path):
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
             found = store.execute(f"SELECT {', '.join(WORK)} FROM work").fetchall()
     except sqlite3.Error as error:
-        print(f"  {path.name} cannot be read: {error}")
+        cut = (
+            " (its last write was cut short; the same command repairs it)" if "readonly" in str(error) else ""
+        )
+        print(f"  {path.name} cannot be read: {error}{cut}")
         return
     for row in found:
         work = dict(zip(WORK, row, strict=True))
