@@ -102,13 +102,13 @@ def rounds(table):
     ):
         panels[0].plot(mine["round"], mine["held"], color=colour, marker=marker, label=model.upper())
         other = mine.dropna(subset=["held_elsewhere"])
-        style = {"color": colour, "marker": marker, "mfc": "white", "ls": ":"}
+        style = {"color": colour, "marker": marker, "mfc": "white", "ls": "none"}
         label = f"{model.upper()}, in orders that had no part"
         panels[0].plot(other["round"], other["held_elsewhere"], label=label, **style)
         panels[1].plot(mine["round"], mine["size"], color=colour, marker=marker)
     panels[0].set(xlabel="rounds of resuming", ylabel="users whose set holds (%)")
     panels[1].set(xlabel="rounds of resuming", ylabel="CF set size (actions)")
-    panels[1].set_ylim(bottom=0)
+    panels[1].set_ylim(0, 1.1 * table["size"].max())
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9)
     return panels
