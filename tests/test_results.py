@@ -86,10 +86,10 @@ def about_rounds():
         held = 100 * table.groupby("round")["counterfactual"].mean()
         sizes = table[table["counterfactual"]].groupby("round")["size"].mean()
         last = table["round"].max()
-        elsewhere = 100 * table.loc[table["round"] == last, "holds_in_another_order"].astype(float).mean()
+        other = 100 * table.groupby("round")["holds_in_another_order"].apply(lambda c: c.astype(float).mean())
         yield (
-            f"| {model.upper()} | {held[0]:.1f}% | {held[1]:.1f}% | {held[last]:.1f}% | {elsewhere:.1f}%"
-            f" | {sizes[0]:.2f}, {sizes[last]:.2f} |"
+            f"| {model.upper()} | {held[0]:.1f}% | {held[1]:.1f}% | {held[last]:.1f}% | {other[0]:.1f}%, "
+            f"{other[last]:.1f}% | {sizes[0]:.2f}, {sizes[last]:.2f} |"
         )
 
 
