@@ -69,12 +69,14 @@ def _differentiate(value, losses, penalty, scores=None):
     # point. (Forward mode gives the same in several times as long.)
     block = value.detach().clone().requires_grad_()
     identity = torch.eye(len(block), dtype=block.dtype, device=block.device)
+    # Added to what is differentiated twice, so that it may be linear in the block or not depend on it at all.
+    zero = 0 * block.square().sum()
     each = losses(block)
     weights = torch.ones_like(each, requires_grad=scores is not None)
-    (slope,) = autograd((weights * each).sum(), block, create_graph=True)
+    (slope,) = autograd((weights * each).sum() + zero, block, create_graph=True)
     wanted = (block,) if scores is None else (block, weights)
     curvature, *gradients = autograd(slope, wanted, identity, is_grads_batched=True)
-    (penalty_gradient,) = autograd(penalty(block), block, create_graph=True)
+    (penalty_gradient,) = autograd(penalty(block) + zero, block, create_graph=True)
     (penalty_curvature,) = autograd(penalty_gradient, block, identity, is_grads_batched=True)
     here = slopes = None
     if scores is not None:

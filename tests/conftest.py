@@ -40,6 +40,7 @@ TINY = {
     "07_scale": {"steps": 10, "copies": 3},
     "08_reproduction": {"resamples": 100},
     "09_failures": {"resamples": 100},
+    "10_own_model": {"steps": 300, "mf_users": 6, "mf_retraining_steps": 30},
 }
 
 

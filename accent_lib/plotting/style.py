@@ -58,5 +58,13 @@ def new_axes(rows: int = 1, columns: int = 1, **options):
     return plt.subplots(rows, columns, **options)
 
 
-#: Unit of each model's scores: predicted ratings, and logits that only differences give a meaning.
-UNITS = {"ncf": "stars", "rcf": "logits"}
+class _Units(dict):
+    """Units by model, with one for a model that has not told its own."""
+
+    def __missing__(self, model):
+        return "score units"
+
+
+#: Unit of each model's scores: predicted ratings, and logits that only differences give a meaning. A model of
+#: one's own can be added: ``UNITS["mine"] = "stars"``.
+UNITS = _Units(ncf="stars", rcf="logits")

@@ -75,7 +75,15 @@ def stack_bytes(model, recipe: Recipe, copies: int, device: str = "cpu") -> int:
     -------
     int
     """
-    return ELSE + 2 * len(pickle.dumps(model)) + copies * copy_bytes(model, recipe, device)
+    return ELSE + 2 * _model_bytes(model) + copies * copy_bytes(model, recipe, device)
+
+
+def _model_bytes(model):
+    """Bytes of a model as it travels to a worker; of one that cannot travel, those of its tensors."""
+    try:
+        return len(pickle.dumps(model))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return sum(value.numel() * value.element_size() for value in (*model.parameters(), *model.buffers()))
 
 
 def available(device: str = "cpu") -> int:

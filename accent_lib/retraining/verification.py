@@ -1,8 +1,9 @@
 """Verification of many explanations: which worlds are trained together, where, and what is left to do."""
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 
 import numpy as np
 
@@ -102,9 +103,10 @@ def verify(
     Raises
     ------
     AccentError
-        If a stack would not fit into the memory (before any work starts), if a worker process dies, or if
-        the store cannot be written.  What was recorded stays.
+        If a stack would not fit into the memory or a process could not import the model (before any work
+        starts), if a worker process dies, or if the store cannot be written.  What was recorded stays.
     """
+    _check_travels(model, executor)
     device = choose_device(device)
     if stack_size == 0:
         stack_size = largest_stack(model, recipe, memory, device)
@@ -162,6 +164,16 @@ def verify(
     finally:
         for future in running:
             future.cancel()
+
+
+def _check_travels(model, executor):
+    """Refuse to send a model to processes that cannot import it; they would die without saying so."""
+    home = sys.modules.get(type(model).__module__)
+    if isinstance(executor, ProcessPoolExecutor) and not hasattr(home, "__file__"):
+        raise AccentError(
+            f"{type(model).__name__} is defined where worker processes cannot import it, such as in a "
+            "notebook; move the class into a module, or use a ThreadPoolExecutor or no executor."
+        )
 
 
 def _now(*arguments) -> Future:
