@@ -25,7 +25,7 @@ def kinds_of_outcome(shares):
         widths = shares[kind].to_numpy()
         axes.barh(range(len(shares)), widths, left=left, color=colour, label=kind, height=0.6)
         for place, (start, width) in enumerate(zip(left, widths, strict=True)):
-            if width >= 4:
+            if width >= 3:
                 text = {"ha": "center", "va": "center", "fontsize": 9}
                 dark = colour in (BLUE, VERMILION, GREY, PURPLE)
                 axes.text(
@@ -73,7 +73,7 @@ def share_by_property(frame, properties, outcome="counterfactual", bins=5):
             style = {"color": colour, "marker": marker, "ms": 5, "capsize": 2, "lw": 1.2}
             axes.errorbar(at, 100 * held["mean"], 100 * error, label=model.upper(), **style)
         axes.set(xlabel=label, xscale="log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
     for row in panels:
@@ -84,13 +84,13 @@ def share_by_property(frame, properties, outcome="counterfactual", bins=5):
 
 
 def rounds(table):
-    """Share of the users for whom a set holds and size of the sets, by round of verify and resume.
+    """Share of the users for whom a set holds, and actions added, by round of verify and resume.
 
     Parameters
     ----------
     table : DataFrame
         One row for each ``model`` and ``round``: ``held`` and, where it was measured, ``held_elsewhere`` (in
-        other orders of the batches), in per cent; ``size``, the mean of the sets that hold.
+        other orders of the batches), in per cent; ``added``, actions beyond the first sets, mean over users.
 
     Returns
     -------
@@ -105,10 +105,9 @@ def rounds(table):
         style = {"color": colour, "marker": marker, "mfc": "white", "ls": "none"}
         label = f"{model.upper()}, in orders that had no part"
         panels[0].plot(other["round"], other["held_elsewhere"], label=label, **style)
-        panels[1].plot(mine["round"], mine["size"], color=colour, marker=marker)
+        panels[1].plot(mine["round"], mine["added"], color=colour, marker=marker)
     panels[0].set(xlabel="rounds of resuming", ylabel="users whose set holds (%)")
-    panels[1].set(xlabel="rounds of resuming", ylabel="CF set size (actions)")
-    panels[1].set_ylim(0, 1.1 * table["size"].max())
+    panels[1].set(xlabel="rounds of resuming", ylabel="actions added (mean over all users)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9)
     return panels
@@ -134,7 +133,7 @@ def straight_and_bent(table):
         ("evaluated", "retrained", "by retraining"),
     )
     for axes, (x, y, label), colour in zip(panels, pairs, (GREEN, ORANGE), strict=True):
-        low, high = np.nanpercentile(table[[x, y]], [0.5, 99.5])
+        low, high = table[[x, y]].min().min() - 0.05, table[[x, y]].max().max() + 0.05
         axes.plot([low, high], [low, high], color=GREY, lw=1, ls="--")
         axes.scatter(table[x], table[y], s=14, lw=0, alpha=0.6, color=colour)
         name = {"linear": "as the influence says", "evaluated": "evaluated in the network"}[x]
