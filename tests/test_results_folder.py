@@ -94,6 +94,15 @@ def test_tables_of_several_models_are_not_read_as_one(run, tmp_path):
         workflow.read_results("ncf-sample")
 
 
+def test_a_table_is_the_same_to_the_byte_whenever_it_is_written(tmp_path):
+    table = pd.DataFrame({"user": [1, 2], "removed": ["0 3", ""]})
+    first, second = (tmp_path / name / "table.csv.gz" for name in ("first", "second"))
+    workflow.write_table(first, table)
+    workflow.write_table(second, table)
+    assert first.read_bytes() == second.read_bytes()
+    assert pd.read_csv(first, keep_default_na=False).equals(table)
+
+
 def test_worlds_of_several_users_are_kept_whole():
     columns = {"world": ["", "", "1:0;2:3", "1:0;2:3", "1:5;2:9", "1:5;2:9"], "user": [1, 2, 1, 2, 1, 2]}
     asked = pd.DataFrame({"user": [2], "removed": ["3"]})

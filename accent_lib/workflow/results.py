@@ -1,5 +1,6 @@
 """Outcome tables that are kept with the project: out of a run folder, and back into one."""
 
+import gzip
 import json
 import shutil
 import time
@@ -118,7 +119,8 @@ def _check_successor(path, outcomes, about):
 def write_table(path, table) -> None:
     """Write a compressed table that is the same to the byte whenever its rows are."""
     with atomic(path) as file:
-        table.to_csv(file, index=False, lineterminator="\n", compression={"method": "gzip", "mtime": 0})
+        # Not by pandas: it writes the name of the temporary file into the header.
+        file.write_bytes(gzip.compress(table.to_csv(index=False, lineterminator="\n").encode(), mtime=0))
 
 
 def asked_for(outcomes, explanations):
