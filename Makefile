@@ -77,4 +77,4 @@ serve: $(READY) ## show the book at http://localhost:PORT
 	$(RUN) http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 clean: ## remove the built book and caches; runs/ and .venv stay
-	rm -rf _build book/chapters .pytest_cache .ruff_cache .hypothesis build accent_recommender.egg-info
+	rm -rf _build book/chapters book/_static/explorer.html .pytest_cache .ruff_cache .hypothesis build accent_recommender.egg-info

@@ -18,8 +18,13 @@ def main(arguments=None):
         "ensure": "make what is missing of the first notebooks",
         "status": "tell what the run folder holds",
         "export": "copy the outcomes of the run folder, finished or not, to data/results",
+        "explorer": "write a page that shows all explanations of a run folder, one file to open in a browser",
     }.items():
         command = commands.add_parser(name, help=text, description=text)
+        if name == "explorer":
+            command.add_argument("--run", default="sample", help="folder in runs/ (default: sample)")
+            command.add_argument("--to", default="explorer.html", metavar="FILE", help="the file to write")
+            continue
         command.add_argument(
             "--profile", default="sample", help="file in notebooks/profiles (default: sample)"
         )

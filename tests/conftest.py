@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from accent_lib.datasets import load, prepare
 from accent_lib.errors import AccentError
@@ -50,15 +52,23 @@ def sample():
     return prepare(load("sample"))
 
 
+def do_without(reason, in_ci):
+    """Skip a test that lacks something; but fail where `CI` is set."""
+    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+        pytest.fail(in_ci)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def real_ratings():
     """Load MovieLens 100K; without it, fail in CI and skip elsewhere."""
     try:
         return load("ml-100k")
     except AccentError as error:
-        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
-            pytest.fail(f"CI must run the tests on real data, so set ACCENT_DATA_HOME there. {error}")
-        pytest.skip(f"This test needs MovieLens 100K. {error}")
+        do_without(
+            f"This test needs MovieLens 100K. {error}",
+            f"CI must run the tests on real data, so set ACCENT_DATA_HOME there. {error}",
+        )
 
 
 @pytest.fixture(scope="session")
@@ -93,3 +103,70 @@ def tiny_run(tmp_path_factory):
         if finished[name].returncode:
             break
     return folder, finished
+
+
+def build(source):
+    """Build the book in a folder as `make book` does.
+
+    Parameters
+    ----------
+    source : Path
+        Folder with ``_config.yml``, ``_toc.yml`` and the pages.
+
+    Returns
+    -------
+    CompletedProcess
+        With the output of Jupyter Book as text.
+    """
+    command = [
+        Path(sys.executable).with_name("jupyter-book"),
+        "build",
+        source,
+        "--all",
+        "-W",
+        "--keep-going",
+        "-n",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True)
+
+
+def chapters():
+    """Return the chapters of the table of contents that are executed notebooks, as paths without suffix."""
+    parts = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["parts"]
+    files = [chapter["file"] for part in parts for chapter in part["chapters"]]
+    return [file for file in files if file.startswith("book/chapters/")]
+
+
+def copy_sources(target):
+    """Copy what the book is made of, but for what is generated."""
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, target / name)
+    ignored = shutil.ignore_patterns("chapters", "__pycache__", "explorer.html")
+    shutil.copytree(ROOT / "book", target / "book", ignore=ignored)
+
+
+@pytest.fixture(scope="session")
+def book(tiny_run, tmp_path_factory):
+    """Build the whole book, with the chapters and the explorer of the tiny run."""
+    folder, finished = tiny_run
+    failed = [name for name, process in finished.items() if process.returncode]
+    assert not failed, f"these notebooks did not run: {failed}"
+    source = tmp_path_factory.mktemp("book")
+    copy_sources(source)
+    for chapter in chapters():
+        page = source / f"{chapter}.ipynb"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / page.name, page)
+    explorer = [sys.executable, "-m", "accent_lib", "explorer", "--run", "tiny"]
+    made = subprocess.run(
+        [*explorer, "--to", source / "book" / "_static" / "explorer.html"],
+        cwd=ROOT,
+        env={**os.environ, "ACCENT_RUNS": str(folder), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    result = build(source)
+    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-5000:]
+    return source / "_build" / "html"

@@ -1,19 +1,14 @@
 """The built book: no warning, nothing fetched from elsewhere, images described, links that lead somewhere."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, build, chapters, copy_sources
 
 # Tags that make a browser fetch something, with the attributes that say what.
 LOADING = {
@@ -156,63 +151,6 @@ def skipped_headings(folder):
         if page.headings and (page.headings[0] != 1 or any(after > before + 1 for before, after in steps)):
             wrong.append(path.relative_to(folder))
     return wrong
-
-
-def build(source):
-    """Build the book in a folder as `make book` does.
-
-    Parameters
-    ----------
-    source : Path
-        Folder with ``_config.yml``, ``_toc.yml`` and the pages.
-
-    Returns
-    -------
-    CompletedProcess
-        With the output of Jupyter Book as text.
-    """
-    command = [
-        Path(sys.executable).with_name("jupyter-book"),
-        "build",
-        source,
-        "--all",
-        "-W",
-        "--keep-going",
-        "-n",
-    ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True)
-
-
-def chapters():
-    """Return the chapters of the table of contents that are executed notebooks, as paths without suffix."""
-    parts = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["parts"]
-    files = [chapter["file"] for part in parts for chapter in part["chapters"]]
-    return [file for file in files if file.startswith("book/chapters/")]
-
-
-def copy_sources(target):
-    """Copy what the book is made of, but for the executed notebooks."""
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(ROOT / name, target / name)
-    shutil.copytree(ROOT / "book", target / "book", ignore=shutil.ignore_patterns("chapters", "__pycache__"))
-
-
-@pytest.fixture(scope="session")
-def book(tiny_run, tmp_path_factory):
-    """Build the whole book, with the chapters of the tiny run."""
-    folder, finished = tiny_run
-    failed = [name for name, process in finished.items() if process.returncode]
-    assert not failed, f"these notebooks did not run: {failed}"
-    source = tmp_path_factory.mktemp("book")
-    copy_sources(source)
-    for chapter in chapters():
-        page = source / f"{chapter}.ipynb"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(folder / page.name, page)
-    result = build(source)
-    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-5000:]
-    return source / "_build" / "html"
 
 
 def test_the_book_builds_without_a_warning(book):

@@ -1,7 +1,7 @@
 """From notebooks to a book: parameters, run folders, profiles and the runner.
 
 A notebook's second code cell is ``run = workflow.begin("02_training", globals())``; the command line is
-``python -m accent_lib run|status|ensure|export``.
+``python -m accent_lib run|status|ensure|export|explorer``.
 """
 
 from accent_lib.workflow.artifacts import (
@@ -16,6 +16,7 @@ from accent_lib.workflow.artifacts import (
 )
 from accent_lib.workflow.folder import Run, begin
 from accent_lib.workflow.notebooks import project_root, runs_folder
+from accent_lib.workflow.page import explorer
 from accent_lib.workflow.profiles import load_profile, profile_names
 from accent_lib.workflow.results import (
     asked_for,
@@ -37,6 +38,7 @@ __all__ = [
     "begin",
     "describe_store",
     "ensure",
+    "explorer",
     "export",
     "import_results",
     "interactions",

@@ -10,8 +10,18 @@ from accent_lib.provenance import fingerprint, source_hash
 from accent_lib.workflow import notebooks
 from accent_lib.workflow.profiles import load_profile, run_name
 
-# What starts the notebooks changes nothing in them.
-NOT_IN_STAMP = ("__main__.py", "workflow/runner.py", "workflow/kernel.py", "workflow/status.py")
+# What starts the notebooks changes nothing in them, nor does what none of them uses.
+NOT_IN_STAMP = (
+    "__main__.py",
+    "closeup.py",
+    "explorer.py",
+    "own_ratings.py",
+    "panel.py",
+    "workflow/kernel.py",
+    "workflow/page.py",
+    "workflow/runner.py",
+    "workflow/status.py",
+)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from accent_lib.files import atomic
 from accent_lib.provenance import PACKAGE, plain, provenance
 from accent_lib.workflow import notebooks
 from accent_lib.workflow.kernel import execute, kernel
+from accent_lib.workflow.page import publish_explorer
 from accent_lib.workflow.plan import plan, read_json, short
 from accent_lib.workflow.profiles import run_name
 
@@ -65,6 +66,7 @@ def run(profile="sample", upto=None, force=False):
                 print(f"  {chapter.name}: up to date", flush=True)
             _publish(chapter)
     print(f"Executed notebooks are in {short(root / 'book' / 'chapters', root)}.", flush=True)
+    publish_explorer(folder, root)
     return executed
 
 

@@ -1,0 +1,145 @@
+"""One user looked at closely: her history, her slate, every influence, and a gap as it is being filled."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from accent_lib import explainers
+from accent_lib.errors import AccentError
+from accent_lib.explain import BY_ATTENTION, Attention, check_methods, explain_slate
+from accent_lib.explainers import Explanation
+from accent_lib.influence import FastInfluence, gap_influence
+from accent_lib.models import top_k
+
+
+@dataclass(frozen=True)
+class Closeup:
+    """What there is to see of one user.
+
+    Attributes
+    ----------
+    user : int
+    history : ndarray of int, shape (n_history,)
+        Items of her actions, in time order.
+    items : ndarray of int, shape (k,)
+        Her slate; the first is the recommendation.
+    scores : ndarray, shape (k,)
+        Of the slate, in the model's unit.
+    influence : ndarray, shape (k, n_history)
+        By how much each score drops when an action is removed.
+    explanation : Explanation or None
+        ``None`` where the method finds no set.
+    gaps : ndarray, shape (n_removed + 1,)
+        Estimated gap between recommendation and replacement after none, one, two … of the removals. Without
+        an explanation only the gap to the second item, which nothing was taken from.
+    """
+
+    user: int
+    history: np.ndarray
+    items: np.ndarray
+    scores: np.ndarray
+    influence: np.ndarray
+    explanation: Explanation | None
+    gaps: np.ndarray
+
+    @property
+    def rival(self) -> int:
+        """Position in the slate of the replacement; of the second item where there is none."""
+        return self.explanation.replacement if self.explanation else 1
+
+    @property
+    def on_gap(self) -> np.ndarray:
+        """Influence of each action on the gap between the recommendation and the rival, ``(n_history,)``."""
+        return gap_influence(self.influence, 0, self.rival)
+
+    def sentence(self, titles) -> str:
+        """The explanation in plain words, or that there is none.
+
+        Parameters
+        ----------
+        titles : sequence of str, shape (n_items,)
+        """
+        recommendation = titles[self.items[0]]
+        if self.explanation is None:
+            return no_sentence(recommendation)
+        removed = [titles[self.history[action]] for action in self.explanation.removed]
+        return explainers.sentence(removed, recommendation, titles[self.items[self.rival]])
+
+
+def no_sentence(recommendation: str) -> str:
+    """What is said where a method finds no set."""
+    return f"No set of actions was found that would replace {recommendation}."
+
+
+def closeup(model, user: int, k: int = 10, method: str = "accent", **options) -> Closeup:
+    """Look closely at one user; :func:`~accent_lib.explain.explain` with all that it goes by.
+
+    Parameters
+    ----------
+    model : Recommender
+        Trained.
+    user : int
+    k : int
+        Size of the slate, the recommendation included; at least 2.
+    method : str
+        Key of :data:`~accent_lib.explain.METHODS` or :data:`~accent_lib.explain.VARIANTS`.
+    **options
+        For :class:`~accent_lib.influence.FastInfluence`.
+
+    Returns
+    -------
+    Closeup
+
+    Raises
+    ------
+    AccentError
+        If there is no such user or method, or the slate has no second item.
+    """
+    check_methods([method], model)
+    if not 0 <= user < model.n_users:
+        raise AccentError(f"There is no user {user}: users go from 0 to {model.n_users - 1}.")
+    if k < 2:
+        raise AccentError(f"k is {k}, but a slate needs a second item that could take the first one's place.")
+    model = copy.deepcopy(model).double()
+    items, scores = top_k(model, user, k)
+    influence = FastInfluence(model, **options)(user, items).influence
+    attention = Attention(model, user, items) if method in BY_ATTENTION else None
+    explanation = explain_slate(scores, influence, [method], user, attention)[method]
+    gaps = gaps_of(scores, influence, explanation, attention)
+    return Closeup(user, model.actions(user), items, scores, influence, explanation, gaps)
+
+
+def gaps_of(
+    scores: np.ndarray,
+    influence: np.ndarray,
+    explanation: Explanation | None,
+    attention: Attention | None = None,
+) -> np.ndarray:
+    """Estimated gap between recommendation and replacement as the actions of a set are removed one by one.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (k,)
+    influence : ndarray, shape (k, n_history)
+    explanation : Explanation or None
+    attention : Attention, optional
+        Of the attention baselines, which score anew at each step and add no influences up.
+
+    Returns
+    -------
+    ndarray, shape (n_removed + 1,)
+        The first is the gap with the whole history; the only one, to the second item, without explanation.
+    """
+    if explanation is None:
+        return scores[:1] - scores[1:2]
+    removed, rival = explanation.removed, explanation.replacement
+    if attention is None:
+        closed = np.cumsum(gap_influence(influence, 0, rival)[list(removed)])
+        return scores[0] - scores[rival] - np.concatenate([[0.0], closed])
+    return np.array([_gap(attention.rescore(removed[:n]), rival) for n in range(len(removed) + 1)])
+
+
+def _gap(scores: Sequence[float], rival: int) -> float:
+    return float(scores[0] - scores[rival])

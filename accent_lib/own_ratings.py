@@ -1,0 +1,278 @@
+"""Recommendations to oneself, explained: ratings of one's own, a trained NCF, and a user fitted into it.
+
+A new user comes with a block of parameters of her own. With all else held fixed, her block is fitted to her
+ratings, by the same objective that the others were trained with; then she is a user like any other. Weight
+decay weighs as much against few ratings as against many, so with a dozen of them she is hardly more than the
+average user, and there is less to be explained than with fifty.
+"""
+
+import copy
+import difflib
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from accent_lib.closeup import Closeup, closeup
+from accent_lib.errors import AccentError
+from accent_lib.models import NCF
+
+
+@dataclass(frozen=True)
+class OwnExplanation:
+    """An explanation of a recommendation to somebody who brought ratings.
+
+    Attributes
+    ----------
+    sentence : str
+        The explanation in plain words, or that there is none.
+    closeup : Closeup
+        Slate, history, influences and explanation.
+    data : Interactions
+        With the new user as the last one.
+    model : NCF
+        That knows her.
+    rmse : float
+        Of her ratings as the fitted model predicts them, in stars.
+    """
+
+    sentence: str
+    closeup: Closeup
+    data: object
+    model: NCF
+    rmse: float
+
+    def slate(self) -> pd.DataFrame:
+        """Her slate: ``film``, ``score``, and ``after``, the score estimated without the set (if any)."""
+        seen, found = self.closeup, self.closeup.explanation
+        table = pd.DataFrame({"film": self.data.titles[seen.items], "score": seen.scores})
+        return table if found is None else table.assign(after=found.predicted)
+
+    def history(self) -> pd.DataFrame:
+        """Her ratings: ``film``, ``stars``, influence ``on_gap`` and whether ``removed``, strongest first."""
+        seen = self.closeup
+        stars = self.data.train["rating"].to_numpy()[self.data.rows(seen.user)]
+        removed = set(seen.explanation.removed) if seen.explanation else set()
+        columns = {"film": self.data.titles[seen.history], "stars": stars, "on_gap": seen.on_gap}
+        table = pd.DataFrame(columns).assign(removed=[action in removed for action in range(len(stars))])
+        return table.sort_values("on_gap", ascending=False, kind="stable", ignore_index=True)
+
+
+def explain_ratings(
+    path, model, data, k: int = 10, method: str = "accent", min_ratings: int = 10, **options
+) -> OwnExplanation:
+    """Explain what a trained NCF would recommend to somebody with these ratings.
+
+    Parameters
+    ----------
+    path : path or file
+        CSV with the columns ``stars`` (1 to 5), and ``title`` or ``item``, as :func:`read_ratings` reads it.
+    model : NCF
+        Trained on `data`.
+    data : Interactions
+    k, method, **options
+        As for :func:`~accent_lib.closeup.closeup`.
+    min_ratings : int
+        How many ratings are asked for.
+
+    Returns
+    -------
+    OwnExplanation
+
+    Raises
+    ------
+    AccentError
+        If the file cannot be used or the model is no NCF of this data: one sentence.
+    """
+    ratings = read_ratings(path, data, min_ratings)
+    ours, known = add_user(model, data, ratings)
+    seen = closeup(ours, data.n_users, k, method, **options)
+    with torch.no_grad():
+        losses = ours.losses(ours.block(seen.user), seen.user)
+    return OwnExplanation(seen.sentence(data.titles), seen, known, ours, float(losses.mean().sqrt()))
+
+
+def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
+    """Read one's own ratings from a CSV.
+
+    Parameters
+    ----------
+    path : path or file
+        Columns ``stars`` (or ``rating``), and ``title`` or ``item`` (the data set's own number; where a row
+        has both, it decides). Titles are recognised in upper and lower case, with and without the year. The
+        rows are in time order.
+    data : Interactions
+    min_ratings : int
+
+    Returns
+    -------
+    DataFrame
+        Columns ``item`` (index) and ``rating``, in the order of the file.
+
+    Raises
+    ------
+    AccentError
+        If the file cannot be read, a column is missing, a film is unknown, rated by nobody in the training
+        data or rated twice, stars lie outside 1 to 5, or the ratings are too few.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, skipinitialspace=True, encoding="utf-8-sig").fillna("")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise AccentError(f"The ratings cannot be read as a table with commas ({reason}).") from None
+    table.columns = [str(column).strip().lower() for column in table.columns]
+    table = table.rename(columns={"rating": "stars"}) if "stars" not in table else table
+    named = [name for name in ("item", "title") if name in table]
+    if not named or "stars" not in table:
+        raise AccentError(
+            "The ratings need the columns title (or item) and stars in their first line, but have "
+            f"{', '.join(table.columns)}."
+        )
+    find = {"title": _titles(data), "item": {str(own): [i] for i, own in enumerate(data.item_ids)}}
+    known = np.bincount(data.train["item"], minlength=data.n_items) > 0
+    items, stars = [], []
+    for line, row in enumerate(table.to_dict("records"), 2):
+        by = next((name for name in named if row[name].strip()), named[-1])
+        items.append(_item(line, row[by].strip(), by, find[by], data))
+        stars.append(_stars(line, row["stars"]))
+        title = data.titles[items[-1]]
+        if items[-1] in items[:-1]:
+            raise AccentError(f"Line {line}: {title} is rated a second time; keep one of the two ratings.")
+        if not known[items[-1]]:
+            raise AccentError(
+                f"Line {line}: nobody rated {title} in the training data, so the model knows nothing of it; "
+                "leave it out."
+            )
+    if len(items) < min_ratings:
+        raise AccentError(f"{len(items)} ratings are too few: bring at least {min_ratings}.")
+    return pd.DataFrame({"item": items, "rating": stars})
+
+
+def _titles(data):
+    """Items by every way to write their titles."""
+    found = {}
+    for item, title in enumerate(data.titles):
+        for written in {_plain(title), _plain(re.sub(r"\s*\(\d{4}\)\s*$", "", title))}:
+            found.setdefault(written, []).append(item)
+    return found
+
+
+def _plain(title):
+    return " ".join(title.casefold().replace("’", "'").split())
+
+
+def _item(line, text, by, find, data):
+    items = find.get(_plain(text) if by == "title" else text, [])
+    if len(items) > 1:
+        ids = ", ".join(f"{data.item_ids[item]}: {data.titles[item]}" for item in items)
+        raise AccentError(
+            f"Line {line}: {text} may be any of {len(items)} films ({ids}); "
+            "write the number of the one that is meant in a column item."
+        )
+    if not items:
+        near = difflib.get_close_matches(_plain(text), find, 1) if by == "title" else []
+        hint = f"; did you mean {data.titles[find[near[0]][0]]}?" if near else "."
+        raise AccentError(f"Line {line}: {data.name} has no film with the {by} {text!r}{hint}")
+    return items[0]
+
+
+def _stars(line, text):
+    try:
+        stars = float(text)
+    except ValueError:
+        stars = float("nan")
+    if not 1 <= stars <= 5:
+        raise AccentError(f"Line {line}: the stars are {text.strip()!r}, but must be a number from 1 to 5.")
+    return stars
+
+
+def add_user(model, data, ratings: pd.DataFrame, starts: int = 8):
+    """A copy of a trained NCF that knows one user more.
+
+    Her block is the best of several minima of the training objective by that block alone, reached from the
+    blocks of those users who would fit her ratings best. Nothing in it is random.
+
+    Parameters
+    ----------
+    model : NCF
+        Trained on `data`.
+    data : Interactions
+    ratings : DataFrame
+        Columns ``item`` (index) and ``rating``, in time order.
+    starts : int
+        From how many blocks to begin.
+
+    Returns
+    -------
+    model : NCF
+        In double precision, with the user ``data.n_users``.
+    data : Interactions
+        With her ratings at the end of ``train``.
+
+    Raises
+    ------
+    AccentError
+        If the model is no NCF, or of other data.
+    """
+    if not isinstance(model, NCF):
+        raise AccentError(
+            f"Ratings of one's own need an NCF, which has a block a user; not {type(model).__name__}."
+        )
+    if (model.n_users, model.n_items, model.n_actions) != (data.n_users, data.n_items, len(data.train)):
+        raise AccentError(
+            "The model was trained on other data than this; take the data that it was made with."
+        )
+    last = int(data.train["timestamp"].max())
+    rows = pd.DataFrame(
+        {
+            "user": data.n_users,
+            "item": ratings["item"].to_numpy(),
+            "rating": ratings["rating"].to_numpy(),
+            "timestamp": last + 1 + np.arange(len(ratings)),
+            "positive": ratings["rating"].to_numpy() >= data.settings["positive_at"],
+        }
+    )
+    ours = replace(
+        data,
+        n_users=data.n_users + 1,
+        train=pd.concat([data.train, rows], ignore_index=True),
+        user_ids=np.append(data.user_ids, data.user_ids.max() + 1),
+    )
+    old = copy.deepcopy(model).double()
+    new = NCF(ours, old.dim, old.decay, old.activation).double()
+    trained = dict(old.named_parameters())
+    with torch.no_grad():
+        for name, parameter in new.named_parameters():
+            parameter[: len(trained[name])].copy_(trained[name])
+        new.user_table.weight[-1] = _fit(new, data.n_users, trained["user_table.weight"], starts)
+    return new, ours
+
+
+def _fit(model, user, others, starts):
+    """The block of a user that minimises the training objective, all else fixed, (2 * dim,)."""
+    model.requires_grad_(False)
+
+    def objective(block):
+        return model.losses(block, user).sum() / model.n_actions + model.penalty(block)
+
+    begin = sorted(others.detach(), key=lambda block: float(objective(block)))[:starts]
+    best, lowest = None, float("inf")
+    for start in begin:
+        block = start.clone().requires_grad_()
+        search = torch.optim.LBFGS([block], max_iter=500, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+
+        def slope(block=block, search=search):
+            search.zero_grad()
+            value = objective(block)
+            value.backward()
+            return value
+
+        with torch.enable_grad():
+            search.step(slope)
+        reached = float(objective(block.detach()))
+        if reached < lowest:
+            best, lowest = block.detach(), reached
+    model.requires_grad_(True)
+    return best
