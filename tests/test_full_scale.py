@@ -167,7 +167,6 @@ def test_every_glued_number_of_chapter_9(tiny_run):
     units = {(row["part"], row["over"]): row for row in rows_of(RESULTS / "causes" / "units.csv")}
     everything = "history and slate"
     gelu = list(rows_of(RESULTS / "causes" / "gelu.csv"))
-    right = [row for row in gelu if row["status"] == "ok"]
     expected = {
         "bend_median": median(bends),
         "bend_large": 100 * mean(bend > 0.1 for bend in bends),
@@ -178,13 +177,20 @@ def test_every_glued_number_of_chapter_9(tiny_run):
         "gmf_share": 100 * float(units["gmf", everything]["variance_share"]),
         "gmf_size": float(units["gmf", everything]["rms_users"]),
         "mlp_size": float(units["mlp", everything]["rms_users"]),
-        "gelu_cf": 100 * mean(row["counterfactual"] == "True" for row in gelu),
-        "gelu_correlation": correlation(
-            [float(row["estimated_gap_influence"]) for row in right],
-            [float(row["true_gap_influence"]) for row in right],
-        ),
         "paper_gain": 0.22,
     }
+    about = json.loads((RESULTS / "causes" / "gelu.json").read_text())
+    training = json.loads((RESULTS / "ncf-paper" / "training.json").read_text())
+    expected |= {"gelu_objective": about["objective"], "relu_objective": training["objective"]}
+    kept = workflow.read_results("ncf-paper")
+    accent = kept.explanations.query("method == 'accent' and k == 20")
+    relu = judge(accent, kept.slates, kept.outcomes, [0]).astype(str).to_dict("records")
+    for unit, table in (("gelu", gelu), ("relu", relu)):
+        right = [row for row in table if row["status"] == "ok"]
+        pairs = [[float(row[f"{which}_gap_influence"]) for row in right] for which in ("estimated", "true")]
+        expected[f"{unit}_cf"] = 100 * mean(row["counterfactual"] == "True" for row in table)
+        expected[f"{unit}_correlation"] = correlation(*pairs)
+        expected[f"{unit}_high"] = 100 * mean(x > y for x, y in zip(*pairs, strict=True))
     for variant in ("paper", "objective"):
         own = [row for row in kinks if row["variant"] == variant]
         for label in ("linear", "evaluated"):
