@@ -1,17 +1,14 @@
 """One user looked at closely: her history, her slate, every influence, and a gap as it is being filled."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from accent_lib import explainers
-from accent_lib.errors import AccentError
-from accent_lib.explain import BY_ATTENTION, Attention, check_methods, explain_slate
+from accent_lib.explain import Attention, analysis_of, check_methods, check_slate, explain_slate, look
 from accent_lib.explainers import Explanation
-from accent_lib.influence import FastInfluence, gap_influence
-from accent_lib.models import top_k
+from accent_lib.influence import gap_influence
 
 
 @dataclass(frozen=True)
@@ -98,17 +95,11 @@ def closeup(model, user: int, k: int = 10, method: str = "accent", **options) ->
         If there is no such user or method, or the slate has no second item.
     """
     check_methods([method], model)
-    if not 0 <= user < model.n_users:
-        raise AccentError(f"There is no user {user}: users go from 0 to {model.n_users - 1}.")
-    if k < 2:
-        raise AccentError(f"k is {k}, but a slate needs a second item that could take the first one's place.")
-    model = copy.deepcopy(model).double()
-    items, scores = top_k(model, user, k)
-    influence = FastInfluence(model, **options)(user, items).influence
-    attention = Attention(model, user, items) if method in BY_ATTENTION else None
-    explanation = explain_slate(scores, influence, [method], user, attention)[method]
-    gaps = gaps_of(scores, influence, explanation, attention)
-    return Closeup(user, model.actions(user), items, scores, influence, explanation, gaps)
+    check_slate(model, user, k)
+    items, scores, found, attention = look(analysis_of(model, **options), user, k, [method])
+    explanation = explain_slate(scores, found.influence, [method], user, attention)[method]
+    gaps = gaps_of(scores, found.influence, explanation, attention)
+    return Closeup(user, model.actions(user), items, scores, found.influence, explanation, gaps)
 
 
 def gaps_of(

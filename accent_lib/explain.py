@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import torch
 from accent_lib import explainers
 from accent_lib.errors import AccentError
 from accent_lib.explainers import Explanation
-from accent_lib.influence import FastInfluence
+from accent_lib.influence import FastInfluence, Influence
 from accent_lib.models import top_k
 
 #: Explainers that need scores and influences.  ``random`` is the control: it copies ACCENT's sizes.
@@ -141,13 +142,45 @@ def explain(model, user: int, k: int = 10, method: str = "accent", **options) ->
     -------
     Explanation or None
         ``None`` where the method finds no set.
+
+    Raises
+    ------
+    AccentError
+        If there is no such user or method, or the slate has no second item.
     """
     check_methods([method], model)
-    model = copy.deepcopy(model).double()
-    items, scores = top_k(model, user, k)
-    influence = FastInfluence(model, **options)(user, items).influence
-    attention = Attention(model, user, items) if method in BY_ATTENTION else None
-    return explain_slate(scores, influence, [method], user, attention)[method]
+    check_slate(model, user, k)
+    seen = look(analysis_of(model, **options), user, k, [method])
+    return explain_slate(seen.scores, seen.found.influence, [method], user, seen.attention)[method]
+
+
+def check_slate(model, user: int, k: int) -> None:
+    """Raise an AccentError for a user that does not exist, or a slate without a second item."""
+    if not 0 <= user < model.n_users:
+        raise AccentError(f"There is no user {user}: users go from 0 to {model.n_users - 1}.")
+    if k < 2:
+        raise AccentError(f"k is {k}, but a slate needs a second item that could take the first one's place.")
+
+
+class Look(NamedTuple):
+    """What the explainers go by: a user's slate, its scores and influences, and attention where asked for."""
+
+    items: np.ndarray
+    scores: np.ndarray
+    found: Influence
+    attention: Attention | None
+
+
+def analysis_of(model, **options) -> FastInfluence:
+    """Fast Influence Analysis of a copy of a model in double precision, so that the model stays as it is."""
+    return FastInfluence(copy.deepcopy(model).double(), **options)
+
+
+def look(analysis: FastInfluence, user: int, k: int, methods: Iterable[str]) -> Look:
+    """Make what some methods need to explain one user."""
+    items, scores = top_k(analysis.model, user, k)
+    attention = Attention(analysis.model, user, items) if set(methods) & set(BY_ATTENTION) else None
+    return Look(items, scores, analysis(user, items), attention)
 
 
 def explain_users(
@@ -190,8 +223,7 @@ def explain_users(
         ``model, user, smallest_eigenvalue, condition, damping``.
     """
     check_methods(methods, model)
-    model = copy.deepcopy(model).double()
-    one = partial(_explain_user, FastInfluence(model, **options), name, ks, methods)
+    one = partial(_explain_user, analysis_of(model, **options), name, ks, methods)
     slates, explanations, hessians = [], [], []
     for done, tables in enumerate((map if executor is None else executor.map)(one, users), 1):
         for table, rows in zip((slates, explanations, hessians), tables, strict=True):
@@ -208,9 +240,7 @@ def explain_users(
 
 def _explain_user(analysis, name, ks, methods, user):
     """Rows of the three tables of :func:`explain_users`."""
-    items, scores = top_k(analysis.model, user, max(ks))
-    found = analysis(user, items)
-    attention = Attention(analysis.model, user, items) if set(methods) & set(BY_ATTENTION) else None
+    items, scores, found, attention = look(analysis, user, max(ks), methods)
     slate = [(name, user, p, int(i), s) for p, (i, s) in enumerate(zip(items, scores, strict=True))]
     explanations = [
         (name, method, k, user, *_row(items, explanation))

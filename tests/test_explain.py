@@ -142,3 +142,11 @@ def test_attention_needs_a_model_that_has_some(model):
     ):
         with pytest.raises(AccentError, match="attention"):
             call()
+
+
+def test_a_wrong_user_or_slate_is_told_in_a_sentence(model):
+    for user in (-1, model.n_users):
+        with pytest.raises(AccentError, match=f"no user {user}: users go from 0"):
+            explain(model, user)
+    with pytest.raises(AccentError, match="needs a second item"):
+        explain(model, 0, k=1)
