@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from bs4 import BeautifulSoup
 
 from tests.conftest import ROOT, build, chapters, copy_sources
 
@@ -143,6 +144,24 @@ def broken_links(folder):
     return broken
 
 
+def without_caption(folder):
+    """Return (chapter, image or table) for every one of a chapter that has no caption.
+
+    Tables that are written in the text stand under the sentence that says what they are.
+    """
+    found = []
+    for path in sorted(folder.glob("book/chapters/*.html")):
+        text = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").article
+        for image in text.find_all("img"):
+            figure = image.find_parent("figure")
+            if figure is None or figure.figcaption is None:
+                found.append((path.stem, image.get("src")))
+        for table in text.select(".cell_output table"):
+            if table.caption is None:
+                found.append((path.stem, table.get_text(" ", strip=True)[:60]))
+    return found
+
+
 def skipped_headings(folder):
     """Return the pages of a built book whose headings do not begin with one h1 or leave out a level."""
     wrong = []
@@ -172,6 +191,10 @@ def test_mathematics_is_set_by_a_local_copy(book):
 
 def test_every_image_is_described(book):
     assert not undescribed_images(book)
+
+
+def test_every_figure_and_table_of_a_chapter_has_a_caption(book):
+    assert not without_caption(book)
 
 
 def test_links_within_the_book_lead_somewhere(book):
@@ -219,6 +242,15 @@ def test_an_image_without_description_is_found(tmp_path, alt):
         f'<img {alt} src="a.png"><img alt="Scores" src="b.png">', encoding="utf-8"
     )
     assert undescribed_images(tmp_path) == [(Path("index.html"), "a.png")]
+
+
+def test_a_missing_caption_is_found(tmp_path):
+    (tmp_path / "book" / "chapters").mkdir(parents=True)
+    page = tmp_path / "book" / "chapters" / "01_data.html"
+    image = '<figure><img src="a.png"><figcaption>A</figcaption></figure><img src="b.png">'
+    tables = "<table><caption>A</caption></table><table><tr><td>1</td></tr></table>"
+    page.write_text(f'<article>{image}<div class="cell_output">{tables}</div></article>')
+    assert without_caption(tmp_path) == [("01_data", "b.png"), ("01_data", "1")]
 
 
 def test_a_broken_link_is_found(tmp_path):
