@@ -127,6 +127,18 @@ def test_notebooks_have_no_outputs():
                 assert clean, f"{path.name}, cell {number} has outputs: run `make format`"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_chapter_says_what_it_asks_and_what_it_taught(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    prose = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    opening, text = prose[0], "\n".join(prose)
+    assert re.match(r"# .+\n\n\*\*[^*]+\?\*\*\n", opening), "it opens with a question"
+    assert len(re.findall(r"^- \*\*[A-Z]\w+\*\*", opening, re.MULTILINE)) >= 3, "objectives begin with a verb"
+    assert re.search(r"^About \d+ minutes.*You need", opening, re.MULTILINE)
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert headings[-3:] == ["Summary", "Exercises", "Further reading"]
+
+
 def test_no_file_is_larger_than_one_mebibyte():
     large = {path.name: path.stat().st_size for path in project_files() if path.stat().st_size > MIB}
     assert not large
