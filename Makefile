@@ -61,10 +61,11 @@ lint: $(READY) ## check style only
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 
-format: $(READY) ## put style in order and strip notebooks of their outputs
+format: $(READY) ## put style and launch cells in order and strip notebooks of their outputs
+	$(RUN) accent_lib launch
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
-	$(BIN)nbstripout notebooks/*.ipynb
+	$(BIN)nbstripout --keep-id notebooks/*.ipynb
 
 # The others are experiments, not timings, and long; data/results/README.md says what they make.
 TIMINGS = $(wildcard bench/influence.py bench/libraries.py bench/rcf.py bench/retraining.py bench/scaling.py)

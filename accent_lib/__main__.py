@@ -19,8 +19,11 @@ def main(arguments=None):
         "status": "tell what the run folder holds",
         "export": "copy the outcomes of the run folder, finished or not, to data/results",
         "explorer": "write a page that shows all explanations of a run folder, one file to open in a browser",
+        "launch": "write the repository's address of _config.yml into the first cell of every notebook",
     }.items():
         command = commands.add_parser(name, help=text, description=text)
+        if name == "launch":
+            continue
         if name == "explorer":
             command.add_argument("--run", default="sample", help="folder in runs/ (default: sample)")
             command.add_argument("--to", default="explorer.html", metavar="FILE", help="the file to write")

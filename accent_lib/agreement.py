@@ -38,6 +38,19 @@ def agreement(table, study: str, reference: str) -> pd.DataFrame:
     ------
     AccentError
         If a column is missing, or the reference is not in the study.
+
+    Examples
+    --------
+    Of two users, the short way of retraining finds the verdict of one, and half of the true influence:
+
+    >>> table = pd.DataFrame({
+    ...     "study": "recipe", "setting": ["short", "short", "long", "long"], "user": [0, 1, 0, 1],
+    ...     "counterfactual": [True, False, True, True], "true_gap_influence": [0.5, 1.0, 1.0, 2.0],
+    ...     "seconds_a_user": [1.0, 1.0, 9.0, 9.0],
+    ... })
+    >>> short = agreement(table, "recipe", "long").iloc[0]
+    >>> float(short["same_percentage"]), float(short["slope"])
+    (50.0, 0.5)
     """
     lacking = [name for name in NEEDED if name not in table]
     if lacking:

@@ -31,6 +31,17 @@ class Closeup:
     gaps : ndarray, shape (n_removed + 1,)
         Estimated gap between recommendation and replacement after none, one, two … of the removals. Without
         an explanation only the gap to the second item, which nothing was taken from.
+
+    Examples
+    --------
+    >>> seen = Closeup(
+    ...     0, np.array([7, 4]), np.array([2, 5]), np.array([3.0, 2.75]), np.array([[1.0, 0.5], [1.0, 0.0]]),
+    ...     explainers.Explanation((1,), 1, np.array([2.5, 2.75])), np.array([0.25, -0.25]),
+    ... )
+    >>> seen.on_gap.tolist()
+    [0.0, 0.5]
+    >>> seen.sentence(["A", "B", "C", "D", "E", "F", "G", "H"])
+    'Had you not rated E, you would have been recommended F instead of C.'
     """
 
     user: int
@@ -66,7 +77,13 @@ class Closeup:
 
 
 def no_sentence(recommendation: str) -> str:
-    """What is said where a method finds no set."""
+    """What is said where a method finds no set.
+
+    Examples
+    --------
+    >>> no_sentence("Fargo")
+    'No set of actions was found that would replace Fargo.'
+    """
     return f"No set of actions was found that would replace {recommendation}."
 
 
@@ -93,6 +110,14 @@ def closeup(model, user: int, k: int = 10, method: str = "accent", **options) ->
     ------
     AccentError
         If there is no such user or method, or the slate has no second item.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> seen = closeup(NCF(prepare(load("sample"))), user=3, k=5)
+    >>> seen.influence.shape == (5, len(seen.history))
+    True
     """
     check_methods([method], model)
     check_slate(model, user, k)
@@ -122,6 +147,12 @@ def gaps_of(
     -------
     ndarray, shape (n_removed + 1,)
         The first is the gap with the whole history; the only one, to the second item, without explanation.
+
+    Examples
+    --------
+    >>> scores, influence = np.array([3.0, 2.75]), np.array([[1.0, 0.5], [1.0, 0.0]])
+    >>> gaps_of(scores, influence, explainers.pure_fia(scores, influence)).tolist()
+    [0.25, 0.25, -0.25]
     """
     if explanation is None:
         return scores[:1] - scores[1:2]

@@ -52,6 +52,21 @@ def summary(judged, definition="counterfactual", **bootstrap_options) -> pd.Data
         ``users_per_world`` (the most); ``cf_percentage`` of all users and ``set_size`` in actions, the mean
         over the counterfactual ones, with their intervals over users (``cf_low``, ``cf_high``,
         ``set_size_low``, ``set_size_high``); the percentages by the other definitions, ``..._percentage``.
+
+    Examples
+    --------
+    Two sets, of which the one with a single action holds, and a user without a set:
+
+    >>> judged = pd.DataFrame({
+    ...     "model": "ncf", "method": "accent", "k": 5, "user": [0, 1, 2], "status": ["ok", "ok", "none"],
+    ...     "size": [1, 4, 0], "counterfactual": [True, False, False], "users_in_world": 1,
+    ...     "slate_top": False, "catalogue_top": False, "majority": False,
+    ... })
+    >>> row = summary(judged).iloc[0]
+    >>> int(row["users"]), int(row["explained"]), float(row["set_size"])
+    (3, 2, 1.0)
+    >>> round(float(row["cf_percentage"]), 1)
+    33.3
     """
     _check_definition(definition)
     rows = []
@@ -98,6 +113,11 @@ def table1(figures, measures=("cf_percentage", "set_size")) -> pd.DataFrame:
     -------
     DataFrame
         Rows (model, method) in the order of `figures`; columns (k, measure).
+
+    Examples
+    --------
+    >>> float(table1(PAPER_TABLE1).loc[("ncf", "accent"), (5, "set_size")])
+    4.73
     """
     if "status" in figures:
         figures = summary(figures)
@@ -123,6 +143,17 @@ def beside_paper(judged, **bootstrap_options) -> pd.DataFrame:
     DataFrame
         `summary`, and ``cf_percentage_paper``, ``set_size_paper`` and ours minus theirs as
         ``cf_percentage_difference``, ``set_size_difference``; NaN where the paper has no such row.
+
+    Examples
+    --------
+    >>> judged = pd.DataFrame({
+    ...     "model": "ncf", "method": "accent", "k": 5, "user": [0, 1], "status": "ok", "size": [1, 4],
+    ...     "counterfactual": [True, False], "users_in_world": 1,
+    ...     "slate_top": False, "catalogue_top": False, "majority": False,
+    ... })
+    >>> row = beside_paper(judged).iloc[0]
+    >>> float(row["cf_percentage"]), float(row["cf_percentage_paper"])
+    (50.0, 57.3)
     """
     ours = summary(judged, **bootstrap_options)
     both = ours.merge(PAPER_TABLE1, on=["model", "method", "k"], how="left", suffixes=("", "_paper"))
@@ -154,6 +185,19 @@ def influence_errors(judged, by=("model",), truth="control", **bootstrap_options
         ``bias`` (mean of estimated minus true), ``sd_true`` and ``sd_estimated`` (divided by the number of
         sets, so that an RMSE above ``sd_true`` is worse than to guess the mean); Pearson's ``correlation``;
         ``rmse_low``, ``rmse_high``, ``correlation_low``, ``correlation_high`` over users.
+
+    Examples
+    --------
+    Two sets: the true influence on the gap is 0.5 less than estimated for one, and 0.5 more for the other.
+
+    >>> judged = pd.DataFrame({
+    ...     "model": "ncf", "user": [0, 1], "status": "ok", "size": [1, 2], "world": ["0:3", "1:2 5"],
+    ...     "replacement": [4, 4], "estimated_gap_influence": [1.0, 2.0], "true_gap_influence": [0.5, 2.5],
+    ...     "estimated_score_influence": [1.0, 2.0], "true_score_influence": [1.0, 2.0],
+    ... })
+    >>> errors = influence_errors(judged).set_index("quantity")
+    >>> float(errors.loc["gap", "rmse"]), float(errors.loc["gap", "bias"]), float(errors.loc["score", "rmse"])
+    (0.5, 0.0, 0.0)
     """
     if truth not in ("control", "original"):
         raise AccentError(f"The truth is 'control' or 'original', not {truth!r}.")
@@ -235,6 +279,18 @@ def compare(judged, first, *others, definition="counterfactual", **bootstrap_opt
     ------
     AccentError
         If there is nothing to compare.
+
+    Examples
+    --------
+    Four users; on three of them only the first method's set holds:
+
+    >>> judged = pd.DataFrame({
+    ...     "model": "ncf", "method": ["accent"] * 4 + ["fia"] * 4, "k": 5, "user": [0, 1, 2, 3] * 2,
+    ...     "status": "ok", "size": [1] * 4 + [3] * 4, "counterfactual": [True] * 4 + [False] * 3 + [True],
+    ... })
+    >>> row = compare(judged, "accent", "fia").iloc[0]
+    >>> int(row["only_first"]), float(row["cf_difference"]), float(row["set_size_difference"])
+    (3, 75.0, -2.0)
     """
     _check_definition(definition)
     rows = []
@@ -266,6 +322,12 @@ def corrected_together(*tables) -> pd.DataFrame:
     -------
     DataFrame
         The rows in order; ``..._holm`` belongs to the joint table.
+
+    Examples
+    --------
+    >>> first, second = pd.DataFrame({"p_two_sided": [0.01]}), pd.DataFrame({"p_two_sided": [0.04]})
+    >>> corrected_together(first, second)["p_two_sided_holm"].tolist()
+    [0.02, 0.04]
     """
     table = pd.concat(tables, ignore_index=True)
     for column in [name for name in table if name.endswith("_sided")]:

@@ -35,7 +35,16 @@ VARIANTS: dict[str, Callable] = {"one_versus_all": explainers.one_versus_all}
 
 
 def check_methods(methods: Iterable[str], model=None) -> None:
-    """Raise an AccentError for a method that does not exist, or that a model has no attention for."""
+    """Raise an AccentError for a method that does not exist, or that a model has no attention for.
+
+    Examples
+    --------
+    >>> check_methods(["accent", "fia"])
+    >>> check_methods(["acent"])
+    Traceback (most recent call last):
+        ...
+    accent_lib.errors.AccentError: There is no method 'acent'; choose from accent, fia, ...
+    """
     for method in methods:
         if method not in METHODS | VARIANTS:
             known = ", ".join(METHODS | VARIANTS)
@@ -45,7 +54,15 @@ def check_methods(methods: Iterable[str], model=None) -> None:
 
 
 def methods_for(model, methods: Iterable[str]) -> list[str]:
-    """Those of the methods that a model can be explained by: attention baselines need its attention."""
+    """Those of the methods that a model can be explained by: attention baselines need its attention.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> methods_for(NCF(prepare(load("sample"))), ["accent", "attention"])
+    ['accent']
+    """
     return [method for method in methods if method not in BY_ATTENTION or hasattr(model, "attention")]
 
 
@@ -63,6 +80,18 @@ class Attention:
     ----------
     weights : ndarray, shape (n_history,)
         Attention toward the recommendation.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import RCF
+    >>> model = RCF(prepare(load("sample")))
+    >>> items, scores = top_k(model, 3, 5)
+    >>> attention = Attention(model, 3, items)
+    >>> len(attention.weights) == len(model.actions(3))
+    True
+    >>> bool(np.allclose(attention.rescore(()), scores, atol=1e-5))
+    True
     """
 
     def __init__(self, model, user: int, items: np.ndarray):
@@ -106,6 +135,13 @@ def explain_slate(
     -------
     dict of str to Explanation or None
         In the order of ``methods``.
+
+    Examples
+    --------
+    >>> scores, influence = np.array([3.0, 2.75]), np.array([[1.0, 0.5], [1.0, 0.0]])
+    >>> found = explain_slate(scores, influence, ["accent", "pure_fia"])
+    >>> {method: explanation.removed for method, explanation in found.items()}
+    {'accent': (1,), 'pure_fia': (0, 1)}
     """
     check_methods(methods)
     found, k = {}, len(scores)
@@ -147,6 +183,18 @@ def explain(model, user: int, k: int = 10, method: str = "accent", **options) ->
     ------
     AccentError
         If there is no such user or method, or the slate has no second item.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> from accent_lib.training import Recipe, State, train
+    >>> model = NCF(prepare(load("sample")))
+    >>> recipe = Recipe(steps=300, learning_rate=0.01, batch_size=256)
+    >>> model = train(model, recipe, [State.of(model)])[0].into(model)
+    >>> found = explain(model, user=3, k=5)
+    >>> found is None or found.remaining_gap < 0
+    True
     """
     check_methods([method], model)
     check_slate(model, user, k)
@@ -221,6 +269,15 @@ def explain_users(
         scores.  Without a set: ``removed`` empty, ``size`` 0, ``replacement`` -1.
     hessians : DataFrame
         ``model, user, smallest_eigenvalue, condition, damping``.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> model = NCF(prepare(load("sample")))
+    >>> slates, explanations, hessians = explain_users("ncf", model, [3, 5], [5, 10], ["accent", "fia"])
+    >>> len(slates), len(explanations), len(hessians)  # two users: ten items, two slates by two methods, one
+    (20, 8, 2)
     """
     check_methods(methods, model)
     one = partial(_explain_user, analysis_of(model, **options), name, ks, methods)

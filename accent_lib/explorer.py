@@ -189,6 +189,11 @@ def withheld_page(run: str, dataset: str) -> str:
     run : str
         Name of the run folder.
     dataset : str
+
+    Examples
+    --------
+    >>> "The histories of ml-100k may not be published" in withheld_page("ml-100k", "ml-100k")
+    True
     """
     command = f"python -m accent_lib explorer --run {run} --to explorer.html"
     return (

@@ -36,6 +36,16 @@ class OwnExplanation:
         That knows her.
     rmse : float
         Of her ratings as the fitted model predicts them, in stars.
+
+    Examples
+    --------
+    >>> import io
+    >>> from accent_lib.datasets import load, prepare
+    >>> data = prepare(load("sample"))
+    >>> rated = pd.DataFrame({"item": data.item_ids[data.train["item"].unique()[:12]], "stars": 4})
+    >>> found = explain_ratings(io.StringIO(rated.to_csv(index=False)), NCF(data), data, k=5)
+    >>> len(found.slate()), len(found.history())
+    (5, 12)
     """
 
     sentence: str
@@ -85,6 +95,16 @@ def explain_ratings(
     ------
     AccentError
         If the file cannot be used or the model is no NCF of this data: one sentence.
+
+    Examples
+    --------
+    >>> import io
+    >>> from accent_lib.datasets import load, prepare
+    >>> data = prepare(load("sample"))
+    >>> rated = pd.DataFrame({"item": data.item_ids[data.train["item"].unique()[:12]], "stars": 4})
+    >>> found = explain_ratings(io.StringIO(rated.to_csv(index=False)), NCF(data), data, k=5)
+    >>> found.data.n_users == data.n_users + 1
+    True
     """
     ratings = read_ratings(path, data, min_ratings)
     ours, known = add_user(model, data, ratings)
@@ -116,6 +136,15 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
     AccentError
         If the file cannot be read, a column is missing, a film is unknown, rated by nobody in the training
         data or rated twice, stars lie outside 1 to 5, or the ratings are too few.
+
+    Examples
+    --------
+    >>> import io
+    >>> from accent_lib.datasets import load, prepare
+    >>> data = prepare(load("sample"))
+    >>> rated = pd.DataFrame({"title": [data.titles[5]], "stars": [4]})
+    >>> read_ratings(io.StringIO(rated.to_csv(index=False)), data, min_ratings=1).values.tolist()
+    [[5.0, 4.0]]
     """
     try:
         table = pd.read_csv(path, dtype=str, skipinitialspace=True, encoding="utf-8-sig").fillna("")
@@ -215,6 +244,14 @@ def add_user(model, data, ratings: pd.DataFrame, starts: int = 8):
     ------
     AccentError
         If the model is no NCF, or of other data.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> data = prepare(load("sample"))
+    >>> ours, known = add_user(NCF(data), data, pd.DataFrame({"item": [5, 9, 2], "rating": [4.0, 1.0, 5.0]}))
+    >>> ours.actions(data.n_users).tolist()
+    [5, 9, 2]
     """
     if not isinstance(model, NCF):
         raise AccentError(

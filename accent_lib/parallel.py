@@ -35,6 +35,11 @@ def local_executor(workers: int) -> Executor | None:
     ----------
     workers : int
         At most the number of cores: two processes of two threads each on two cores are many times slower.
+
+    Examples
+    --------
+    >>> local_executor(1) is None
+    True
     """
     if workers == 1:
         return None
@@ -60,6 +65,12 @@ def executor(workers: int, scheduler: str = "") -> Iterator[Executor | None]:
     AccentError
         If Dask is not installed, if no scheduler answers, if the connection breaks, or if a task loses one
         worker after the other.
+
+    Examples
+    --------
+    >>> with executor(workers=1) as processes:
+    ...     processes is None
+    True
     """
     if scheduler:
         with _dask(workers, scheduler) as client:

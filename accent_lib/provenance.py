@@ -49,6 +49,11 @@ def plain(part):
     """Turn what JSON cannot hold into what it can: the ``default`` of ``json.dumps``.
 
     A path becomes text, a set a sorted list, a NumPy scalar a number, an array its type, shape and hash.
+
+    Examples
+    --------
+    >>> plain(Path("runs") / "sample"), plain({3, 1})
+    ('runs/sample', [1, 3])
     """
     if isinstance(part, Path):
         return part.as_posix()
@@ -82,6 +87,11 @@ def source_hash(*module_paths, exclude=(), package=PACKAGE):
     ------
     AccentError
         If a path does not exist.
+
+    Examples
+    --------
+    >>> source_hash("training.py") == source_hash("training.py", "training.py")
+    True
     """
     files = set()
     for path in module_paths or (".",):
@@ -109,6 +119,11 @@ def normalised(source):
     -------
     list
         Equal for two sources that run alike. (``ast.dump`` would do, were its form the same in every Python.)
+
+    Examples
+    --------
+    >>> normalised("x = 1  # a comment") == normalised("x=1")
+    True
     """
     return _tree(ast.parse(source))
 
@@ -140,6 +155,12 @@ def provenance(**extra):
     dict
         ``commit`` (``None`` outside a repository) and ``dirty`` (uncommitted changes; ``None`` if unknown),
         ``date`` (UTC, ISO 8601), ``versions``, ``device``, ``cpu`` (``model``, ``count``), then `extra`.
+
+    Examples
+    --------
+    >>> made = provenance(seed=7)
+    >>> made["seed"], made["versions"]["python"] == platform.python_version()
+    (7, True)
     """
     commit, dirty = _commit()
     versions = {"python": platform.python_version()}

@@ -29,6 +29,15 @@ class Frozen:
     -----
     Offers what :class:`~accent_lib.influence.FastInfluence` asks of a model.  Its block is the minimiser, not
     the model's own.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> frozen = Frozen(NCF(prepare(load("sample"))).double(), 3)
+    >>> everything = torch.ones(len(frozen.actions(3)), dtype=torch.float64)
+    >>> torch.equal(frozen.minimiser(everything), frozen.block(3))
+    True
     """
 
     def __init__(self, model, user: int):
@@ -107,6 +116,17 @@ def refit(
     Tensor, shape (n_parameters,)
         A minimum of a smooth model.  With ReLUs the objective has kinks, and it depends on the start in which
         corner of it L-BFGS comes to rest.
+
+    Examples
+    --------
+    A quadratic objective, whose minimum is known:
+
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> frozen = Frozen(NCF(prepare(load("sample"))).double(), 3)
+    >>> found = refit(frozen, 3, start=torch.zeros_like(frozen.block(3)))
+    >>> torch.allclose(found, frozen.block(3), atol=1e-4)
+    True
     """
     block = (model.block(user) if start is None else start).detach().clone().requires_grad_()
     keep = torch.ones(len(model.actions(user)), dtype=block.dtype) if keep is None else keep

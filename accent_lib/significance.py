@@ -41,6 +41,14 @@ def bootstrap(sums, statistic, level=0.95, resamples=2000, seed=0):
     -------
     low, high : float
         NaN where there are no users, or the statistic is not defined in any resample.
+
+    Examples
+    --------
+    The share of explanations that hold, for four users of whom two have one:
+
+    >>> sums = np.array([[1, 1], [1, 1], [0, 1], [0, 1]])
+    >>> bootstrap(sums, ratio)
+    (0.0, 1.0)
     """
     sums = np.asarray(sums, dtype=float)
     if len(sums) == 0:
@@ -56,7 +64,13 @@ def bootstrap(sums, statistic, level=0.95, resamples=2000, seed=0):
 
 
 def ratio(sums):
-    """Return the first sum divided by the second: shares and means, for `bootstrap`."""
+    """Return the first sum divided by the second: shares and means, for `bootstrap`.
+
+    Examples
+    --------
+    >>> float(ratio(np.array([3.0, 4.0])))
+    0.75
+    """
     return sums[0] / sums[1]
 
 
@@ -73,6 +87,14 @@ def mcnemar(first, second) -> dict:
     dict
         Counts ``both``, ``only_first``, ``only_second``, ``neither``; ``p_two_sided``; ``p_one_sided`` of the
         alternative that the first method succeeds more often. The paper's p-values are two-sided ones halved.
+
+    Examples
+    --------
+    The two methods differ on three users, and on each of them the first succeeds: three heads in a row.
+
+    >>> test = mcnemar([True, True, True, True], [False, False, False, True])
+    >>> test["only_first"], test["only_second"], round(test["p_one_sided"], 3)
+    (3, 0, 0.125)
     """
     first, second = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     both, neither = int((first & second).sum()), int((~first & ~second).sum())
@@ -101,6 +123,13 @@ def paired_t(first, second) -> dict:
     dict
         ``t``; ``p_two_sided``; ``p_one_sided`` of the alternative that the first is smaller. With fewer than
         two users all are NaN. Where all sizes are equal, ``t`` is 0 and the p-values are 1 and 0.5.
+
+    Examples
+    --------
+    Differences of -2, -1 and 0: their mean is minus one, with a standard error of one over the root of three.
+
+    >>> round(paired_t([1, 2, 3], [3, 3, 3])["t"] ** 2, 6)
+    3.0
     """
     difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
     if len(difference) < 2:
@@ -127,6 +156,13 @@ def holm(p_values) -> np.ndarray:
     Returns
     -------
     ndarray, shape (n_tests,)
+
+    Examples
+    --------
+    The smallest is doubled, as there are two; the other is left.
+
+    >>> holm([0.01, float("nan"), 0.04]).tolist()
+    [0.02, nan, 0.04]
     """
     p_values = np.asarray(p_values, dtype=float)
     corrected = np.full(p_values.shape, float("nan"))

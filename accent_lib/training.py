@@ -37,6 +37,12 @@ class Recipe:
         Training examples a step.
     shuffle_first : bool
         Whether the first epoch is shuffled, too (the paper's NCF goes through the data in order once).
+
+    Examples
+    --------
+    >>> recipe = Recipe(steps=10, learning_rate=0.5, schedule="linear")
+    >>> recipe.rate(0), recipe.rate(5)
+    (0.5, 0.25)
     """
 
     steps: int
@@ -75,6 +81,14 @@ class State:
     moments : dict of str to dict of str to Tensor
         The optimiser's memory of each parameter (``exp_avg``, ``exp_avg_sq``, ``step`` for Adam); empty
         before the first step.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1)
+    >>> state = State.of(model)
+    >>> _ = nn.init.zeros_(model.weight)
+    >>> bool(state.into(model).weight == 0)
+    False
     """
 
     parameters: dict[str, Tensor]
@@ -160,6 +174,22 @@ def train(
     -------
     list of State, length n_copies
         A copy whose numbers overflow carries NaN; the others never see it.
+
+    Examples
+    --------
+    Two copies that start alike; in the second world the first action was never taken:
+
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> model = NCF(prepare(load("sample")))
+    >>> state, keep = State.of(model), torch.ones(2, model.n_actions)
+    >>> keep[1, 0] = 0
+    >>> recipe = Recipe(steps=50, learning_rate=0.01, batch_size=256)
+    >>> here, there = train(model, recipe, [state, state], keep=keep)
+    >>> bool(objective(model, [here])[0] < objective(model, [state])[0])
+    True
+    >>> bool(torch.equal(here.parameters["user_table.weight"], there.parameters["user_table.weight"]))
+    False
     """
     # Weight decay drives parameters into denormal numbers, which are many times slower.
     torch.set_flush_denormal(True)
@@ -257,7 +287,18 @@ def _train_by_loops(model, recipe, states, keep, seed, progress):
 
 
 def objective(model: nn.Module, states: Sequence[State]) -> np.ndarray:
-    """The full training objective of each state, data loss plus weight decay, shape ``(n_copies,)``."""
+    """The full training objective of each state, data loss plus weight decay, shape ``(n_copies,)``.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> model = NCF(prepare(load("sample")))
+    >>> state = State.of(model)
+    >>> values = objective(model, [state, state])
+    >>> values.shape, bool(values[0] == values[1])
+    ((2,), True)
+    """
     dims, decay = _stack_dims(model), model.weight_decay()
     values = []
     with torch.no_grad():
@@ -272,7 +313,13 @@ def objective(model: nn.Module, states: Sequence[State]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Round:
-    """One round of a search over starts: train ``starts`` copies by ``recipe``."""
+    """One round of a search over starts: train ``starts`` copies by ``recipe``.
+
+    Examples
+    --------
+    >>> Round(starts=16, recipe=Recipe(steps=300)).starts
+    16
+    """
 
     starts: int
     recipe: Recipe
@@ -328,6 +375,16 @@ def search(
     record : list of dict
         ``start``, ``round``, ``objective`` and ``seconds`` (of the whole round) for every start in every
         round.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> data = prepare(load("sample"))
+    >>> short = Recipe(steps=20, learning_rate=0.01, batch_size=256)
+    >>> states, record = search(lambda seed: NCF(data, seed=seed), [Round(3, short), Round(1, short)])
+    >>> len(states), [row["round"] for row in record]
+    (1, [1, 1, 1, 2])
     """
     model = make(seed)
     pool = {seed + index: State.of(make(seed + index)) for index in range(rounds[0].starts)}
@@ -368,6 +425,15 @@ def save_checkpoint(path, state: State, fingerprint: str, **metadata) -> None:
         Of everything that made it; :func:`load_checkpoint` refuses any other.
     **metadata
         JSON-able facts to keep beside it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "model.npz"
+    >>> save_checkpoint(path, State({"weight": torch.ones(2)}), "abc", start=7)
+    >>> load_checkpoint(path)[1]
+    {'fingerprint': 'abc', 'start': 7}
     """
     arrays = {f"parameters/{name}": value.numpy() for name, value in state.parameters.items()}
     for name, moments in state.moments.items():
@@ -390,6 +456,19 @@ def load_checkpoint(path, fingerprint: str | None = None) -> tuple[State, dict]:
     ------
     AccentError
         If the file is missing, unreadable, or made by something other than ``fingerprint``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "model.npz"
+    >>> save_checkpoint(path, State({"weight": torch.ones(2)}), "abc")
+    >>> load_checkpoint(path, "abc")[0].parameters["weight"].tolist()
+    [1.0, 1.0]
+    >>> load_checkpoint(path, "abd")
+    Traceback (most recent call last):
+        ...
+    accent_lib.errors.AccentError: Checkpoint ... was made from other data, code or settings ...
     """
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -59,7 +59,8 @@ def test_lock_has_exact_versions_from_the_package_index(lock):
 
 def test_lock_covers_what_pyproject_asks_for(project, pins):
     extras = project["optional-dependencies"]
-    for line in project["dependencies"] + extras["book"] + extras["test"] + extras["cluster"]:
+    locked = [extras[name] for name in ("book", "test", "cluster", "notebooks")]
+    for line in sum(locked, project["dependencies"]):
         wanted = Requirement(line)
         version = pins.get(canonicalize_name(wanted.name))
         assert version is not None, f"requirements.lock lacks {wanted.name}"
@@ -72,7 +73,8 @@ def test_conda_environment_is_in_step_with_lock_and_pyproject(project):
     dependencies = yaml.safe_load(read("environment.yml"))["dependencies"]
     conda = [entry for entry in dependencies if isinstance(entry, str)]
     (pip,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
-    assert pip == ["-r requirements.lock", "-e ."], "versions belong into requirements.lock only"
+    index = "--extra-index-url https://download.pytorch.org/whl/cpu"
+    assert pip == [index, "-r requirements.lock", "-e ."], "versions belong into requirements.lock only"
     python = next(entry for entry in conda if entry.startswith("python="))
     assert Requirement(f"python{project['requires-python']}").specifier.contains(python.split("=")[1] + ".0")
     assert set(conda) == {python, "pip", "make"}
@@ -107,11 +109,42 @@ def test_links_between_files_lead_somewhere(page):
             )
 
 
-def test_workflows_and_ci_script_call_make():
-    for name in (".github/workflows/test.yml", ".github/workflows/publish.yml"):
-        jobs = yaml.safe_load(read(name))["jobs"].values()
-        runs = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
-        assert runs and all(command.startswith("make ") for command in runs)
+def steps_of(workflow):
+    jobs = yaml.safe_load(read(f".github/workflows/{workflow}.yml"))["jobs"].values()
+    return [step for job in jobs for step in job["steps"]]
+
+
+@pytest.mark.parametrize("workflow", ["test", "publish"])
+def test_workflows_call_make_with_targets_and_settings_that_exist(workflow):
+    makefile = read("Makefile")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    variables = set(re.findall(r"^([A-Z_]+) \?=", makefile, re.MULTILINE))
+    profiles = {path.stem for path in (ROOT / "notebooks" / "profiles").glob("*.yaml")}
+    commands = [step["run"] for step in steps_of(workflow) if "run" in step]
+    assert commands
+    for command in commands:
+        make, target, *settings = command.split()
+        settings = dict(setting.split("=", 1) for setting in settings)
+        assert make == "make" and target in targets
+        assert set(settings) <= variables
+        assert settings.get("PROFILE", "sample") in profiles
+
+
+def test_published_are_the_chapters_and_nothing_of_the_run_folder():
+    steps = steps_of("publish")
+    kept = [step["with"]["path"].split() for step in steps if "actions/cache/" in step.get("uses", "")]
+    assert kept == [["book/chapters", "book/_static/explorer.html"]] * 2, "a cache can be read by anybody"
+    shown = [step["with"]["path"] for step in steps if "upload" in step.get("uses", "")]
+    assert shown == ["_build/html"]
+    (key,) = (step["with"]["key"] for step in steps if "cache/restore" in step.get("uses", ""))
+    for pattern in re.findall(r"'([^']+)'", key):
+        assert list(ROOT.glob(pattern)), f"nothing of the project is {pattern}"
+    # The sample comes first: its explorer is shown in the book of the other profile.
+    runs = [step["run"] for step in steps if "make run" in step.get("run", "")]
+    assert [re.search(r"PROFILE=(\S+)", command)[1] for command in runs] == ["sample", "ml-100k"]
+
+
+def test_ci_script_calls_make():
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111, ".ci/run is not executable"
     assert "\nmake test" in script.read_text(encoding="utf-8")

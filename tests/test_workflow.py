@@ -19,6 +19,7 @@ from accent_lib.__main__ import main
 from accent_lib.errors import AccentError
 from accent_lib.workflow import parameters
 from accent_lib.workflow.kernel import kernel
+from accent_lib.workflow.launch import put
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = """run = "sample"  # type: str  name of the run folder
@@ -49,19 +50,19 @@ def write_notebook(path, *cells, own="run = 'sample'  # type: str  name of the r
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Two notebooks: the first makes ``data.json`` and ``ncf.npz``, the second reads and divides."""
+    """Two notebooks: the first makes ``made.json`` and ``ncf.npz``, the second reads and divides."""
     folder = tmp_path / "a {strange} place"
     (folder / "notebooks" / "profiles").mkdir(parents=True)
     write_notebook(
         folder / "notebooks" / "01_data.ipynb",
         "import os, sys\nmodel = 'ncf'",
-        "run.write_json('data.json', [n_starts, sys.executable, os.getcwd(), os.environ['OMP_NUM_THREADS']])",
+        "run.write_json('made.json', [n_starts, sys.executable, os.getcwd(), os.environ['OMP_NUM_THREADS']])",
         'run.path(f"{model}.npz").write_text("weights")\nrun.log("trained")',
         own=PARAMETERS,
     )
     write_notebook(
         folder / "notebooks" / "02_training.ipynb",
-        "starts = run.read_json('data.json')[0]\nassert starts == run.setting('01_data', 'n_starts')",
+        "starts = run.read_json('made.json')[0]\nassert starts == run.setting('01_data', 'n_starts')",
         "# the cell that may fail\n100 // (starts - 13)",
         own=PARAMETERS.splitlines()[0] + "\nsteps = 10  # type: int  [0..] how long",
     )
@@ -174,7 +175,7 @@ def test_parameters_cells_of_another_form_are_refused(line):
 
 def test_missing_inputs_name_the_notebook_and_the_command(project):
     run = workflow.begin("02_training", {"run": "sample", "steps": 1})
-    for missing in ("data.json", "ncf.npz"):
+    for missing in ("made.json", "ncf.npz"):
         with pytest.raises(AccentError) as error:
             run.need(missing)
         assert str(error.value) == (
@@ -185,7 +186,7 @@ def test_missing_inputs_name_the_notebook_and_the_command(project):
         run.setting("01_data", "ks")
     mine = workflow.begin("02_training", {"run": "mine", "steps": 1})
     with pytest.raises(AccentError, match=r"run `papermill notebooks/01_data\.ipynb out\.ipynb -p run mine`"):
-        mine.read_json("data.json")
+        mine.read_json("made.json")
     with pytest.raises(AccentError, match="no notebook makes it"):
         mine.need("moon.csv")
 
@@ -259,7 +260,7 @@ def test_every_profile_fits_the_notebooks_and_sample_is_their_default():
 def test_the_runner_skips_what_is_up_to_date_and_runs_from_what_changed(project, capsys):
     chapters = project / "book" / "chapters"
     assert workflow.run() == ["01_data", "02_training"]
-    made = json.loads((project / "runs" / "sample" / "data.json").read_text())
+    made = json.loads((project / "runs" / "sample" / "made.json").read_text())
     assert made == [64, sys.executable, str(project), "1"]
     assert "01_data: trained" in capsys.readouterr().out
     published = (chapters / "01_data.ipynb").read_bytes()
@@ -268,11 +269,15 @@ def test_the_runner_skips_what_is_up_to_date_and_runs_from_what_changed(project,
 
     # Another profile has outputs of its own; going back costs nothing.
     assert workflow.run("other", upto=1) == ["01_data"]
-    assert [p.name for p in chapters.iterdir()] == ["01_data.ipynb"]
+    assert [p.name for p in chapters.glob("*.ipynb")] == ["01_data.ipynb"]
     assert b"n_starts = 7" in (chapters / "01_data.ipynb").read_bytes()
+    (told,) = json.loads((chapters / "account.json").read_text())["chapters"]
+    assert told["changed"] == {"run": "other", "n_starts": 7} and told["seconds"] > 0
     assert workflow.run() == []
     assert (chapters / "01_data.ipynb").read_bytes() == published
-    assert len(list(chapters.iterdir())) == 2
+    told = json.loads((chapters / "account.json").read_text())
+    assert (told["profile"], len(told["chapters"])) == ("sample", 2)
+    assert len(list(chapters.glob("*.ipynb"))) == 2
 
     # A changed parameter runs its notebook; a missing file the notebook that makes it and all that follow.
     (project / "notebooks" / "profiles" / "sample.yaml").write_text("steps: 11\n")
@@ -281,10 +286,10 @@ def test_the_runner_skips_what_is_up_to_date_and_runs_from_what_changed(project,
     workflow.status()
     shown = capsys.readouterr().out
     assert "ncf.npz is missing" in shown
-    assert "data.json" in shown
+    assert "made.json" in shown
     assert workflow.run() == ["01_data", "02_training"]
     provenance = json.loads((project / "runs" / "sample" / "provenance.json").read_text())
-    assert provenance["01_data"]["files"] == ["data.json", "ncf.npz"]
+    assert provenance["01_data"]["files"] == ["made.json", "ncf.npz"]
     assert provenance["01_data"]["peak_memory"] > 0
 
 
@@ -293,6 +298,10 @@ def test_what_makes_a_notebook_outdated(project):
         return [chapter.stamp for chapter in workflow.plan.plan("sample")]
 
     first = stamps()
+    content = json.loads((project / "notebooks" / "01_data.ipynb").read_text("utf-8"))
+    assert put(content["cells"], "address = 'https://example.org'")
+    (project / "notebooks" / "01_data.ipynb").write_text(json.dumps(content), "utf-8")
+    assert stamps() == first, "the launch cell does nothing in a run"
     (project / "notebooks" / "profiles" / "sample.yaml").write_text("rate: 0.5\n")
     second = stamps()
     assert first[0] != second[0]
@@ -359,7 +368,7 @@ def test_ensure_makes_what_is_missing_once(project, capsys, monkeypatch):
     run = workflow.begin("02_training", {"run": "sample", "steps": 1})
     run.ensure(upto=1)
     assert "01_data: done" in capsys.readouterr().out
-    assert run.read_json("data.json")[0] == 64
+    assert run.read_json("made.json")[0] == 64
     workflow.ensure("sample", upto=1)
     assert capsys.readouterr().out == ""
     monkeypatch.setenv("ACCENT_RUNNER", "1")

@@ -48,6 +48,14 @@ class Interactions:
         What each step left: columns ``step``, ``users``, ``items``, ``interactions``.
     settings : dict
         The thresholds used: ``positive_at``, ``min_positive``, ``min_negative``, ``holdout``.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> data = prepare(load("sample"))
+    >>> history = data.train[data.rows(3)]
+    >>> bool((history["user"] == 3).all()), history["timestamp"].is_monotonic_increasing
+    (True, True)
     """
 
     name: str

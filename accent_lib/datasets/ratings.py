@@ -37,6 +37,13 @@ class Ratings:
     AccentError
         If a column is missing, a rating lies outside 1 to 5, a user rated an item twice, an id occurs twice,
         or an item is rated or has attributes but is not among ``items``.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load
+    >>> ratings = load("sample")
+    >>> ratings.name, list(ratings.items)
+    ('sample', ['title', 'year', 'genres'])
     """
 
     name: str

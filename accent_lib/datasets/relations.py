@@ -41,6 +41,19 @@ class Relations:
         ``p = i * n_items + j``.  An item has none with itself.
     values : ndarray of int16, shape (n_entries,)
         Numbers of the shared values, ascending within a pair, so that equal types stand together.
+
+    Examples
+    --------
+    Two films share a genre, and the first shares an actor with the third:
+
+    >>> attributes = pd.DataFrame({
+    ...     "genres": [(1,), (1,), ()], "directors": [(), (), ()], "actors": [(7,), (), (7,)],
+    ... })
+    >>> relations = Relations.of(attributes)
+    >>> [TYPES[type_] for type_ in relations.types]
+    ['none', 'genre', 'actor']
+    >>> relations.entries(0, 1).tolist(), relations.entries(0, 2).tolist(), relations.entries(1, 2).tolist()
+    ([1], [2], [0])
     """
 
     has: sparse.csr_matrix
@@ -140,6 +153,14 @@ def training_triples(data, relations: Relations) -> np.ndarray:
     ------
     AccentError
         If a user has no training negative.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> data = prepare(load("sample"))
+    >>> triples = training_triples(data, Relations.of(data.attributes))
+    >>> triples.shape == (int(data.train["positive"].sum()), 3)
+    True
     """
     shared = relations.counts[1:]
     types, values = (shared > 0).sum(0), shared.sum(0)
@@ -163,7 +184,15 @@ def training_triples(data, relations: Relations) -> np.ndarray:
 
 
 def held_out_pairs(data) -> pd.DataFrame:
-    """Every held-out liked item of a user with every held-out disliked one: ``user, liked, disliked``."""
+    """Every held-out liked item of a user with every held-out disliked one: ``user, liked, disliked``.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> test = pd.DataFrame({"user": 0, "item": [4, 7, 9], "positive": [True, True, False]})
+    >>> held_out_pairs(SimpleNamespace(test=test)).values.tolist()
+    [[0, 4, 9], [0, 7, 9]]
+    """
     liked, disliked = (
         data.test.loc[data.test["positive"] == sign, ["user", "item"]] for sign in (True, False)
     )
@@ -189,6 +218,17 @@ def draw_relation_triples(data, relations: Relations, seed: int = 0) -> pd.DataF
     -------
     DataFrame
         Columns ``head, type, value, tail, other``; values are numbered as in :class:`Relations`.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> data = prepare(load("sample"))
+    >>> relations = Relations.of(data.attributes)
+    >>> row = draw_relation_triples(data, relations).iloc[0]
+    >>> bool(relations.has[row["head"], row["value"]] and relations.has[row["tail"], row["value"]])
+    True
+    >>> bool(relations.has[row["other"], row["value"]])
+    False
     """
     generator = np.random.default_rng(seed)
     telling = np.asarray(relations.has.sum(0)).ravel() < relations.n_items

@@ -56,6 +56,16 @@ def accent(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     ------
     ValueError
         If the shapes do not match or the slate has no second item.
+
+    Examples
+    --------
+    Two actions fill the gap to the second item, and one of them is enough for the third:
+
+    >>> scores = np.array([3.0, 2.75, 2.5])
+    >>> influence = np.array([[0.25, 0.75], [0.125, 0.625], [-0.25, 0.0]])
+    >>> found = accent(scores, influence)
+    >>> found.removed, found.replacement, found.predicted.tolist()
+    ((1,), 2, [2.25, 2.125, 2.5])
     """
     scores, influence = _checked(scores, influence)
     best = None

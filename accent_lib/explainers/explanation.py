@@ -18,6 +18,12 @@ class Explanation:
         Position in the slate of the item that should take the recommendation's place.
     predicted : ndarray, shape (k,)
         Estimated scores of the slate after the removal; the recommendation is position 0.
+
+    Examples
+    --------
+    >>> found = Explanation((1, 0), 1, np.array([2.25, 2.5, 2.0]))
+    >>> len(found), found.remaining_gap
+    (2, -0.25)
     """
 
     removed: tuple[int, ...]

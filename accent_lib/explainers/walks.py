@@ -32,6 +32,16 @@ def walk(
     -------
     Explanation or None
         The replacement is the best other item when the walk stops; ``None`` where it ends without a swap.
+
+    Examples
+    --------
+    Each action takes 1 from the recommendation; one is enough:
+
+    >>> def rescore(removed, before):
+    ...     return before - [1.0, 0.0, 0.0]
+    >>> found = walk([3.0, 2.5, 1.0], [4, 7], rescore, selective=False)
+    >>> found.removed, found.replacement, found.predicted.tolist()
+    ((4,), 1, [2.0, 2.5, 1.0])
     """
 
     def gap(values):
@@ -57,6 +67,14 @@ def pure_fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     """Remove actions by decreasing influence on the recommendation's own score until it is displaced.
 
     Parameters and return value as for :func:`~accent_lib.explainers.accent`.
+
+    Examples
+    --------
+    The action of the greatest influence lowers both scores alike, and is taken all the same:
+
+    >>> scores, influence = np.array([3.0, 2.75]), np.array([[1.0, 0.5], [1.0, 0.0]])
+    >>> pure_fia(scores, influence).removed
+    (0, 1)
     """
     scores, influence = _checked(scores, influence)
     order = np.argsort(-influence[0], kind="stable")
@@ -64,7 +82,14 @@ def pure_fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
 
 
 def fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
-    """As :func:`pure_fia`, but keep only actions that narrow the gap to the best other item."""
+    """As :func:`pure_fia`, but keep only actions that narrow the gap to the best other item.
+
+    Examples
+    --------
+    >>> scores, influence = np.array([3.0, 2.75]), np.array([[1.0, 0.5], [1.0, 0.0]])
+    >>> fia(scores, influence).removed
+    (1,)
+    """
     scores, influence = _checked(scores, influence)
     order = np.argsort(-influence[0], kind="stable")
     return walk(scores, order, _additive(influence), selective=True)
@@ -87,6 +112,15 @@ def pure_attention(
     Returns
     -------
     Explanation or None
+
+    Examples
+    --------
+    Action 1 gets most of the attention, but scoring without it changes nothing:
+
+    >>> def rescore(removed):
+    ...     return np.array([2.0 - (0 in removed), 1.5])
+    >>> pure_attention(np.array([2.0, 1.5]), np.array([0.25, 0.75]), rescore).removed
+    (1, 0)
     """
     return _by_attention(scores, attention, rescore, selective=False)
 
@@ -94,7 +128,15 @@ def pure_attention(
 def attention(
     scores: np.ndarray, attention: np.ndarray, rescore: Callable[[tuple[int, ...]], np.ndarray]
 ) -> Explanation | None:
-    """As :func:`pure_attention`, but keep only actions that narrow the gap to the best other item."""
+    """As :func:`pure_attention`, but keep only actions that narrow the gap to the best other item.
+
+    Examples
+    --------
+    >>> def rescore(removed):
+    ...     return np.array([2.0 - (0 in removed), 1.5])
+    >>> attention(np.array([2.0, 1.5]), np.array([0.25, 0.75]), rescore).removed
+    (0,)
+    """
     return _by_attention(scores, attention, rescore, selective=True)
 
 
@@ -119,6 +161,14 @@ def random(scores: np.ndarray, influence: np.ndarray, like: Explanation, seed: i
     Returns
     -------
     Explanation
+
+    Examples
+    --------
+    >>> scores, influence = np.array([3.0, 2.75]), np.array([[1.0, 0.5, 0.0], [1.0, 0.0, 0.0]])
+    >>> like = fia(scores, influence)
+    >>> drawn = random(scores, influence, like, seed=0)
+    >>> len(drawn) == len(like), drawn.replacement == like.replacement
+    (True, True)
     """
     scores, influence = _checked(scores, influence)
     order = np.random.default_rng(seed).permutation(influence.shape[1])

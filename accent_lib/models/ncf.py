@@ -36,6 +36,14 @@ class NCF(nn.Module):
         ``torch.relu`` as in the paper; a smooth one such as ``torch.nn.functional.gelu`` for comparison.
     seed : int
         Of the initial parameters: normal with standard deviation ``1 / sqrt(fan_in)``, cut at two of them.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> data = prepare(load("sample"))
+    >>> model = NCF(data)
+    >>> model.n_actions == len(data.train), len(model.block(3)) == 2 * model.dim
+    (True, True)
     """
 
     def __init__(

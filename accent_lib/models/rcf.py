@@ -74,6 +74,21 @@ class RCF(nn.Module):
         Of the relation loss in the objective.
     seed : int
         Of the initial parameters.
+
+    Examples
+    --------
+    Its actions are the liked films, and a weight of zero takes one out of the history that is read:
+
+    >>> from accent_lib.datasets import load, prepare
+    >>> data = prepare(load("sample"))
+    >>> model = RCF(data)
+    >>> model.n_actions == int(data.train["positive"].sum())
+    True
+    >>> items, keep = torch.tensor([0, 1]), torch.ones(len(model.actions(3)))
+    >>> whole = model.scores(model.block(3), 3, items, keep)
+    >>> keep[0] = 0
+    >>> bool((model.scores(model.block(3), 3, items, keep) == whole).all())
+    False
     """
 
     #: Removing an action takes it out of the history, too: scores change even with fixed parameters.

@@ -32,6 +32,13 @@ class Recommender(Protocol):
     batches, rates, done)`` takes each copy through a list of batches with one learning rate each.  A copy is
     three vectors that are changed in place: all parameters in their order, flat, and their two moments, which
     have seen ``done`` steps.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> isinstance(NCF(prepare(load("sample"))), Recommender)
+    True
     """
 
     n_users: int
@@ -90,6 +97,17 @@ def top_k(model: Recommender, user: int, k: int) -> tuple[np.ndarray, np.ndarray
     items : ndarray of int, shape (k,)
     scores : ndarray of float, shape (k,)
         Equal scores: the lower item index first.  Shorter than ``k`` where the user has fewer candidates.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> model = NCF(prepare(load("sample")))
+    >>> items, scores = top_k(model, 3, 5)
+    >>> len(items), bool((np.diff(scores) <= 0).all())
+    (5, True)
+    >>> set(items.tolist()) <= set(model.candidates(3).tolist())
+    True
     """
     import torch
 

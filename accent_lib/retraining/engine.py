@@ -33,6 +33,17 @@ def retrain(model, recipe: Recipe, state: State, worlds: Sequence[World], seed: 
     Returns
     -------
     list of State, one a world
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> model = NCF(prepare(load("sample")))
+    >>> recipe, worlds = Recipe(steps=5, batch_size=256), [World(), World.parse("3:0 1")]
+    >>> control, without = retrain(model, recipe, State.of(model), worlds, seed=0)
+    >>> blocks = [state.parameters["user_table.weight"][3] for state in (control, without)]
+    >>> torch.equal(*blocks)
+    False
     """
     keep = torch.tensor(np.stack([world.keep(model) for world in worlds]), dtype=torch.get_default_dtype())
     return train(model, recipe, [state] * len(worlds), keep=keep, seed=seed)
@@ -56,6 +67,16 @@ def observe(model, world: World, users: Iterable[int], slates: Mapping[int, np.n
     -------
     list of Outcome
         ``failed`` where a score is not finite.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF, top_k
+    >>> model = NCF(prepare(load("sample")))
+    >>> items, scores = top_k(model, 3, 5)
+    >>> (outcome,) = observe(model, World(), [3], {3: items})
+    >>> outcome.top == int(items[0]), bool(np.allclose(outcome.scores, scores))
+    (True, True)
     """
     all_keep = torch.tensor(world.keep(model), dtype=torch.get_default_dtype())
     outcomes = []
@@ -91,6 +112,18 @@ def run_stack(model, recipe, state, worlds, slates, seed, controlled=(), device=
     Returns
     -------
     list of Outcome
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF, top_k
+    >>> model = NCF(prepare(load("sample")))
+    >>> stack, slates = [World(), World.parse("3:0 1")], {3: top_k(model, 3, 5)[0]}
+    >>> outcomes = run_stack(
+    ...     model, Recipe(steps=5, batch_size=256), State.of(model), stack, slates, seed=0, controlled=[3]
+    ... )
+    >>> [outcome.world for outcome in outcomes]
+    ['', '3:0 1']
     """
     torch.set_num_threads(1)  # one thread a process: two processes of two threads are slower than one
     # Tensors that are sent to a process lie in memory that all processes share: write into a copy.

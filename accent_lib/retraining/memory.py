@@ -28,6 +28,16 @@ def copy_bytes(model, recipe: Recipe, device: str = "cpu") -> int:
     -------
     int
         Bytes.
+
+    Examples
+    --------
+    More than the parameters alone, for gradients and moments come with them:
+
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> model = NCF(prepare(load("sample")))
+    >>> copy_bytes(model, Recipe(steps=1)) > sum(value.nbytes for value in model.parameters())
+    True
     """
     if torch.device(device).type != "cpu":
         model = copy.deepcopy(model).to(device)  # it may compute in another way there
@@ -74,6 +84,14 @@ def stack_bytes(model, recipe: Recipe, copies: int, device: str = "cpu") -> int:
     Returns
     -------
     int
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> model, recipe = NCF(prepare(load("sample"))), Recipe(steps=1)
+    >>> stack_bytes(model, recipe, 3) - stack_bytes(model, recipe, 2) == copy_bytes(model, recipe)
+    True
     """
     return ELSE + 2 * _model_bytes(model) + copies * copy_bytes(model, recipe, device)
 
@@ -87,7 +105,13 @@ def _model_bytes(model):
 
 
 def available(device: str = "cpu") -> int:
-    """Half of the memory that is free now, in bytes, of the machine or of a GPU."""
+    """Half of the memory that is free now, in bytes, of the machine or of a GPU.
+
+    Examples
+    --------
+    >>> 0 < available() < psutil.virtual_memory().total
+    True
+    """
     if torch.device(device).type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2
     return psutil.virtual_memory().available // 2
@@ -102,6 +126,14 @@ def largest_stack(model, recipe: Recipe, memory: int | None = None, device: str 
     ------
     AccentError
         If not even the control and one world fit.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> model, recipe = NCF(prepare(load("sample"))), Recipe(steps=1)
+    >>> largest_stack(model, recipe, memory=stack_bytes(model, recipe, 5))
+    5
     """
     memory = available(device) if memory is None else memory
     check_memory(model, recipe, 2, memory, device)
@@ -116,6 +148,15 @@ def check_memory(model, recipe: Recipe, copies: int, memory: int | None = None, 
     ------
     AccentError
         If it would take more than `memory`, by default half of what is free.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> check_memory(NCF(prepare(load("sample"))), Recipe(steps=1), 16, memory=2**20)
+    Traceback (most recent call last):
+        ...
+    accent_lib.errors.AccentError: A stack of 16 worlds may take ... MiB, but each worker has 1 MiB; ...
     """
     memory = available(device) if memory is None else memory
     needed = stack_bytes(model, recipe, copies, device)

@@ -44,6 +44,15 @@ class Outcome:
     ------
     AccentError
         If the world is no key, or an outcome that is "ok" has a score that is not finite.
+
+    Examples
+    --------
+    >>> Outcome("12:3 17", 12, (2.5, 2.75), top=4).status
+    'ok'
+    >>> Outcome("12:3 17", 12, (float("nan"), 2.75), top=4)
+    Traceback (most recent call last):
+        ...
+    accent_lib.errors.AccentError: The world '12:3 17' gave user 12 scores that are not finite; ...
     """
 
     world: str
@@ -69,19 +78,37 @@ class Outcome:
 
 
 def scores_text(scores) -> str:
-    """Write scores as ``"4.1 4.0"``: nine significant digits, enough for every 32-bit number to come back."""
+    """Write scores as ``"4.1 4.0"``: nine significant digits, enough for every 32-bit number to come back.
+
+    Examples
+    --------
+    >>> scores_text([3.0, 2.75])
+    '3 2.75'
+    """
     return " ".join(f"{float(score):.9g}" for score in scores)
 
 
 def scores_of(text) -> list[float]:
-    """Read what `scores_text` wrote; a missing cell, as pandas reads an empty one, is an empty list."""
+    """Read what `scores_text` wrote; a missing cell, as pandas reads an empty one, is an empty list.
+
+    Examples
+    --------
+    >>> scores_of("3 2.75"), scores_of(float("nan"))
+    ([3.0, 2.75], [])
+    """
     if isinstance(text, str):
         return [float(word) for word in text.split()]
     return [] if pd.isna(text) else [float(text)]
 
 
 def beside(path) -> Path:
-    """Where it is said what an exported table is: its name with the suffix ``.json``."""
+    """Where it is said what an exported table is: its name with the suffix ``.json``.
+
+    Examples
+    --------
+    >>> beside("ncf-paper/outcomes-0.csv.gz").as_posix()
+    'ncf-paper/outcomes-0.json'
+    """
     path = Path(path)
     return path.with_name(path.name.removesuffix(".gz").removesuffix(".csv") + ".json")
 
@@ -108,6 +135,14 @@ def export_outcomes(path, outcomes, about) -> Path:
     ------
     AccentError
         If a file cannot be written; the old table is still there then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> table = pd.DataFrame([["ncf", "", 3, 0, "3 2.75", 7, "ok", "", 0.5]], columns=COLUMNS)
+    >>> path = export_outcomes(Path(tempfile.mkdtemp()) / "outcomes-0.csv.gz", table, {"fingerprint": "abc"})
+    >>> sorted(file.name for file in path.parent.iterdir())
+    ['outcomes-0.csv.gz', 'outcomes-0.json']
     """
     path = Path(path)
     table = outcomes[COLUMNS].to_csv(index=False, lineterminator="\n").encode()
@@ -141,6 +176,15 @@ def import_outcomes(path) -> tuple[pd.DataFrame, dict]:
     ------
     AccentError
         If a file is missing, or was changed after the export.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> table = pd.DataFrame([["ncf", "", 3, 0, "3 2.75", 7, "ok", "", 0.5]], columns=COLUMNS)
+    >>> path = export_outcomes(Path(tempfile.mkdtemp()) / "outcomes-0.csv.gz", table, {"fingerprint": "abc"})
+    >>> outcomes, about = import_outcomes(path)
+    >>> len(outcomes), about["fingerprint"]
+    (1, 'abc')
     """
     path = Path(path)
     try:

@@ -37,6 +37,12 @@ class Start:
         As for :func:`~accent_lib.explainers.accent`.
     explanation : Explanation or None
         ACCENT's, or another method's; ``None`` where there is no set.
+
+    Examples
+    --------
+    >>> explanation = Explanation((0,), 1, np.array([2.5, 2.75]))
+    >>> Start(np.array([7, 4]), np.array([[0.5, 0.25], [0.0, 0.0]]), explanation).items.tolist()
+    [7, 4]
     """
 
     items: np.ndarray
@@ -145,6 +151,23 @@ def verify_and_resume(
     ------
     AccentError
         As `verify`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF, top_k
+    >>> model = NCF(prepare(load("sample")))
+    >>> items, scores = top_k(model, 3, 5)
+    >>> influence = np.full((5, len(model.actions(3))), 0.125) * (np.arange(5) == 0)[:, None]
+    >>> start = Start(items, influence, Explanation((0,), 1, scores))
+    >>> with Store(Path(tempfile.mkdtemp()) / "worlds.sqlite", "abc") as store:
+    ...     table = verify_and_resume(
+    ...         "ncf", model, Recipe(steps=2, batch_size=256), State.of(model), {3: start}, store, rounds=1
+    ...     )
+    >>> table["round"].tolist(), set(table["status"]) <= {"holds", "open", "unsolved"}
+    ([0, 1], True)
     """
     promised = {user: starts[user].explanation for user in sorted(starts)}
     latest = {user: dict(_NO_SET) for user in promised}
@@ -182,6 +205,11 @@ class Retrained:
         Key of the world, in which sets of other users may be left out too.
     scores : ndarray or None, shape (k_max,)
         Of her slate, averaged over the seeds; ``None`` if a retraining failed.
+
+    Examples
+    --------
+    >>> Retrained("3:0 1", np.array([2.5, 2.75])).world
+    '3:0 1'
     """
 
     world: str
@@ -228,6 +256,25 @@ def verify_sets(
     ------
     AccentError
         As `verify`, or if `users_per_world` is less than 1.
+
+    Examples
+    --------
+    A set that is there already is not retrained:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from accent_lib.retraining.outcomes import Outcome
+    >>> outcomes = [Outcome("", 3, (3.0, 2.75), 7), Outcome("3:0 1", 3, (2.5, 2.75), 4)]
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> model = NCF(prepare(load("sample")))
+    >>> with Store(Path(tempfile.mkdtemp()) / "worlds.sqlite", "abc") as store:
+    ...     _ = store.record("ncf", 0, outcomes)
+    ...     found = verify_sets(
+    ...         "ncf", model, Recipe(steps=2), State.of(model), {3: (0, 1)}, {3: np.array([7, 4])}, store
+    ...     )
+    >>> found[3, "3:0 1"].scores.tolist()
+    [2.5, 2.75]
     """
     known = retrained(store, name, seeds)
     alone = [World(((user, positions),)) for user, positions in sets.items()]
@@ -253,6 +300,19 @@ def retrained(store: Store, name: str, seeds: Sequence[int] = (0,)) -> dict[tupl
         By user and set, as the key of the world that leaves out nothing else; ``""`` is her control. Of
         several worlds that leave out a set, the one with the fewest users counts, as in
         :func:`~accent_lib.evaluation.judge`.
+
+    Examples
+    --------
+    Scores are averaged over the seeds:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from accent_lib.retraining.outcomes import Outcome
+    >>> with Store(Path(tempfile.mkdtemp()) / "worlds.sqlite", "abc") as store:
+    ...     _ = store.record("ncf", 0, [Outcome("3:0 1", 3, (2.5, 2.75), 4)])
+    ...     _ = store.record("ncf", 1, [Outcome("3:0 1", 3, (2.0, 2.75), 4)])
+    ...     retrained(store, "ncf", seeds=[0, 1])[3, "3:0 1"].scores.tolist()
+    [2.25, 2.75]
     """
     table, found, chosen = store.outcomes(), {}, {}
     table = table[(table["model"] == name) & table["seed"].isin(set(seeds))]

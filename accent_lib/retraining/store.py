@@ -65,6 +65,16 @@ class Store:
     ------
     AccentError
         If the file is damaged, was made by something else or with another fingerprint, or cannot be opened.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> store = Store(Path(tempfile.mkdtemp()) / "worlds.sqlite", "abc")
+    >>> store.record("ncf", 0, [Outcome("", 3, (3.0, 2.75), 7), Outcome("3:0 1", 3, (2.5, 2.75), 4)])
+    2
+    >>> sorted(store.done("ncf", 0)), store.users("ncf", 0)
+    (['', '3:0 1'], {3})
+    >>> store.close()
     """
 
     def __init__(self, path, fingerprint: str):

@@ -27,6 +27,12 @@ def stacks_of(worlds: Sequence[World], size: int) -> list[list[World]]:
     Returns
     -------
     list of list of World
+
+    Examples
+    --------
+    >>> worlds = [World.parse(key) for key in ("0:1", "0:2", "1:4")]
+    >>> [[world.key for world in stack] for stack in stacks_of(worlds, 3)]
+    [['', '0:1', '0:2'], ['', '1:4']]
     """
     worlds = [world for world in dict.fromkeys(worlds) if world.removed]
     if size == 1:
@@ -39,6 +45,12 @@ def controls_of(stacks: Sequence[Sequence[World]], users: Sequence[int]) -> list
 
     So a user is compared with a control that was trained beside her, and each is observed once, in whatever
     order the stacks end.
+
+    Examples
+    --------
+    >>> stacks = stacks_of([World.parse(key) for key in ("0:1", "0:2", "1:4")], 3)
+    >>> controls_of(stacks, [0, 1, 2])
+    [{0, 2}, {1}]
     """
     home = {}
     for number, stack in enumerate(stacks):
@@ -105,6 +117,19 @@ def verify(
     AccentError
         If a stack would not fit into the memory or a process could not import the model (before any work
         starts), if a worker process dies, or if the store cannot be written.  What was recorded stays.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF, top_k
+    >>> model, worlds = NCF(prepare(load("sample"))), [World.parse("3:0 1")]
+    >>> slates, recipe = {3: top_k(model, 3, 5)[0]}, Recipe(steps=5, batch_size=256)
+    >>> with Store(Path(tempfile.mkdtemp()) / "worlds.sqlite", "abc") as store:
+    ...     verify("ncf", model, recipe, State.of(model), worlds, slates, store)
+    ...     store.outcomes()["world"].tolist()
+    ['', '3:0 1']
     """
     _check_travels(model, executor)
     device = choose_device(device)
@@ -195,6 +220,11 @@ def choose_device(device: str) -> str:
     ------
     AccentError
         If there is no such device.
+
+    Examples
+    --------
+    >>> choose_device("cpu")
+    'cpu'
     """
     import torch
 

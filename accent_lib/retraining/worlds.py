@@ -34,6 +34,19 @@ class World:
     ------
     AccentError
         If a user or a position occurs twice, is negative or no whole number, or a user has no position.
+
+    Examples
+    --------
+    >>> world = World(((12, (17, 3)),))
+    >>> world.key, world == World.parse("12:3 17")
+    ('12:3 17', True)
+    >>> World().key  # the control
+    ''
+    >>> from types import SimpleNamespace
+    >>> slices = [slice(0, 2), slice(2, 5)]
+    >>> model = SimpleNamespace(n_users=2, n_actions=5, action_slice=slices.__getitem__)
+    >>> World.parse("1:0 2").keep(model).tolist()
+    [1.0, 1.0, 0.0, 1.0, 0.0]
     """
 
     removed: tuple[tuple[int, tuple[int, ...]], ...] = ()
@@ -147,6 +160,11 @@ def positions_of(removed) -> tuple[int, ...]:
     ------
     AccentError
         If the cell holds anything but whole numbers from 0 on.
+
+    Examples
+    --------
+    >>> positions_of("17 3 42"), positions_of(3.0), positions_of(float("nan"))
+    ((17, 3, 42), (3,), ())
     """
     if isinstance(removed, str):
         words = removed.split()
@@ -167,6 +185,11 @@ def world_of(user, removed) -> World:
     user : int
     removed : str, number or missing value
         As in `positions_of`. With nothing removed, the world is the control.
+
+    Examples
+    --------
+    >>> world_of(12, "17 3").key
+    '12:3 17'
     """
     positions = positions_of(removed)
     return World(((int(user), positions),)) if positions else World()
@@ -191,6 +214,14 @@ def worlds_of(explanations) -> list[World]:
     ------
     AccentError
         If there are explanations of several models.
+
+    Examples
+    --------
+    Two methods that take the same actions ask for one world:
+
+    >>> explanations = pd.DataFrame({"user": [0, 0, 1, 2], "removed": ["3 1", "1 3", "5", ""]})
+    >>> [world.key for world in worlds_of(explanations)]
+    ['0:1 3', '1:5']
     """
     if "model" in explanations and explanations["model"].nunique() > 1:
         names = ", ".join(sorted(explanations["model"].unique()))
@@ -221,6 +252,12 @@ def grouped(worlds, size) -> list[World]:
     ------
     AccentError
         If `size` is less than 1 or no whole number.
+
+    Examples
+    --------
+    >>> own = [[World.parse("0:1"), World.parse("0:2")], [World.parse("1:5")], [World.parse("2:0")]]
+    >>> [world.key for world in grouped(own, 2)]
+    ['0:1;1:5', '0:2;2:0']
     """
     _check_size(size)
     joined = []
@@ -252,6 +289,11 @@ def cut(worlds, size) -> list[list[World]]:
     ------
     AccentError
         If `size` is less than 1 or no whole number.
+
+    Examples
+    --------
+    >>> [len(stack) for stack in cut([World.parse(f"0:{position}") for position in range(5)], 2)]
+    [2, 2, 1]
     """
     _check_size(size)
     return [list(worlds[start : start + size]) for start in range(0, len(worlds), size)]

@@ -1,7 +1,7 @@
 """From notebooks to a book: parameters, run folders, profiles and the runner.
 
-A notebook's second code cell is ``run = workflow.begin("02_training", globals())``; the command line is
-``python -m accent_lib run|status|ensure|export|explorer``.
+The code cell after a notebook's parameters is ``run = workflow.begin("02_training", globals())``; the command
+line is ``python -m accent_lib run|status|ensure|export|explorer|launch``.
 """
 
 from accent_lib.workflow.artifacts import (
@@ -15,6 +15,7 @@ from accent_lib.workflow.artifacts import (
     untrained_model,
 )
 from accent_lib.workflow.folder import Run, begin
+from accent_lib.workflow.launch import launch
 from accent_lib.workflow.notebooks import project_root, runs_folder
 from accent_lib.workflow.page import explorer
 from accent_lib.workflow.profiles import load_profile, profile_names
@@ -42,6 +43,7 @@ __all__ = [
     "export",
     "import_results",
     "interactions",
+    "launch",
     "load_profile",
     "new_model",
     "profile_names",

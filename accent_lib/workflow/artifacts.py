@@ -48,6 +48,12 @@ def new_model(name: str, data, seed: int = 0, relation_triples=None):
     seed : int
     relation_triples : DataFrame, optional
         For ``rcf``; see :func:`relation_triples`.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> type(new_model("ncf", prepare(load("sample")))).__name__
+    'NCF'
     """
     from accent_lib.models import NCF, RCF
 

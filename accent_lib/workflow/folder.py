@@ -17,7 +17,7 @@ TEXT_COLUMNS = ("removed", "predicted", "scores", "world", "reason")
 
 
 def begin(notebook, namespace):
-    """Check a notebook's parameters and open its run folder; called by the second code cell.
+    """Check a notebook's parameters and open its run folder; called by the code cell after the parameters.
 
     Parameters
     ----------
@@ -40,6 +40,15 @@ def begin(notebook, namespace):
     Notes
     -----
     Only the cell that papermill injects is searched for unknown names; variables of a live notebook are free.
+
+    Examples
+    --------
+    >>> run = begin("01_data", {
+    ...     "run": "mine", "dataset": "sample", "data_home": "", "positive_at": 3, "min_positive": 10,
+    ...     "min_negative": 10, "holdout": 0.2,
+    ... })
+    >>> run.settings["positive_at"], run.folder.name
+    (3.0, 'mine')
     """
     declared, injected = _declared(notebook, namespace)
     for name in injected:
@@ -75,7 +84,7 @@ def _declared(notebook, namespace):
     for candidate in notebooks.all_notebooks():
         if candidate.name == notebook and candidate.parameters:
             return candidate.parameters, []
-    raise AccentError(f"{notebook}: no parameters cell was found; run the first code cell, then this one.")
+    raise AccentError(f"{notebook}: no parameters cell was found; run the cell of parameters, then this one.")
 
 
 def _absolute_data_home(settings, namespace):
@@ -109,6 +118,17 @@ class Run:
     ------
     AccentError
         If the run's name is not a plain name or its folder cannot be written.
+
+    Examples
+    --------
+    >>> run = Run("01_data", {"run": "mine"})
+    >>> run.write_json("data.json", {"dataset": "sample"})
+    >>> run.read_json("data.json")
+    {'dataset': 'sample'}
+    >>> run.need("ncf.npz")
+    Traceback (most recent call last):
+        ...
+    accent_lib.errors.AccentError: ncf.npz is missing in the run folder ...: notebook 02_training makes it...
     """
 
     def __init__(self, notebook, settings):

@@ -21,6 +21,11 @@ def project_root():
     -------
     Path
         The working directory itself if there is none, as on a machine that has the package alone.
+
+    Examples
+    --------
+    >>> (project_root() / "notebooks" / "profiles" / "sample.yaml").exists()
+    True
     """
     here = Path.cwd()
     for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
@@ -30,7 +35,14 @@ def project_root():
 
 
 def runs_folder():
-    """Folder of all runs: ``$ACCENT_RUNS``, else ``runs`` in the project root."""
+    """Folder of all runs: ``$ACCENT_RUNS``, else ``runs`` in the project root.
+
+    Examples
+    --------
+    >>> os.environ["ACCENT_RUNS"] = "/tmp/runs"
+    >>> runs_folder().as_posix()
+    '/tmp/runs'
+    """
     return Path(os.environ.get("ACCENT_RUNS") or project_root() / "runs").absolute()
 
 

@@ -49,7 +49,9 @@ def explorer(run="sample", to="explorer.html"):
 
 
 def publish_explorer(folder, root):
-    """Put the explorer of a run into the book; for data that may not be published, a page that says so.
+    """Put the explorer of a run into the book.
+
+    For data that may not be published, it is that of the sample if there is one, else a page that says so.
 
     The run folder keeps a copy, which is made again only when something changed that it shows. A run without
     explanations has no explorer; then none is left in the book.
@@ -75,6 +77,8 @@ def publish_explorer(folder, root):
             with atomic(kept) as file:
                 file.write_text(page + mark, "utf-8")
         page = kept.read_text("utf-8")
+    elif (sample := folder.with_name("sample") / "explorer.html").exists():
+        page = sample.read_text("utf-8")
     else:
         from accent_lib.explorer import withheld_page
 

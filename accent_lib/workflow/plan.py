@@ -8,6 +8,7 @@ from pathlib import Path
 from accent_lib.errors import AccentError
 from accent_lib.provenance import fingerprint, source_hash
 from accent_lib.workflow import notebooks
+from accent_lib.workflow.launch import TAG as LAUNCH
 from accent_lib.workflow.profiles import load_profile, run_name
 
 # What starts the notebooks changes nothing in them, nor does what none of them uses.
@@ -17,7 +18,9 @@ NOT_IN_STAMP = (
     "explorer.py",
     "own_ratings.py",
     "panel.py",
+    "workflow/account.py",
     "workflow/kernel.py",
+    "workflow/launch.py",
     "workflow/page.py",
     "workflow/runner.py",
     "workflow/status.py",
@@ -116,7 +119,9 @@ def plan(profile, upto=None, root=None):
     for notebook in notebooks.all_notebooks(root):
         if upto is not None and notebook.number > upto:
             break
-        parts = {"cells": notebook.cells, "settings": settings[notebook.name], "library": library}
+        # The launch cell does nothing in a run, and the address in it may change.
+        cells = [cell for cell in notebook.cells if LAUNCH not in cell[1]]
+        parts = {"cells": cells, "settings": settings[notebook.name], "library": library}
         if any("results_folder" in text for _, _, text in notebook.cells):
             parts["kept"] = _kept(root / "data" / "results")
         before.append(fingerprint(**parts, before=before))

@@ -5,7 +5,13 @@ from accent_lib.workflow import notebooks, parameters
 
 
 def profile_names(root=None):
-    """Names of the profiles there are, sorted."""
+    """Names of the profiles there are, sorted.
+
+    Examples
+    --------
+    >>> "sample" in profile_names()
+    True
+    """
     folder = (root or notebooks.project_root()) / "notebooks" / "profiles"
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
@@ -31,6 +37,11 @@ def load_profile(profile, root=None):
     AccentError
         If there is no such profile, if it is not a flat mapping, or if a name is unknown to every notebook or
         a value does not fit.
+
+    Examples
+    --------
+    >>> load_profile("ml-100k")["01_data"]["dataset"]
+    'ml-100k'
     """
     root = root or notebooks.project_root()
     values = {"run": profile, **_read(profile, root)}

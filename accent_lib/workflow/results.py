@@ -19,12 +19,25 @@ if TYPE_CHECKING:
 
 
 def results_folder():
-    """Where committed tables lie, one folder for each model and run."""
+    """Where committed tables lie, one folder for each model and run.
+
+    Examples
+    --------
+    >>> results_folder().name
+    'results'
+    """
     return notebooks.project_root() / "data" / "results"
 
 
 def store_path(run, fingerprint: str):
-    """Where the store of a fingerprint lies in a run folder."""
+    """Where the store of a fingerprint lies in a run folder.
+
+    Examples
+    --------
+    >>> from accent_lib.workflow.folder import Run
+    >>> store_path(Run("05_verification", {"run": "mine"}), "cd5ae6ce7657d4a7").name
+    'worlds-cd5ae6ce.sqlite'
+    """
     return run.path(f"worlds-{fingerprint[:8]}.sqlite")
 
 
@@ -41,6 +54,14 @@ def describe_store(run, table: str, model: str, fingerprint: str, facts: dict) -
     model, fingerprint : str
     facts : dict
         What to say besides the provenance.
+
+    Examples
+    --------
+    >>> from accent_lib.workflow.folder import Run
+    >>> run = Run("05_verification", {"run": "mine"})
+    >>> describe_store(run, "outcomes", "ncf", "cd5ae6ce7657d4a7", {"seeds": [0]})
+    >>> run.read_json("worlds-cd5ae6ce.json")["model"]
+    'ncf'
     """
     path = store_path(run, fingerprint).with_suffix(".json")
     began = json.loads(path.read_text()) if path.exists() else provenance()
@@ -117,7 +138,18 @@ def _check_successor(path, outcomes, about):
 
 
 def write_table(path, table) -> None:
-    """Write a compressed table that is the same to the byte whenever its rows are."""
+    """Write a compressed table that is the same to the byte whenever its rows are.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> path = Path(tempfile.mkdtemp()) / "slates.csv.gz"
+    >>> write_table(path, pd.DataFrame({"user": [3], "item": [7]}))
+    >>> pd.read_csv(path).values.tolist()
+    [[3, 7]]
+    """
     with atomic(path) as file:
         # Not by pandas: it writes the name of the temporary file into the header.
         file.write_bytes(gzip.compress(table.to_csv(index=False, lineterminator="\n").encode(), mtime=0))
@@ -127,6 +159,13 @@ def asked_for(outcomes, explanations):
     """Outcomes of the control and of all worlds with a set of these explanations: a store may have others.
 
     Worlds are taken whole, for one that is there in part would count as done.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> outcomes = pd.DataFrame({"world": ["", "0:3", "1:4"], "user": [0, 0, 1]})
+    >>> asked_for(outcomes, pd.DataFrame({"user": [0], "removed": ["3"]}))["world"].tolist()
+    ['', '0:3']
     """
     from accent_lib.retraining.worlds import World, worlds_of
 
@@ -163,6 +202,12 @@ def read_results(name: str, table: str = "outcomes") -> Results:
     ------
     AccentError
         If there are none, or they are of several fingerprints.
+
+    Examples
+    --------
+    >>> kept = read_results("ncf-paper")
+    >>> sorted(kept.outcomes["seed"].unique().tolist())
+    [0, 1, 2, 3, 4]
     """
     import pandas as pd
 

@@ -10,6 +10,7 @@ from accent_lib.errors import AccentError
 from accent_lib.files import atomic
 from accent_lib.provenance import PACKAGE, plain, provenance
 from accent_lib.workflow import notebooks
+from accent_lib.workflow.account import ACCOUNT, publish_account
 from accent_lib.workflow.kernel import execute, kernel
 from accent_lib.workflow.page import publish_explorer
 from accent_lib.workflow.plan import plan, read_json, short
@@ -66,6 +67,7 @@ def run(profile="sample", upto=None, force=False):
                 print(f"  {chapter.name}: up to date", flush=True)
             _publish(chapter)
     print(f"Executed notebooks are in {short(root / 'book' / 'chapters', root)}.", flush=True)
+    publish_account(profile, root)
     publish_explorer(folder, root)
     return executed
 
@@ -112,6 +114,7 @@ def _publish(chapter):
 
 def _unpublish_others(root, folder):
     """Take chapters of another run out of the book: a book of two runs would contradict itself."""
+    (root / ACCOUNT).unlink(missing_ok=True)  # it belongs to a run that went through
     for published in (root / "book" / "chapters").glob("*.ipynb"):
         own = folder / "chapters" / published.name
         if not own.exists() or own.read_bytes() != published.read_bytes():
