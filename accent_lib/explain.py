@@ -203,16 +203,24 @@ def explain(model, user: int, k: int = 10, method: str = "accent", **options) ->
 
 
 def check_slate(model, user: int, k: int) -> None:
-    """Raise an AccentError for a user that does not exist, or a slate without a second item."""
+    """Raise an AccentError for a user that does not exist, or a slate without a second item.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> check_slate(NCF(prepare(load("sample"))), user=-1, k=5)
+    Traceback (most recent call last):
+        ...
+    accent_lib.errors.AccentError: There is no user -1: users go from 0 to ...
+    """
     if not 0 <= user < model.n_users:
         raise AccentError(f"There is no user {user}: users go from 0 to {model.n_users - 1}.")
     if k < 2:
         raise AccentError(f"k is {k}, but a slate needs a second item that could take the first one's place.")
 
 
-class Look(NamedTuple):
-    """What the explainers go by: a user's slate, its scores and influences, and attention where asked for."""
-
+class _Look(NamedTuple):
     items: np.ndarray
     scores: np.ndarray
     found: Influence
@@ -220,15 +228,34 @@ class Look(NamedTuple):
 
 
 def analysis_of(model, **options) -> FastInfluence:
-    """Fast Influence Analysis of a copy of a model in double precision, so that the model stays as it is."""
+    """Fast Influence Analysis of a copy of a model in double precision, so that the model stays as it is.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> analysis_of(NCF(prepare(load("sample"))), variant="objective").model.user_table.weight.dtype
+    torch.float64
+    """
     return FastInfluence(copy.deepcopy(model).double(), **options)
 
 
-def look(analysis: FastInfluence, user: int, k: int, methods: Iterable[str]) -> Look:
-    """Make what some methods need to explain one user."""
+def look(analysis: FastInfluence, user: int, k: int, methods: Iterable[str]) -> _Look:
+    """What some methods need to explain one user: items, scores, influences, and attention where asked for.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> seen = look(analysis_of(NCF(prepare(load("sample")))), user=3, k=5, methods=["accent"])
+    >>> len(seen.items), len(seen.found.influence), seen.attention
+    (5, 5, None)
+    >>> bool(seen.scores[0] >= seen.scores[1])
+    True
+    """
     items, scores = top_k(analysis.model, user, k)
     attention = Attention(analysis.model, user, items) if set(methods) & set(BY_ATTENTION) else None
-    return Look(items, scores, analysis(user, items), attention)
+    return _Look(items, scores, analysis(user, items), attention)
 
 
 def explain_users(
