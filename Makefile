@@ -21,7 +21,7 @@ READY := $(VENV)/installed
 endif
 
 .NOTPARALLEL:
-.PHONY: help book build run status test lint format bench serve clean
+.PHONY: help book build run status student test lint format bench serve clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -53,6 +53,9 @@ build: $(READY) ## build the book from the notebooks that were run
 status: $(READY) ## tell what the run of PROFILE holds
 	$(RUN) accent_lib status --profile $(PROFILE)
 
+student: $(READY) ## write the chapters without the solutions, for students, into _build/student
+	$(RUN) accent_lib student
+
 test: lint ## check style, library, notebooks and book
 	@echo "Tests: tests/   What they need that is not there is made in a temporary folder; your runs/ stay as they are."
 	$(RUN) pytest --junitxml=_build/tests.xml $(PYTEST_ARGS)
@@ -77,5 +80,5 @@ serve: $(READY) ## show the book at http://localhost:PORT
 	@test -f _build/html/index.html || { echo "There is no book yet: make book"; exit 1; }
 	$(RUN) http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-clean: ## remove the built book and caches; runs/ and .venv stay
+clean: ## remove the built book, student notebooks and caches; runs/ and .venv stay
 	rm -rf _build book/chapters book/_static/explorer.html .pytest_cache .ruff_cache .hypothesis build accent_recommender.egg-info

@@ -20,6 +20,7 @@ def main(arguments=None):
         "export": "copy the outcomes of the run folder, finished or not, to data/results",
         "explorer": "write a page that shows all explanations of a run folder, one file to open in a browser",
         "launch": "write the repository's address of _config.yml into the first cell of every notebook",
+        "student": "write the chapters without the solutions of their exercises, for students",
     }.items():
         command = commands.add_parser(name, help=text, description=text)
         if name == "launch":
@@ -27,6 +28,9 @@ def main(arguments=None):
         if name == "explorer":
             command.add_argument("--run", default="sample", help="folder in runs/ (default: sample)")
             command.add_argument("--to", default="explorer.html", metavar="FILE", help="the file to write")
+            continue
+        if name == "student":
+            command.add_argument("--to", metavar="FOLDER", help="where to (default: _build/student)")
             continue
         command.add_argument(
             "--profile", default="sample", help="file in notebooks/profiles (default: sample)"
@@ -39,7 +43,7 @@ def main(arguments=None):
     if options["command"] == "ensure" and options["upto"] is None:
         options["upto"] = 3
     try:
-        getattr(workflow, options.pop("command"))(**options)
+        _command(options.pop("command"))(**options)
     except AccentError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -47,6 +51,14 @@ def main(arguments=None):
         print("\nstopped; run the same command again to go on", file=sys.stderr)
         return 130
     return 0
+
+
+def _command(name):
+    if name == "student":  # It needs nbformat, which the library can do without.
+        from accent_lib.workflow.student import student
+
+        return student
+    return getattr(workflow, name)
 
 
 if __name__ == "__main__":

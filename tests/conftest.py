@@ -12,6 +12,7 @@ import yaml
 
 from accent_lib.datasets import load, prepare
 from accent_lib.errors import AccentError
+from tests.trial import take_out_trials, with_trials
 
 ROOT = Path(__file__).parents[1]
 # Enough to show everything, too little to learn much.
@@ -77,9 +78,10 @@ def real(real_ratings):
     return prepare(real_ratings)
 
 
-def papermill(name, folder, *arguments):
+def papermill(name, folder, *arguments, source=None):
     """Run one notebook from the project's folder, as a reader would, and return the finished process."""
-    command = [sys.executable, "-m", "papermill", f"notebooks/{name}.ipynb", str(folder / f"{name}.ipynb")]
+    source = source or f"notebooks/{name}.ipynb"
+    command = [sys.executable, "-m", "papermill", str(source), str(folder / f"{name}.ipynb")]
     environment = {**os.environ, "ACCENT_RUNS": str(folder), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*command, "--no-progress-bar", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
@@ -90,7 +92,8 @@ def papermill(name, folder, *arguments):
 def tiny_run(tmp_path_factory):
     """Run all notebooks in order on a tiny profile; the folder, and what papermill said by name.
 
-    The folder holds the executed notebooks and, in ``tiny/``, what they made.
+    The folder holds the executed notebooks and, in ``tiny/``, what they made. The exercises are tried on the
+    way (``tests/trial.py``); ``trials/`` holds what came of it.
     """
     folder, finished = tmp_path_factory.mktemp("runs"), {}
     for name, settings in TINY.items():
@@ -99,7 +102,12 @@ def tiny_run(tmp_path_factory):
             for key, value in {"run": "tiny", **settings}.items()
             for argument in ("-y", f"{key}: {json.dumps(value)}")
         ]
-        finished[name] = papermill(name, folder, *overrides)
+        trials = folder / "trials" / f"{name}.ipynb"
+        trials.parent.mkdir(exist_ok=True)
+        with_trials(ROOT / "notebooks" / trials.name, trials)
+        finished[name] = papermill(name, folder, *overrides, source=trials)
+        noted = take_out_trials(folder / trials.name)
+        trials.with_suffix(".json").write_text(json.dumps(noted), encoding="utf-8")
         if finished[name].returncode:
             break
     return folder, finished

@@ -1,0 +1,116 @@
+"""Exercises tried within the tiny run: with blanks, as a student finds them, and with wrong answers.
+
+The tiny run executes chapters with these trials in them and takes them out again, so that nothing is computed
+twice. First come the exercises of the student notebook as they are; then those of the chapter, solved, and
+after each check the same check with a wrong answer. A trial notes what happened and lets the chapter go on.
+"""
+
+import ast
+import inspect
+import json
+
+import nbformat
+from nbformat import v4
+
+from accent_lib.workflow.student import blank, student_cells
+
+NOTE = "trial: "
+
+
+def spoil(value):
+    """Make a wrong answer of a right one, of the same kind."""
+    if callable(value):
+        return lambda *arguments: spoil(value(*arguments))
+    if isinstance(value, dict):
+        return {key: spoil(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(spoil(one) for one in value)
+    return value if value is None else value + 1000
+
+
+# Answers that are no numbers.
+WRONG = {
+    "expected": 'lambda right: {"w"}',
+    "one_versus_all": "lambda right: lambda scores, influence: list(range(influence.shape[1]))",
+}
+TRY = """
+import json as _json
+try:
+    exec({source!r}, globals())
+    _said = ""
+except Exception as _error:
+    _said = f"{{type(_error).__name__}}: {{_error}}"
+print({note!r} + _json.dumps(dict({facts!r}, said=_said)))
+"""
+SPOIL = """
+{spoil}
+_right = {{_name: globals()[_name] for _name in {names!r}}}
+globals().update({{_name: {wrong}.get(_name, spoil)(_value) for _name, _value in _right.items()}})
+{attempt}
+globals().update(_right)
+"""
+
+
+def attempt(source, **facts):
+    """Code that runs a cell and notes what it raises."""
+    return TRY.format(source=source, note=NOTE, facts={"source": source, **facts})
+
+
+def checks(cells):
+    """The checks of a chapter: label, solution, check and its cell number."""
+    found, label, code = [], None, []
+    for number, cell in enumerate(cells):
+        if cell.cell_type == "markdown" and "{solution-start}" in cell.source:
+            label, code = cell.source.split()[1], []
+        elif cell.cell_type == "code" and label:
+            tags = cell.metadata.get("tags", ())
+            if "check" in tags:
+                found.append((label, "\n".join(code), cell.source, number))
+            elif "given" not in tags:
+                code.append(cell.source)
+        if cell.cell_type == "markdown" and "{solution-end}" in cell.source:
+            label = None
+    return found
+
+
+def with_trials(source, target):
+    """Write a chapter with trials in it."""
+    notebook = nbformat.read(source, as_version=4)
+    cells = notebook.cells
+    start = next(number for number, cell in enumerate(cells) if "{exercise-start}" in cell.source)
+    trials = {start: [], **{number + 1: [] for *_, number in checks(cells)}}
+    for cell in student_cells(cells[start:], source.stem):
+        if cell.cell_type == "code":
+            kind = "check" if "check" in cell.metadata.get("tags", ()) else "cell"
+            trials[start].append(attempt(cell.source, kind=kind))
+    for label, solution, check, number in checks(cells):
+        names = [statement.name for statement in ast.parse(solution).body if hasattr(statement, "name")]
+        stub, variables = blank(solution, check)
+        names = [name for name in names if f"def {name}(" in stub] + variables
+        wrong = "{" + ", ".join(f"{name!r}: {text}" for name, text in WRONG.items()) + "}"
+        trials[number + 1].append(
+            SPOIL.format(
+                spoil=inspect.getsource(spoil),
+                names=names,
+                wrong=wrong,
+                attempt=attempt(check, kind="wrong", label=label),
+            )
+        )
+    for number in sorted(trials, reverse=True):
+        made = [v4.new_code_cell(text, metadata={"tags": ["trial"]}) for text in trials[number]]
+        cells[number:number] = made
+    nbformat.write(notebook, target)
+
+
+def take_out_trials(path):
+    """Take the trials out of an executed chapter, and return what they noted."""
+    notebook = nbformat.read(path, as_version=4)
+    noted = []
+    for cell in notebook.cells:
+        if "trial" not in cell.metadata.get("tags", ()):
+            continue
+        printed = "".join(o.get("text", "") for o in cell.outputs if o.output_type == "stream")
+        noted += [json.loads(line[len(NOTE) :]) for line in printed.splitlines() if line.startswith(NOTE)]
+    notebook.cells = [cell for cell in notebook.cells if "trial" not in cell.metadata.get("tags", ())]
+    nbformat.write(notebook, path)
+    return noted
