@@ -21,7 +21,7 @@ READY := $(VENV)/installed
 endif
 
 .NOTPARALLEL:
-.PHONY: help book build run status student test lint format bench serve clean
+.PHONY: help book build run student slides pdf status test lint format bench serve clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -49,6 +49,12 @@ build: $(READY) ## build the book from the notebooks that were run
 	@echo "Book (profile of the last run; made from book/ and _toc.yml): $(CURDIR)/_build/html/index.html"
 	@echo "Executed notebooks: $(CURDIR)/book/chapters   Their data, models and tables: $(CURDIR)/runs"
 	@echo "Read it in a browser with: make serve"
+
+slides: $(READY) ## make slides of a lecture from the notebooks that were run
+	$(RUN) accent_lib slides
+
+pdf: $(READY) ## print the built book into one PDF; takes Chromium or Chrome
+	$(RUN) accent_lib pdf
 
 status: $(READY) ## tell what the run of PROFILE holds
 	$(RUN) accent_lib status --profile $(PROFILE)

@@ -1,10 +1,14 @@
 """Command line: ``python -m accent_lib run --profile sample``."""
 
 import argparse
+import importlib
 import sys
 
 from accent_lib import workflow
 from accent_lib.errors import AccentError
+
+#: Commands that need what the library can do without, such as nbformat; where they write if nothing is said.
+OF_THE_BOOK = {"student": "_build/student", "slides": "_build/slides", "pdf": "_build/book.pdf"}
 
 
 def main(arguments=None):
@@ -21,6 +25,8 @@ def main(arguments=None):
         "explorer": "write a page that shows all explanations of a run folder, one file to open in a browser",
         "launch": "write the repository's address of _config.yml into the first cell of every notebook",
         "student": "write the chapters without the solutions of their exercises, for students",
+        "slides": "write the slides of a lecture, from the executed chapters",
+        "pdf": "print the built book into one PDF, with the system's Chromium",
     }.items():
         command = commands.add_parser(name, help=text, description=text)
         if name == "launch":
@@ -29,8 +35,8 @@ def main(arguments=None):
             command.add_argument("--run", default="sample", help="folder in runs/ (default: sample)")
             command.add_argument("--to", default="explorer.html", metavar="FILE", help="the file to write")
             continue
-        if name == "student":
-            command.add_argument("--to", metavar="FOLDER", help="where to (default: _build/student)")
+        if name in OF_THE_BOOK:
+            command.add_argument("--to", metavar="PATH", help=f"where to (default: {OF_THE_BOOK[name]})")
             continue
         command.add_argument(
             "--profile", default="sample", help="file in notebooks/profiles (default: sample)"
@@ -54,10 +60,8 @@ def main(arguments=None):
 
 
 def _command(name):
-    if name == "student":  # It needs nbformat, which the library can do without.
-        from accent_lib.workflow.student import student
-
-        return student
+    if name in OF_THE_BOOK:
+        return getattr(importlib.import_module(f"accent_lib.workflow.{name}"), name)
     return getattr(workflow, name)
 
 

@@ -63,7 +63,7 @@ def paper_figures(settings):
     -------
     dict of str to str
         These; counts under the names of `PAPER_DATA`; the quality of influence as ``rmse_ncf`` and so on; the
-        results as ``accent_ncf_20_cf_percentage`` and so on.
+        results as ``accent_ncf_20_cf_percentage`` and so on; ``one_versus_all``, ``significance_level``.
     """
     figures = settings | {name: f"{count:,}" for name, count in PAPER_DATA.items()}
     for model, row in PAPER_INFLUENCE.iterrows():
@@ -71,4 +71,6 @@ def paper_figures(settings):
     for row in PAPER_TABLE1.itertuples():
         for name in ("cf_percentage", "set_size"):
             figures[f"{row.method}_{row.model}_{row.k}_{name}"] = f"{getattr(row, name):.2f}"
+    figures["one_versus_all"] = f"{PAPER_ONE_VERSUS_ALL:.2f}"
+    figures["significance_level"] = f"{PAPER_SIGNIFICANCE_LEVEL:g}"
     return figures

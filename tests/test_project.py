@@ -59,7 +59,7 @@ def test_lock_has_exact_versions_from_the_package_index(lock):
 
 def test_lock_covers_what_pyproject_asks_for(project, pins):
     extras = project["optional-dependencies"]
-    locked = [extras[name] for name in ("book", "test", "cluster", "notebooks")]
+    locked = [extras[name] for name in ("book", "test", "pdf", "cluster", "notebooks")]
     for line in sum(locked, project["dependencies"]):
         wanted = Requirement(line)
         version = pins.get(canonicalize_name(wanted.name))

@@ -1,7 +1,7 @@
 """From notebooks to a book: parameters, run folders, profiles and the runner.
 
 The code cell after a notebook's parameters is ``run = workflow.begin("02_training", globals())``; the command
-line is ``python -m accent_lib run|status|ensure|export|explorer|launch|student``.
+line is ``python -m accent_lib run|status|ensure|export|explorer|launch|student|slides|pdf``.
 """
 
 from accent_lib.workflow.artifacts import (

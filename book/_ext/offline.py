@@ -1,43 +1,22 @@
-"""Make the built book work without a network: MathJax comes along, and nothing points a browser elsewhere.
+"""Make the built book work without a network: MathJax comes along, and nothing points a browser elsewhere."""
 
-MathJax is taken from the wheel of ``sphinx-mathjax-offline`` when the book is built, so it need not be
-committed. Only what the pages can ask for is copied: the bundle, its fonts, TeX extensions and what screen
-readers need.
-"""
-
-import importlib.util
-import shutil
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.errors import ExtensionError
 
-MATHJAX_PARTS = ["tex-chtml.js", "output/chtml/fonts", "input/tex/extensions", "a11y", "ui"]
-SPEECH_RULES = ["base.json", "en.json", "nemeth.json"]
-
-
-def mathjax_folder():
-    """Return the folder of MathJax 3 in the installed wheel."""
-    found = importlib.util.find_spec("sphinx-mathjax-offline")
-    if found is None:
-        raise ExtensionError(
-            "MathJax is missing: install the package sphinx-mathjax-offline, which is in requirements.lock."
-        )
-    return Path(found.origin).parent / "static" / "mathjax"
+from accent_lib import mathjax
+from accent_lib.errors import AccentError
 
 
 def copy_mathjax(app, exception):
     """Put MathJax under ``_static`` of the finished book."""
     if exception is not None or app.builder.format != "html":
         return
-    source = mathjax_folder()
-    target = Path(app.outdir) / "_static" / "mathjax"
-    for part in MATHJAX_PARTS + [f"sre/mathmaps/{name}" for name in SPEECH_RULES]:
-        (target / part).parent.mkdir(parents=True, exist_ok=True)
-        if (source / part).is_dir():
-            shutil.copytree(source / part, target / part, dirs_exist_ok=True)
-        else:
-            shutil.copyfile(source / part, target / part)
+    try:
+        mathjax.copy_mathjax(Path(app.outdir) / "_static" / "mathjax")
+    except AccentError as error:
+        raise ExtensionError(str(error)) from None
 
 
 def drop_thebe(app, pagename, templatename, context, doctree):

@@ -1,0 +1,189 @@
+"""The slides: nothing that was chosen is missing, nothing of MyST is left, and no network is needed."""
+
+import json
+import re
+
+import nbformat
+import pytest
+
+from accent_lib.errors import AccentError
+from accent_lib.workflow.plain import Book
+from accent_lib.workflow.slides import SHOWN, collect, page, slides
+from accent_lib.workflow.student import student_notebook
+from tests import test_browser
+from tests.conftest import ROOT
+from tests.test_book import broken_links, outside_requests, undescribed_images
+
+browser = test_browser.browser
+# The lecture of the teaching guide takes 90 minutes.
+FEWEST, MOST = 25, 40
+
+
+def chosen():
+    """Return (notebook, cell) of the sources' cells that belong to a slide, but for the speaker's notes."""
+    found = []
+    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        for cell in json.loads(path.read_text("utf-8"))["cells"]:
+            kind = cell["metadata"].get("slideshow", {}).get("slide_type")
+            assert kind in (None, "skip", *SHOWN), (
+                f"{path.name}, cell {cell['id']}: no kind of slide: {kind!r}"
+            )
+            if kind in SHOWN and kind != "notes":
+                found.append(f"{path.stem}:{cell['id']}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def deck(tiny_run, tmp_path_factory):
+    """Slides of the tiny run."""
+    folder = tmp_path_factory.mktemp("slides")
+    slides(folder, tiny_run[0])
+    return folder
+
+
+def test_every_chosen_cell_is_shown_in_order(deck):
+    text = (deck / "index.html").read_text("utf-8")
+    assert re.findall(r'data-cell="([^"]*)"', text) == chosen()
+    assert FEWEST <= text.count("<section>") <= MOST
+    assert text.count("<h1>") + text.count("<h2>") >= text.count("<section>"), "a slide without a title"
+
+
+def test_the_guide_names_every_slide_in_order(deck):
+    guide = (
+        (ROOT / "book" / "teaching.md").read_text("utf-8").split("## The lecture")[1].split("## The lab")[0]
+    )
+    named = [
+        name.removesuffix("…").strip()
+        for row in guide.split("\n")
+        if re.match(r"\| \d+ to \d+ \|", row)
+        for name, twice in re.findall(r"\*([^*]+)\*( \(twice\))?", row.split("|")[2])
+        for _ in range(2 if twice else 1)
+    ]
+    titles = re.findall(r"<h2>(.*?)</h2>", (deck / "index.html").read_text("utf-8"))
+    assert len(named) == len(titles)
+    assert all(title.startswith(name) for title, name in zip(titles, named, strict=True)), (named, titles)
+
+
+def test_nothing_of_myst_is_left(deck):
+    text = (deck / "index.html").read_text("utf-8")
+    assert not re.search(r"\{[\w:]+\}<code>|\{[\w:]+\}`|```|:::", text)
+    assert "…:" not in text
+
+
+def test_nothing_is_loaded_from_elsewhere_and_nothing_is_missing(deck):
+    assert not outside_requests(deck)
+    assert not undescribed_images(deck)
+    assert not broken_links(deck)
+    text = (deck / "index.html").read_text("utf-8")
+    for name in re.findall(r'(?:src|href)="([^"#:]+)"', text):
+        assert (deck / name).is_file(), name
+
+
+def test_what_only_a_slide_needs_is_in_no_student_notebook():
+    paths = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    sources = {path.stem: nbformat.read(path, as_version=4) for path in paths}
+    book, found = Book.of(ROOT, {name: source.cells for name, source in sources.items()}), 0
+    for name, source in sources.items():
+        made = "\n".join(cell.source for cell in student_notebook(name, source, book).cells)
+        for cell in source.cells:
+            if cell.cell_type == "markdown" and "remove-cell" in cell.metadata.get("tags", ()):
+                found += 1
+                assert cell.source.split("\n")[0] not in made
+    assert found
+
+
+def test_slides_made_again_have_no_remains(deck, tiny_run):
+    (deck / "images" / "old.png").write_bytes(b"")
+    slides(deck, tiny_run[0])
+    assert not (deck / "images" / "old.png").exists()
+
+
+def test_in_a_browser_keys_lead_from_slide_to_slide(deck, browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 760})
+    complaints = []
+    context.route(
+        lambda address: not address.startswith(("file:", "data:", "blob:")), lambda way: way.abort()
+    )
+    opened = context.new_page()
+    opened.on("console", lambda said: said.type in ("error", "warning") and complaints.append(said.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("requestfailed", lambda request: complaints.append(f"{request.url} failed"))
+    opened.goto((deck / "index.html").as_uri())
+    opened.wait_for_function("window.Reveal && Reveal.isReady()")
+    assert opened.locator("mjx-container").count() > 0 and opened.locator("mjx-merror").count() == 0
+    opened.keyboard.press("ArrowRight")
+    assert opened.evaluate("Reveal.getIndices().h") == 1
+    assert opened.locator("section.present h2").inner_text() == "Why this film?"
+    # Nothing may stand below the edge of a slide, or beside it.
+    for number in range(opened.evaluate("Reveal.getTotalSlides()")):
+        opened.evaluate("number => Reveal.slide(number)", number)
+        opened.evaluate("document.querySelectorAll('.fragment').forEach(one => one.classList.add('visible'))")
+        beyond = opened.evaluate(
+            "(inside => [inside.scrollHeight - inside.clientHeight, inside.scrollWidth - inside.clientWidth])"
+            "(document.querySelector('section.present .inside'))"
+        )
+        assert max(beyond) <= 0, f"slide {number + 1} has no room for its text"
+    context.close()
+    assert not complaints
+
+
+# --- how cells become slides
+
+
+def cell(source, kind=None, outputs=None, **metadata):
+    make = nbformat.v4.new_markdown_cell if outputs is None else nbformat.v4.new_code_cell
+    made = make(source, metadata=metadata | ({"slideshow": {"slide_type": kind}} if kind else {}))
+    if outputs is not None:
+        made.outputs = [nbformat.v4.new_output(**output) for output in outputs]
+    return made
+
+
+def made_of(tmp_path, *cells):
+    chapters = tmp_path / "chapters"
+    chapters.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), chapters / "01_a.ipynb")
+    return collect(chapters, tmp_path / "to", ROOT)
+
+
+def test_a_slide_without_a_heading_gets_that_of_its_section(tmp_path):
+    stream = {"output_type": "stream", "text": "a < b"}
+    first, second = made_of(
+        tmp_path,
+        cell("# The chapter\n\ntext"),
+        cell("## A section\n\n```\n# no heading\n```"),
+        cell("print(1)", "slide", [stream]),
+        cell("more", "-"),
+        cell("said", "notes"),
+        cell("## Own\n\ntext", "subslide"),
+        cell("f = 1", "fragment", []),
+    )
+    assert (first.chapter, first.title, len(first.parts)) == ("The chapter", "A section", 2)
+    assert "a &lt; b" in first.parts[0] and "print" not in first.parts[0]
+    assert first.notes == ["<p>said</p>\n"]
+    assert second.title == "" and "<h2>Own</h2>" in second.parts[0]
+    assert "fragment" in second.parts[1] and "<pre" in second.parts[1]
+    assert page([first, second]).count("<section>") == 3
+
+
+def test_formulas_and_values_are_kept(tmp_path):
+    about = {"scrapbook": {"name": "share", "mime_prefix": "application/papermill.record/"}}
+    value = {
+        "output_type": "display_data",
+        "metadata": about,
+        "data": {"application/papermill.record/text/plain": "0.25"},
+    }
+    (slide,) = made_of(
+        tmp_path,
+        cell("", outputs=[value]),
+        cell("## T\n\n{glue:text}`share:.0%` of $a_i < b_j$\n\n$$\n\\hat y < 1\n$$", "slide"),
+    )
+    text = re.sub("<[^>]*>", "", slide.parts[0])
+    assert "25% of \\(a_i &lt; b_j\\)" in text
+    assert "\\[\\hat y &lt; 1\\]" in text
+
+
+def test_without_chapters_or_slides_it_stops_with_a_sentence(tmp_path):
+    with pytest.raises(AccentError, match="make run"):
+        collect(tmp_path, tmp_path, ROOT)
+    with pytest.raises(AccentError, match="belongs to a slide"):
+        made_of(tmp_path, cell("# A\n\ntext"))
