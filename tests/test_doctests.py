@@ -19,6 +19,7 @@ INSIDE = {
     "accent_lib.datasets.ratings": "the inside of load(), but for what it returns",
     "accent_lib.datasets.sample": "the inside of load()",
     "accent_lib.mathjax": "the inside of book and slides",
+    "accent_lib.paper": "figures of the paper, for the chapters",
     "accent_lib.models.rcf": "on the page by what the package exports",
     "accent_lib.plotting": "on the page by what the package exports",
     "accent_lib.workflow": "on the page by what the package exports",
