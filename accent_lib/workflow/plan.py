@@ -16,14 +16,19 @@ NOT_IN_STAMP = (
     "__main__.py",
     "closeup.py",
     "explorer.py",
+    "mathjax.py",
     "own_ratings.py",
     "panel.py",
     "workflow/account.py",
     "workflow/kernel.py",
     "workflow/launch.py",
     "workflow/page.py",
+    "workflow/pdf.py",
+    "workflow/plain.py",
     "workflow/runner.py",
+    "workflow/slides.py",
     "workflow/status.py",
+    "workflow/student.py",
 )
 
 
