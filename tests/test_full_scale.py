@@ -26,16 +26,22 @@ def rows_of(path):
         yield from csv.DictReader(file)
 
 
-def verdicts(folder, tables="outcomes-*.csv.gz"):
-    """By method, k and user: size of the set and whether it holds, averaged over all seeds; no library."""
+def shown(folder, tables="outcomes-*.csv.gz"):
+    """User, what she lost, and the row, for the outcomes of her own sets and of the control; no library."""
     csv.field_size_limit(10**7)
-    scores = defaultdict(dict)  # (user, her part of the world) -> seed -> scores
     for path in (RESULTS / folder).glob(tables):
         for row in rows_of(path):
             parts = [part for part in row["world"].split(";") if part.startswith(f"{row['user']}:")]
             own = frozenset(map(int, parts[0].split(":")[1].split())) if parts else frozenset()
             if bool(own) == bool(row["world"]):
-                scores[row["user"], own][row["seed"]] = [float(word) for word in row["scores"].split()]
+                yield row["user"], own, row
+
+
+def verdicts(folder, tables="outcomes-*.csv.gz"):
+    """By method, k and user: size of the set and whether it holds, averaged over all seeds; no library."""
+    scores = defaultdict(dict)  # (user, her part of the world) -> seed -> scores
+    for user, own, row in shown(folder, tables):
+        scores[user, own][row["seed"]] = [float(word) for word in row["scores"].split()]
     found = {}
     for row in rows_of(RESULTS / folder / "explanations.csv.gz"):
         removed, holds = frozenset(map(int, row["removed"].split())), False
@@ -145,6 +151,39 @@ def test_every_glued_number_of_chapter_8(tiny_run):
     assert found == expected
 
 
+def who_gets_what(model):
+    """What chapter 9 glues for the page on limits: percentages of all users, slate of 20."""
+    tops = defaultdict(list)
+    for user, own, row in shown(f"{model}-paper"):
+        tops[user, own].append(row["top"])
+    leads = []
+    for row in rows_of(RESULTS / f"{model}-paper" / "explanations.csv.gz"):
+        if (row["method"], row["k"]) == ("accent", "20"):
+            removed = frozenset(map(int, row["removed"].split()))
+            there = [top == row["replacement"] for top in tops[row["user"], removed] if removed]
+            leads.append(bool(there) and mean(there) > 1 / 2)
+    all_verdicts = verdicts(f"{model}-paper")
+    sets = {user: found for (method, k, user), found in all_verdicts.items() if (method, k) == ("accent", 20)}
+    lot = [holds for (method, k, _), (_, holds) in all_verdicts.items() if (method, k) == ("random", 20)]
+    people = [row for row in rows_of(RESULTS / "causes" / "users.csv") if row["model"] == model]
+    length = {int(row["user"]): int(row["history"]) for row in people}
+    by_length = [sets[user][1] for user in sorted(sorted(sets), key=length.get)]
+    rounds = list(rows_of(RESULTS / "resume" / f"{model}-k5.csv"))
+    last = [row for row in rounds if row["round"] == max(row["round"] for row in rounds)]
+    found = {
+        "holds": mean(holds for _, holds in sets.values()),
+        "leads": mean(leads),
+        "none": mean(size == 0 for size, _ in sets.values()),
+        "large": mean(size >= 10 for size, _ in sets.values()),
+        "short_histories": mean(by_length[: len(sets) // 5]),
+        "long_histories": mean(by_length[-(len(sets) // 5) :]),
+        "by_lot": mean(lot),
+        "resumed": mean(row["counterfactual"] == "True" for row in last),
+        "resumed_elsewhere": mean(row["holds_in_another_order"] == "True" for row in last),
+    }
+    return {f"{key}_{model}": 100 * share for key, share in found.items()}
+
+
 def test_every_glued_number_of_chapter_9(tiny_run):
     truth = {}
     scores = defaultdict(list)
@@ -196,6 +235,8 @@ def test_every_glued_number_of_chapter_9(tiny_run):
         for label in ("linear", "evaluated"):
             pairs = [float(row[label]) for row in own], [truth[row["user"]] for row in own]
             expected[f"r_{variant}_{label}"] = correlation(*pairs)
+    for model in MODELS:
+        expected |= who_gets_what(model)
     found = glued(tiny_run[0], "09_failures")
     assert found.keys() == expected.keys()
     assert found == pytest.approx(expected)
