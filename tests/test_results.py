@@ -93,6 +93,46 @@ def about_rounds():
         )
 
 
+def about_bases():
+    """What is said of other base models of NCF, one line each: first order, slate of five."""
+    for name in ("ncf-paper", "ncf-paper-1", "ncf-paper-2"):
+        kept = workflow.read_results(name)
+        figures = summary(judge(kept.explanations.query("k == 5"), kept.slates, kept.outcomes, [0]))
+        figures = figures.set_index("method")
+        cells = [
+            f"{figures.loc[method, 'cf_percentage']:.1f} | {figures.loc[method, 'set_size']:.2f}"
+            for method in ("accent", "fia", "random")
+        ]
+        yield f"| {kept.training['objective']:.3f} | {' | '.join(cells)} |"
+
+
+def about_other_ways():
+    """What is said of RCF by its other Hessian and its other search: first order, slate of five."""
+    kept = workflow.read_results("rcf-paper")
+    other = pd.read_csv(
+        RESULTS / "rcf-variants" / "explanations.csv.gz",
+        dtype={"removed": str, "predicted": str},
+        keep_default_na=False,
+    )
+    outcomes = pd.concat([kept.outcomes, import_outcomes(RESULTS / "rcf-variants" / "outcomes-0.csv.gz")[0]])
+    outcomes = outcomes.drop_duplicates(["world", "user", "seed"])
+    found = pd.concat([kept.explanations, other]).query("k == 5")
+    figures = summary(judge(found, kept.slates, outcomes, [0])).set_index("method")
+    for method, said in (
+        ("accent", "one Hessian for all actions (`shared`)"),
+        ("accent_paper", "one for each action (`paper`)"),
+        ("one_versus_all", "`shared`, one-versus-all"),
+    ):
+        row = figures.loc[method]
+        yield f"| {said} | {row['cf_percentage']:.1f} | {row['set_size']:.2f} |"
+
+
+def test_readme_says_what_other_base_models_and_other_ways_showed():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [line for line in (*about_bases(), *about_other_ways()) if line not in readme]
+    assert not missing, "README.md lacks these lines:\n" + "\n".join(missing)
+
+
 def test_readme_says_what_verify_and_resume_showed():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert not [line for line in about_rounds() if line not in readme]
