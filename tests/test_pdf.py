@@ -52,8 +52,10 @@ def test_the_book_is_printed(project):
     book = pypdf.PdfReader(project / "_build" / "book.pdf")
     assert [(entry.title, book.get_destination_page_number(entry)) for entry in book.outline] == [
         ("The intro", 0),
-        ("The one", 1),
+        ("Contents", 1),
+        ("The one", 2),
     ]
+    assert book.pages[1].extract_text().split("\n")[-2:] == ["The intro 1", "The one 3"]
     text = book.pages[0].extract_text()
     assert "Seen on paper" in text and "A solution" in text
     assert "Folded code" not in text and "Copy" not in text

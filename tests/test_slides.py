@@ -1,7 +1,9 @@
 """The slides: nothing that was chosen is missing, nothing of MyST is left, and no network is needed."""
 
+import io
 import json
 import re
+import unicodedata
 
 import nbformat
 import pytest
@@ -125,6 +127,37 @@ def test_in_a_browser_keys_lead_from_slide_to_slide(deck, browser):
         assert max(beyond) <= 0, f"slide {number + 1} has no room for its text"
     context.close()
     assert not complaints
+
+
+def letters(text):
+    """Letters and digits alone, for a print has ligatures, and other spaces."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text)))
+
+
+def test_a_print_has_every_figure_and_caption(deck, browser):
+    pypdf = pytest.importorskip("pypdf")
+    opened = browser.new_page()
+    opened.goto((deck / "index.html").as_uri() + "?print-pdf")
+    opened.wait_for_function("window.Reveal && Reveal.isReady() && document.querySelector('.pdf-page')")
+    captions = "[...one.querySelectorAll('.caption, .chapter')].map(text => text.textContent)"
+    expected = opened.evaluate(
+        "[...document.querySelectorAll('.slides section')].map(one =>"
+        f" [one.querySelectorAll('img').length, {captions}])"
+    )
+    printed = pypdf.PdfReader(io.BytesIO(opened.pdf(prefer_css_page_size=True)))
+    opened.close()
+    assert len(printed.pages) == len(expected) and sum(images for images, _ in expected) > 10
+    for number, (sheet, (images, texts)) in enumerate(zip(printed.pages, expected, strict=True), start=1):
+        assert len(sheet.images) == images, f"page {number} lacks its figure"
+        text = letters(sheet.extract_text())
+        assert all(letters(one) in text for one in texts), f"page {number} lacks {texts}"
+
+
+def test_every_slide_has_what_the_guide_says_about_it_in_its_notes(deck):
+    _, *shown = (deck / "index.html").read_text("utf-8").split("<section>")[1:]
+    for slide in shown:
+        (notes,) = re.findall(r'<aside class="notes">(.*?)</aside>', slide, re.DOTALL)
+        assert notes.count("Minutes") == notes.count("Ask:") == 1 and "[^" not in notes
 
 
 # --- how cells become slides

@@ -1,5 +1,6 @@
 """The built book as one PDF: the system's Chromium prints every page, and the prints are joined. No LaTeX."""
 
+import html
 import io
 import shutil
 from pathlib import Path
@@ -34,6 +35,16 @@ STYLE = """
   figcaption, figcaption p { font-weight: 400; }
   h1, h2, h3 { break-after: avoid; }
 """
+PAPER = {
+    "format": "A4",
+    "scale": 0.75,
+    "margin": dict.fromkeys(("top", "bottom", "left", "right"), "15mm"),
+    "print_background": True,
+}
+# The numbers are those that a reader of PDF files shows.
+CONTENTS = """<style>
+  body {{ font: 18px/1.5 sans-serif; }} table {{ width: 100%; }} td:last-child {{ text-align: right; }}
+</style><h1>Contents</h1><table><tr><td></td><td>page of this file</td></tr>{rows}</table>"""
 READY = "[...document.images].every(image => image.complete)"
 
 
@@ -52,10 +63,10 @@ def pdf(to=None):
     """
     root = project_root()
     to = Path(to or root / "_build" / "book.pdf")
-    html = root / "_build" / "html"
+    built = root / "_build" / "html"
     toc = yaml.safe_load((root / "_toc.yml").read_text("utf-8"))
     names = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
-    pages = [html / f"{name}.html" for name in names if name not in INTERACTIVE]
+    pages = [built / f"{name}.html" for name in names if name not in INTERACTIVE]
     missing = [page.stem for page in pages if not page.exists()]
     if missing:
         raise AccentError(f"The built book lacks {', '.join(missing)}: run `make book` first.")
@@ -69,12 +80,16 @@ def pdf(to=None):
     with sync_playwright() as playwright:
         # The sandbox needs rights that a container often lacks; only pages of our own are opened.
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        prints = []
         for page in pages:
             title, printed = _print(browser, page)
-            start = len(writer.pages)
-            writer.append(PdfReader(io.BytesIO(printed)), import_outline=False)
-            writer.add_outline_item(title, start)
+            prints.append((title, PdfReader(io.BytesIO(printed))))
+        prints.insert(1, ("Contents", PdfReader(io.BytesIO(_contents(browser, prints)))))
         browser.close()
+    for title, printed in prints:
+        start = len(writer.pages)
+        writer.append(printed, import_outline=False)
+        writer.add_outline_item(title, start)
     with atomic(to) as file:
         writer.write(file)
     print(f"{len(writer.pages)} pages of the book: {short(to.absolute(), root)}")
@@ -105,7 +120,19 @@ def _print(browser, path):
     page.add_style_tag(content=STYLE)
     page.wait_for_function(READY)
     title = page.locator("h1").first.inner_text().removesuffix("#").strip()
-    margin = dict.fromkeys(("top", "bottom", "left", "right"), "15mm")
-    printed = page.pdf(format="A4", scale=0.75, margin=margin, print_background=True)
+    printed = page.pdf(**PAPER)
     page.close()
     return title, printed
+
+
+def _contents(browser, prints):
+    """Return a print, one page, of where everything begins; it comes second."""
+    rows, start = [], 1
+    for number, (title, printed) in enumerate(prints):
+        rows.append(f"<tr><td>{html.escape(title)}</td><td>{start}</td></tr>")
+        start += len(printed.pages) + (number == 0)
+    page = browser.new_page()
+    page.set_content(CONTENTS.format(rows="".join(rows)))
+    printed = page.pdf(**PAPER)
+    page.close()
+    return printed

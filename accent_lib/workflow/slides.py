@@ -3,7 +3,8 @@
 Which cells are shown, and how, stands in Jupyter's own metadata ``slideshow.slide_type``: ``slide`` and
 ``subslide`` begin a slide, ``-`` goes on with it, ``fragment`` appears at the next key, ``notes`` is for the
 speaker, and cells without it are left out. A slide that does not begin with a heading gets that of its
-section. A code cell shows its outputs; only one without any shows its code.
+section. A code cell shows its outputs; only one without any shows its code. The speaker's notes begin with
+what the teaching guide says about the slide in its table of the lecture.
 """
 
 import html
@@ -40,6 +41,9 @@ REVEAL = (
 FENCED = re.compile(r"^(`{3,}).*?^\1", re.MULTILINE | re.DOTALL)
 TO_A_NOTEBOOK = re.compile(r"\[([^\]]+)\]\([^)\s]*\.ipynb\)")
 HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
+#: A row of the lecture in the teaching guide: minutes, slides by their titles, what to say, what to ask.
+OF_LECTURE = re.compile(r"^\| (\d+ to \d+) \|([^|]*)\|([^|]*)\|([^|]*)\|$", re.MULTILINE)
+FOOTNOTE = re.compile(r"\[\^\w+\]")
 
 
 @dataclass
@@ -120,6 +124,7 @@ def collect(chapters, to, root):
             f"No cell of the chapters in {chapters} belongs to a slide: run the notebooks again, "
             "for these are older than the slides."
         )
+    _add_guide(made, (root / "book" / "teaching.md").read_text("utf-8"), book)
     return made
 
 
@@ -136,6 +141,25 @@ def page(slides):
 
 
 # --- from cells to slides
+
+
+def _add_guide(slides, guide, book):
+    """Put what the guide's table of the lecture says about a slide before its notes."""
+    guide = guide.partition("## The lecture")[2].partition("\n## ")[0]
+    for minutes, names, say, ask in OF_LECTURE.findall(guide):
+        text = f"**Minutes {minutes}.** {say.strip()}\n\n**Ask:** {ask.strip()}"
+        note = _rendered(TO_A_NOTEBOOK.sub(r"\1", book.plain(FOOTNOTE.sub("", text), "teaching")))
+        for name in re.findall(r"\*([^*]+)\*", names):
+            start = name.removesuffix("…").rstrip()
+            for slide in slides:
+                title = _title(slide)
+                if note not in slide.notes and (title.startswith(start) if name != start else title == name):
+                    slide.notes.insert(0, note)
+
+
+def _title(slide):
+    own = re.search(r"<h2>(.*?)</h2>", slide.parts[0]) if slide.parts else None
+    return slide.title or (html.unescape(re.sub("<[^>]*>", "", own[1])) if own else "")
 
 
 def _of_chapter(stem, cells, book, images):
@@ -168,12 +192,12 @@ def _of_chapter(stem, cells, book, images):
 
 
 def _shape(cell, content):
-    """Say what a style sheet cannot see: a figure with room for its caption beside it, a long table."""
+    """Say what a style sheet cannot see: a square figure, its caption beside it, or a long table."""
     for output in cell.get("outputs", []):
         if "image/png" in output.get("data", {}):
             # A PNG file has its width and height in bytes 16 to 24.
             width, height = struct.unpack(">II", b64decode(output["data"]["image/png"])[16:24])
-            return ["tall"] if width < 1.3 * height else []
+            return ["tall"] if width < 1.1 * height else []
     return ["long"] if content.count("<tr") > LONG_TABLE else []
 
 
