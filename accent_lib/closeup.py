@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from accent_lib import explainers
 from accent_lib.explain import Attention, analysis_of, check_methods, check_slate, explain_slate, look
@@ -73,7 +74,34 @@ class Closeup:
         if self.explanation is None:
             return no_sentence(recommendation)
         removed = [titles[self.history[action]] for action in self.explanation.removed]
-        return explainers.sentence(removed, recommendation, titles[self.items[self.rival]])
+        return told(removed, recommendation, titles[self.items[self.rival]], self.explanation.remaining_gap)
+
+
+def told(removed: Sequence[str], recommendation: str, replacement: str, gap: float) -> str:
+    """A set in plain words: what it is expected to do, which of a set drawn by lot may be nothing.
+
+    Parameters
+    ----------
+    removed : sequence of str
+        Titles of the removed actions.
+    recommendation, replacement : str
+        Titles.
+    gap : float
+        Estimated to be left between them.
+
+    Examples
+    --------
+    >>> told(["Contact"], "Fargo", "Kolya", -0.1)
+    'Had you not rated Contact, you would have been recommended Kolya instead of Fargo.'
+    >>> told(["Contact", "Kolya"], "Fargo", "Jaws", 0.25)
+    'Control, drawn by lot: without Contact and Kolya, Jaws is not expected to lead Fargo (gap left: 0.250).'
+    """
+    if gap < 0:
+        return explainers.sentence(removed, recommendation, replacement)
+    *most, last = removed
+    joined = f"{', '.join(most)} and {last}" if most else last
+    expected = f"{replacement} is not expected to lead {recommendation} (gap left: {gap:.3f})"
+    return f"Control, drawn by lot: without {joined}, {expected}."
 
 
 def no_sentence(recommendation: str) -> str:
@@ -85,6 +113,29 @@ def no_sentence(recommendation: str) -> str:
     'No set of actions was found that would replace Fargo.'
     """
     return f"No set of actions was found that would replace {recommendation}."
+
+
+def worth_a_look(explanations: pd.DataFrame) -> list[int]:
+    """Users with a set of ACCENT's, in the order in which they are worth a look.
+
+    First come those whose set has 2 or 3 actions and for whom FIA takes more, then others with 2 or 3.
+
+    Parameters
+    ----------
+    explanations : DataFrame
+        Rows of one model and one k, with ``user``, ``method`` and ``size``.
+
+    Examples
+    --------
+    >>> rows = [(0, "accent", 1), (1, "accent", 2), (2, "accent", 3), (2, "fia", 4), (3, "accent", 0)]
+    >>> worth_a_look(pd.DataFrame(rows, columns=["user", "method", "size"]))
+    [2, 1, 0]
+    """
+    sizes = explanations.pivot(index="user", columns="method", values="size")
+    found = sizes[sizes["accent"] > 0].reindex(columns=["accent", "fia"])
+    small, more = found["accent"].between(2, 3), found["fia"] > found["accent"]
+    order = np.argsort(-(small.astype(int) + (small & more)), kind="stable")
+    return [int(user) for user in found.index[order]]
 
 
 def closeup(model, user: int, k: int = 10, method: str = "accent", **options) -> Closeup:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from accent_lib import explainers, workflow
-from accent_lib.closeup import gaps_of, no_sentence
+from accent_lib import workflow
+from accent_lib.closeup import gaps_of, no_sentence, told, worth_a_look
 from accent_lib.errors import AccentError
 from accent_lib.explain import BY_ATTENTION, Attention
 from accent_lib.explainers import Explanation
@@ -70,12 +70,14 @@ def explorer_data(run) -> dict:
 
 
 def _start(explanations, name):
-    """As chapter 4: the first user whose set by ACCENT has 2 or 3 actions, else the first with any."""
+    """The user of chapter 4, or the first with any set of the first method."""
     own = explanations[explanations["model"] == name]
     method = "accent" if (own["method"] == "accent").any() else own["method"].iloc[0]
     k = int(own["k"].max())
-    sizes = own[(own["method"] == method) & (own["k"] == k)].set_index("user")["size"]
-    users = [*sizes[sizes.between(2, 3)].index, *sizes[sizes > 0].index, *sizes.index]
+    own = own[own["k"] == k]
+    sizes = own[own["method"] == method].set_index("user")["size"]
+    looked_at = worth_a_look(own) if method == "accent" else []
+    users = [*looked_at, *sizes[sizes > 0].index, *sizes.index]
     return {"model": name, "user": int(users[0]), "k": k, "method": method}
 
 
@@ -121,7 +123,7 @@ def _user(analysis, user, items, data, rows, judged, ks, parts):
             "removed": list(removed),
             "replacement": rival,
             "gaps": _whole(gaps, parts),
-            "sentence": explainers.sentence(titles, recommendation, data.titles[row.replacement]),
+            "sentence": told(titles, recommendation, data.titles[row.replacement], explanation.remaining_gap),
             "retrained": None if judged is None else _retrained(judged.loc[row.Index], gaps[0], parts),
         }
         # Mostly several slates and methods agree; of their scores, those of the longest slate stay.

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from accent_lib import workflow
-from accent_lib.closeup import closeup
+from accent_lib.closeup import closeup, worth_a_look
 from accent_lib.explorer import DECIMALS
 from tests.conftest import ROOT, do_without
 
@@ -202,10 +202,15 @@ def users_with(library, name, method, k, low, high):
     return rows[rows["size"].between(low, high)]["user"].tolist()
 
 
+def opened_with(library):
+    found = library[2]
+    return worth_a_look(found[(found["model"] == "ncf") & (found["k"] == 6)])[0]
+
+
 def test_another_user_and_k_change_sentence_and_bars_to_what_the_library_computes(page, library):
     page.goto(EXPLORER)
     found = library[2]
-    first = users_with(library, "ncf", "accent", 6, 2, 3)[0]
+    first = opened_with(library)
     assert page.locator("#user").input_value() == str(first)
     check(page, library, "ncf", first, 6, "accent")
     sentence = page.locator("#sentence").inner_text()
@@ -217,6 +222,8 @@ def test_another_user_and_k_change_sentence_and_bars_to_what_the_library_compute
     check(page, library, "ncf", other, 3, "accent")
     page.select_option("#method", "fia")
     check(page, library, "ncf", other, 3, "fia")
+    page.select_option("#method", "random")
+    check(page, library, "ncf", other, 3, "random")
     for nobody in found[(found["size"] == 0) & (found["method"] != "random")].head(1).itertuples():
         page.goto(f"{EXPLORER}#model={nobody.model}&user={nobody.user}&k={nobody.k}&method={nobody.method}")
         check(page, library, nobody.model, nobody.user, nobody.k, nobody.method)
@@ -246,6 +253,15 @@ def test_what_retraining_showed_is_told(page, library):
         rows = page.locator("#steps tbody th").all_inner_texts()
         assert any("retrained without" in row for row in rows) == verdict.startswith("Retraining")
     assert {"only:", "agrees"} <= verdicts or {"only:", "disagrees"} <= verdicts
+    page.select_option("#method", "random")
+    controls = 0
+    for user in sorted(set(library[2]["user"])):
+        page.select_option("#user", str(user))
+        if page.locator("#sentence").inner_text().startswith("Control"):  # it claims nothing
+            assert not page.locator("#verdict").inner_text().startswith("Retraining")
+            assert page.locator("#verdict").get_attribute("class") == "verdict"
+            controls += 1
+    assert controls > 5
 
 
 def test_the_keyboard_is_enough(page, library):
@@ -309,7 +325,7 @@ def test_the_book_shows_all_of_it(page, library):
     page.locator("iframe#explorer-frame").scroll_into_view_if_needed()
     inside = page.frame_locator("iframe#explorer-frame")
     inside.locator("#next").click()
-    first = users_with(library, "ncf", "accent", 6, 2, 3)[0]
+    first = opened_with(library)
     seen, titles = computed(library, "ncf", first + 1, 6, "accent")
     assert inside.locator("#sentence").inner_text() == seen.sentence(titles)
     page.wait_for_function(

@@ -10,7 +10,7 @@ import pytest
 from accent_lib import AccentError, workflow
 from accent_lib import explorer as explorer_module
 from accent_lib.__main__ import main
-from accent_lib.closeup import closeup
+from accent_lib.closeup import closeup, worth_a_look
 from accent_lib.explorer import TEMPLATE, explorer_data, explorer_page, withheld_page
 from accent_lib.retraining.outcomes import scores_of
 from accent_lib.workflow.page import publish_explorer
@@ -94,12 +94,28 @@ def test_what_retraining_showed_is_in_the_outcomes(explored):
     assert checked > 20
 
 
+def test_a_control_that_is_not_expected_to_lead_claims_nothing(explored):
+    _, data = explored
+    controls = others = 0
+    for user in (user for shown in data["models"] for user in shown["users"]):
+        for method, numbers in user["found"].items():
+            for found in (user["sets"][number] for number in numbers if number is not None):
+                if found["gaps"][-1] > 0:
+                    assert method == "random" and found["sentence"].startswith("Control, drawn by lot")
+                    controls += 1
+                elif found["gaps"][-1] < 0:
+                    assert found["sentence"].startswith("Had you not rated")
+                    others += 1
+    assert controls > 5 and others > 20
+
+
 def test_it_opens_with_a_set_of_two_or_three_actions(explored):
     run, data = explored
     start, table = data["start"], run.read_csv("explanations.csv")
     assert (start["model"], start["method"], start["k"]) == ("ncf", "accent", 6)
     row = table[(table[list(start)] == list(start.values())).all(axis=1)]
     assert row["size"].item() in (2, 3)
+    assert start["user"] == worth_a_look(table[(table["model"] == "ncf") & (table["k"] == 6)])[0]
 
 
 def test_the_page_is_one_small_file_that_loads_nothing(explored):

@@ -46,7 +46,8 @@ def test_a_blank_has_the_names_that_the_check_reads():
         "import os\ndef f(x, *, y=2):\n    'Doc.'\n    return x\ndef g(): pass\na, (b, c) = 1, (2, 3)\nd = 4"
     )
     stub, names = blank(solution, "assert f(1) == b\nassert d and os")
-    assert stub == 'def f(x, *, y=2):\n    """Doc."""\n    ...\n\nb = ...\nd = ...'
+    raised = "raise AssertionError('f is still blank: write your answer in place of this line.')"
+    assert stub == f'def f(x, *, y=2):\n    """Doc."""\n    {raised}\n\nb = ...\nd = ...'
     assert names == ["b", "d"]
     assert blank("for i in []: n = 1", "for i in range(n): assert i")[1] == ["n"]
 
@@ -69,6 +70,12 @@ def test_an_answer_is_a_blank_with_its_check():
     with pytest.raises(AssertionError, match="n is still blank: write your answer into the cell above."):
         exec(f"{given.source}\n{stub.source}\n{check.source}", {})
     exec(f"{given.source}\nn = 42\n{check.source}", {})
+
+
+def test_a_blank_function_says_so_where_none_would_be_right():
+    stub, check = answer([code("def f(x): return None"), code("assert f(1) is None", "check")], "01_data")
+    with pytest.raises(AssertionError, match="f is still blank: write your answer in place of this line."):
+        exec(f"{stub.source}\n{check.source}", {})
 
 
 def test_an_answer_without_a_check_is_an_empty_cell_and_one_without_code_is_text():
@@ -118,7 +125,8 @@ def little():
         ("{cite:t}`tran` show", "[Tran et al. (2021)](https://doi.org/1) show"),
         ("so {cite:p}`tran,koh`", "so ([Tran et al., 2021](https://doi.org/1); Koh and Liang, 2017)"),
         ("{numref}`fig-a`", "Figure 1"),
-        ("{ref}`the exercise\nbefore <ex-a>`", "the exercise before"),
+        ("{ref}`the exercise\nbefore <ex-a>`", "Exercise 1"),
+        ("{ref}`the\nplot <fig-a>`", "the plot"),
         ("{prf:ref}`thm`", "Theorem 1"),
         ("{py:func}`accent_lib.explain.explain`", "`accent_lib.explain.explain`"),
         ("{py:class}`~accent_lib.models.NCF`", "`NCF`"),
@@ -193,6 +201,20 @@ def test_a_student_notebook_is_plain_and_gives_nothing_away(chapters, lookup, na
 
 
 @pytest.mark.parametrize("name", TINY)
+def test_an_exercise_mentions_what_its_blank_is_called(chapters, name):
+    exercises = {}
+    for cell in chapters[name].cells:
+        if found := re.search(r"\{exercise-start\}.*\n:label: (\S+)", cell.source):
+            exercises[found[1]] = cell.source
+    for label, solution, check, _ in checks(chapters[name].cells):
+        stub, _ = blank(solution, check)
+        names = re.findall(r"^(?:def )?(\w+)(?:\(| = \.\.\.)", stub, re.MULTILINE)
+        assert names
+        for one in names:
+            assert re.search(rf"\b{one}\b", exercises[label]), f"{label} does not say what {one} is"
+
+
+@pytest.mark.parametrize("name", TINY)
 def test_figures_and_exercises_have_the_numbers_of_the_book(book, lookup, name):
     page = (book / "book" / "chapters" / f"{name}.html").read_text(encoding="utf-8")
     for label, (place, text) in lookup.labels.items():
@@ -219,9 +241,11 @@ def test_solutions_pass_their_checks_and_wrong_answers_do_not(tiny_run, chapters
     # A check that fails stops the chapter.
     assert finished[name].returncode == 0, finished[name].stderr[-3000:]
     noted = json.loads((folder / "trials" / f"{name}.json").read_text(encoding="utf-8"))
-    wrong = {one["label"]: one["said"] for one in noted if one["kind"] == "wrong"}
-    assert list(wrong) == [label for label, *_ in checks(chapters[name].cells)]
-    for label, said in wrong.items():
+    wrong = [(one["label"], one["said"]) for one in noted if one["kind"] == "wrong"]
+    assert list(dict.fromkeys(label for label, _ in wrong)) == [
+        label for label, *_ in checks(chapters[name].cells)
+    ]
+    for label, said in wrong:
         kind, _, said = said.partition(": ")
         assert kind == "AssertionError" and SENTENCE.fullmatch(said), (label, kind, said)
 

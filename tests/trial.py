@@ -2,7 +2,7 @@
 
 The tiny run executes chapters with these trials in them and takes them out again, so that nothing is computed
 twice. First come the exercises of the student notebook as they are; then those of the chapter, solved, and
-after each check the same check with a wrong answer. A trial notes what happened and lets the chapter go on.
+after each check the same check with wrong answers. A trial notes what happened and lets the chapter go on.
 """
 
 import ast
@@ -28,10 +28,15 @@ def spoil(value):
     return value if value is None else value + 1000
 
 
-# Answers that are no numbers.
+# Wrong answers where a spoilt number is none, or too easy to tell; each is tried.
 WRONG = {
-    "expected": 'lambda right: {"w"}',
-    "one_versus_all": "lambda right: lambda scores, influence: list(range(influence.shape[1]))",
+    "expected": ['lambda right: {"w"}'],
+    "one_versus_all": [
+        "lambda right: lambda s, i: list(range(i.shape[1]))",
+        "lambda right: lambda s, i: explainers.fill_gap(s[0] - s[1], i[0] - i[1])",
+        "lambda right: lambda s, i: getattr(explainers.accent(s, i), 'removed', None)",
+        "lambda right: lambda s, i: right(s, i) if len(s) == 2 else None",
+    ],
 }
 TRY = """
 import json as _json
@@ -87,15 +92,17 @@ def with_trials(source, target):
         names = [statement.name for statement in ast.parse(solution).body if hasattr(statement, "name")]
         stub, variables = blank(solution, check)
         names = [name for name in names if f"def {name}(" in stub] + variables
-        wrong = "{" + ", ".join(f"{name!r}: {text}" for name, text in WRONG.items()) + "}"
-        trials[number + 1].append(
-            SPOIL.format(
-                spoil=inspect.getsource(spoil),
-                names=names,
-                wrong=wrong,
-                attempt=attempt(check, kind="wrong", label=label),
+        for turn in range(max(len(WRONG.get(name, "?")) for name in names)):
+            mine = {name: WRONG[name][turn % len(WRONG[name])] for name in names if name in WRONG}
+            wrong = "{" + ", ".join(f"{name!r}: {text}" for name, text in mine.items()) + "}"
+            trials[number + 1].append(
+                SPOIL.format(
+                    spoil=inspect.getsource(spoil),
+                    names=names,
+                    wrong=wrong,
+                    attempt=attempt(check, kind="wrong", label=label),
+                )
             )
-        )
     for number in sorted(trials, reverse=True):
         made = [v4.new_code_cell(text, metadata={"tags": ["trial"]}) for text in trials[number]]
         cells[number:number] = made

@@ -202,6 +202,10 @@ def gap_and_reach(gap, reach, size, unit: str = "stars"):
     x, y = ((0.7 * values.min(), 1.4 * values.max()) for values in (gap, reach))
     axes.plot((min(x + y), max(x + y)), (min(x + y), max(x + y)), color=BLACK, lw=1, ls="--")
     axes.set(xscale="log", yscale="log", xlim=x, ylim=y, xlabel=f"gap to be closed ({unit})")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5), numticks=20))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(mpl.ticker.NullFormatter())
     axes.set_ylabel(f"what all helpful removals close together ({unit})")
     axes.legend(loc="best")
     return figure

@@ -157,7 +157,8 @@ class Book:
         if role == "doc":
             return self._inline(INLINE.match(f"[{text}]({target})"), chapter) if target else text
         place, label = self.labels.get(target or text, (chapter, text))
-        said = text if target else label
+        exercise = label.startswith("Exercise ")  # by its number it can be found in Jupyter
+        said = text if target and not exercise else label
         return said if place == chapter else f"[{said}]({place}.ipynb)"
 
     def _glued(self, content, chapter):

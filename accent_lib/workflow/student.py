@@ -25,7 +25,8 @@ START, END, WHOLE = ["solution-start"], ["solution-end"], ["solution-start", "so
 EXERCISE = ["exercise-start", "exercise-end"]
 HINT = """> **Student notebook.** This is the chapter of the book, without the solutions of the exercises at
 > its end. Write your answers into the cells that say *Your answer*. Where a check follows, run it: it stops
-> with a hint, or says nothing if it finds nothing wrong."""
+> with a hint, or says nothing if it finds nothing wrong. The numbers in the text are those of the run from
+> which this notebook was made. If you change a parameter, believe the tables and figures, not the text."""
 
 
 def student(to=None):
@@ -210,7 +211,9 @@ def blank(solution, check):
     for statement in ast.parse(solution).body:
         if isinstance(statement, ast.FunctionDef):
             docstring = statement.body[: ast.get_docstring(statement) is not None]
-            statement.body = [*docstring, ast.Expr(ast.Constant(...))]
+            said = f"{statement.name} is still blank: write your answer in place of this line."
+            # None may be a right answer, so a blank must not return it.
+            statement.body = [*docstring, *ast.parse(f"raise AssertionError({said!r})").body]
             stubs[statement.name] = f"\n\n{ast.unparse(statement)}\n"
         else:
             stubs |= {name: f"{name} = ..." for name in _assigned(statement)}
