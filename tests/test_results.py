@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from accent_lib import workflow
+from accent_lib.agreement import agreement
 from accent_lib.evaluation import PAPER_TABLE1, influence_errors, judge, noise_floor, summary
 from accent_lib.paper import PAPER_DATA
 from accent_lib.plotting import METHOD_NAMES, UNITS
@@ -77,6 +78,12 @@ def about_training(results):
         ours, theirs = (judge(mine, other.slates, of, [0]) for of in (results.outcomes, other.outcomes))
         same = (ours["counterfactual"] == theirs["counterfactual"])[ours["size"] > 0]
         yield f"| sets with the same verdict {said} (first order) | {same.mean():.1%} |"
+    together = agreement(pd.read_csv(RESULTS / "agreement" / "rcf.csv"), "grouping from scratch", "1 users")
+    row = together.set_index("setting").loc["30 users"]
+    yield (
+        f"| sets with the same verdict from a world for each user, {row['pairs']:.0f} users (first order)"
+        f" | {row['same_percentage']:.1f}% |"
+    )
 
 
 def about_rounds():
