@@ -6,7 +6,6 @@ the model over it, and all copies see the same batches.  Copies may differ in th
 """
 
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -191,10 +190,10 @@ def train(
     >>> bool(torch.equal(here.parameters["user_table.weight"], there.parameters["user_table.weight"]))
     False
     """
+    if recipe.optimizer == "adam" and getattr(model, "loops", None) is not None:
+        return _train_by_loops(model, recipe, states, keep, seed, progress)
     # Weight decay drives parameters into denormal numbers, which are many times slower.
     torch.set_flush_denormal(True)
-    if recipe.optimizer == "adam" and getattr(model, "adam_steps", None) is not None:
-        return _train_by_loops(model, recipe, states, keep, seed, progress)
     dims = _stack_dims(model)
     device = next(model.parameters()).device
     keep = None if keep is None else keep.to(device)
@@ -243,47 +242,54 @@ def train(
 
 
 def _train_by_loops(model, recipe, states, keep, seed, progress):
-    """Train by the model's own ``adam_steps``, an epoch of all copies at a time."""
-    names, first = [name for name, _ in model.named_parameters()], next(iter(states[0].moments.values()), {})
-    done = int(first["step"]) if first else 0
-
-    def flat(tensors):
-        return torch.cat([tensor.flatten() for tensor in tensors])
-
-    copies = []
+    """Train by the model's own loops, an epoch of all copies at a time."""
+    # Loops decide by themselves what is too small; a processor that does may differ from the next.
+    torch.set_flush_denormal(False)
+    loops, names, copies = model.loops, [name for name, _ in model.named_parameters()], []
     for state in states:
-        vector = flat(state.parameters[name] for name in names)
-        moments = [
-            flat(state.moments[name][key] for name in names) if done else torch.zeros_like(vector)
-            for key in ("exp_avg", "exp_avg_sq")
-        ]
-        copies.append((vector, *moments))
+        vectors = [_flat(state.parameters, names)]
+        for key in ("exp_avg", "exp_avg_sq"):
+            moments = {name: memory[key] for name, memory in state.moments.items()}
+            vectors.append(_flat(moments, names) if moments else torch.zeros_like(vectors[0]))
+        steps = {int(memory["step"]) for memory in state.moments.values()} or {0}
+        if len(steps) > 1:
+            raise AccentError(f"The parameters of a state have seen different numbers of steps: {steps}.")
+        copies.append((vectors, steps.pop()))
+    weights = [None] * len(copies) if keep is None else keep.numpy()
     generator, step = torch.Generator().manual_seed(seed), 0
     while step < recipe.steps:
         shuffled = recipe.shuffle_first or step > 0
         batches = list(model.batches(recipe.batch_size, generator if shuffled else None))
-        batches = batches[: recipe.steps - step]
-        rates = np.array([recipe.rate(step + number) for number in range(len(batches))])
-        model.adam_steps(copies, keep, batches, rates, done + step)
-        step += len(batches)
+        rows = torch.stack(batches[: recipe.steps - step]).numpy()
+        rates = np.array([recipe.rate(step + number) for number in range(len(rows))])
+        for (vectors, done), weight in zip(copies, weights, strict=True):
+            loops.adam_steps([vector.numpy() for vector in vectors], weight, rows, rates, done + step)
+        step += len(rows)
         if progress is not None:
             progress(step)
 
-    shapes = [parameter.shape for parameter in model.parameters()]
-    sizes, trained = [math.prod(shape) for shape in shapes], []
-    for vectors in copies:
-        parts = [
-            dict(zip(names, map(torch.Tensor.reshape, vector.split(sizes), shapes), strict=True))
-            for vector in vectors
-        ]
-        count = torch.tensor(float(done + step))
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    trained = []
+    for vectors, done in copies:
+        parameters, mean, square = ({} for _ in vectors)
+        for vector, parts in zip(vectors, (parameters, mean, square), strict=True):
+            sizes = [shape.numel() for shape in shapes.values()]
+            for (name, shape), part in zip(shapes.items(), vector.split(sizes), strict=True):
+                parts[name] = part.reshape(shape)
         moments = {
-            name: {"step": count.clone(), "exp_avg": parts[1][name], "exp_avg_sq": parts[2][name]}
-            for name in names
-            if done + step
+            name: {
+                "step": torch.tensor(float(done + step)),
+                "exp_avg": mean[name],
+                "exp_avg_sq": square[name],
+            }
+            for name in (names if done + step else ())
         }
-        trained.append(State(parts[0], moments))
+        trained.append(State(parameters, moments))
     return trained
+
+
+def _flat(tensors, names):
+    return torch.cat([tensors[name].flatten() for name in names])
 
 
 def objective(model: nn.Module, states: Sequence[State]) -> np.ndarray:
@@ -299,14 +305,16 @@ def objective(model: nn.Module, states: Sequence[State]) -> np.ndarray:
     >>> values.shape, bool(values[0] == values[1])
     ((2,), True)
     """
-    dims, decay = _stack_dims(model), model.weight_decay()
-    values = []
+    loops, names = getattr(model, "loops", None), [name for name, _ in model.named_parameters()]
+    if loops is not None:
+        return np.array([loops.objective(_flat(state.parameters, names).numpy()) for state in states])
+    decay, values = model.weight_decay(), []
     with torch.no_grad():
         for state in states:
             data = functional_call(
                 _Objective(model, "data_loss"), {f"model.{n}": v for n, v in state.parameters.items()}, ()
             )
-            norm = sum(decay[name] / 2 * state.parameters[name].square().sum() for name in dims)
+            norm = sum(decay[name] / 2 * state.parameters[name].square().sum() for name in names)
             values.append(float(data + norm))
     return np.array(values)
 
@@ -333,6 +341,10 @@ SEARCH = (
 )
 
 
+#: More starts than any search has.
+POOL = 1_000_000
+
+
 def _train_stack(model, recipe, states, seed):
     torch.set_num_threads(1)
     return train(model, recipe, states, seed=seed)
@@ -357,8 +369,8 @@ def search(
     rounds : sequence of Round
         From many starts to few; a round takes the best of the one before by training objective.
     seed : int
-        The starts are ``seed, seed + 1, …``; the order of the batches in round ``r`` follows from ``seed``
-        and ``r``.
+        The starts are ``POOL * seed, POOL * seed + 1, …``, so that searches of other seeds have no start in
+        common; the order of the batches in round ``r`` follows from ``seed`` and ``r``.
     stack_size : int
         Copies trained in one set of tensors.
     executor : concurrent.futures.Executor, optional
@@ -386,8 +398,9 @@ def search(
     >>> len(states), [row["round"] for row in record]
     (1, [1, 1, 1, 2])
     """
-    model = make(seed)
-    pool = {seed + index: State.of(make(seed + index)) for index in range(rounds[0].starts)}
+    first = POOL * seed
+    model = make(first)
+    pool = {start: State.of(make(start)) for start in range(first, first + rounds[0].starts)}
     record = []
     for number, this in enumerate(rounds, 1):
         if number > 1 and this.starts > len(pool):
@@ -396,7 +409,7 @@ def search(
         begin = time.perf_counter()
         stacks = [starts[at : at + stack_size] for at in range(0, len(starts), stack_size)]
         run = map if executor is None else executor.map
-        tasks = [(model, this.recipe, [pool[s] for s in stack], seed + 1000 * number) for stack in stacks]
+        tasks = [(model, this.recipe, [pool[s] for s in stack], first + 1000 * number) for stack in stacks]
         trained = [state for part in run(_train_stack, *zip(*tasks, strict=True)) for state in part]
         seconds = time.perf_counter() - begin
         reached = objective(model, trained)

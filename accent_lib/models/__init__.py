@@ -1,7 +1,8 @@
 """Recommenders, and what ACCENT asks of one."""
 
+from accent_lib.models.activation import gelu
 from accent_lib.models.ncf import NCF
 from accent_lib.models.rcf import RCF
 from accent_lib.models.recommender import Recommender, top_k
 
-__all__ = ["NCF", "RCF", "Recommender", "top_k"]
+__all__ = ["NCF", "RCF", "Recommender", "gelu", "top_k"]

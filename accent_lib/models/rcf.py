@@ -23,7 +23,6 @@ pulls the vectors of related films together (DistMult on relation triples).
 
 import math
 from collections.abc import Iterator
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -38,9 +37,8 @@ from accent_lib.datasets.relations import (
     held_out_pairs,
     training_triples,
 )
+from accent_lib.models.activation import gelu
 from accent_lib.models.attention import Attend, Histories, Weigh, attend_plainly
-
-gelu = partial(F.gelu, approximate="tanh")
 
 
 class Batch(NamedTuple):

@@ -28,10 +28,11 @@ class Recommender(Protocol):
     ``item_losses(block, item)`` (one loss for each training point of the item) and ``item_scores(blocks,
     user)``.  Influence of the variant ``paper`` then moves both halves of the block [user; item].
 
-    A model may offer a faster way of training many copies of itself with Adam: ``adam_steps(copies, keep,
-    batches, rates, done)`` takes each copy through a list of batches with one learning rate each.  A copy is
-    three vectors that are changed in place: all parameters in their order, flat, and their two moments, which
-    have seen ``done`` steps.
+    A model may offer a faster way of training copies of itself with Adam: ``loops``, an object whose
+    ``adam_steps(copy, keep, rows, rates, done)`` takes one copy through batches of rows, with one learning
+    rate each, and whose ``objective(vector, keep=None)`` is the training objective.  A copy is three vectors
+    that are changed in place: all parameters in their order, flat, and their two moments, which have seen
+    ``done`` steps.
 
     Examples
     --------

@@ -48,7 +48,7 @@ def copy_bytes(model, recipe: Recipe, device: str = "cpu") -> int:
 
 
 def _kept_for_backward(model, recipe):
-    if recipe.optimizer == "adam" and getattr(model, "adam_steps", None) is not None:
+    if recipe.optimizer == "adam" and getattr(model, "loops", None) is not None:
         return 0  # its loops keep a tile and no more
     sizes = {}
     own = {value.untyped_storage().data_ptr() for value in (*model.parameters(), *model.buffers())}

@@ -33,7 +33,7 @@ def interactions(run):
 
 #: The sources that decide what a model computes, for fingerprints.
 SOURCES = {
-    "ncf": ("models/ncf.py", "models/stacked.py"),
+    "ncf": ("models/ncf.py", "models/ncf_loops.py"),
     "rcf": ("models/rcf.py", "models/attention.py", "datasets/relations.py"),
 }
 

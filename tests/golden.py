@@ -1,0 +1,144 @@
+"""Tiny trainings that are the same for ever: a few ratings, a search, worlds, and what they end in.
+
+`tests/golden.json` holds what `numbers()` gave; ``python -m tests.golden`` writes it anew. Whoever has to do
+so has changed what a model computes, and must raise its ``REVISION``.
+"""
+
+import hashlib
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from accent_lib.datasets import Ratings, prepare
+from accent_lib.models import NCF, RCF, gelu, top_k
+from accent_lib.retraining.engine import observe, retrain
+from accent_lib.retraining.worlds import World
+from accent_lib.training import Recipe, Round, State, objective, search, train
+
+FILE = Path(__file__).with_suffix(".json")
+# A row for each user, a column for each film; a dot where there is no rating.
+STARS = """
+.223..32354..32532523423
+352252.4234224324.241142
+3.5114.24234.2.3144...35
+52.5134..423.2.413323532
+441.5335224..42252244141
+2.421434.2...3322533432.
+.335345325..522.4.432443
+341353242.5..532.22.42.3
+2.52433.5233225.2.3..324
+42243252..33521414.21.22
+.5.333341353.543.2..4.41
+22421422.335.144341442.3
+""".split()
+WORLDS = [World(), World.parse("3:0 1"), World.parse("0:2;7:1")]
+
+
+def data():
+    """Prepare the ratings, which are given from left to right."""
+    ratings = pd.DataFrame(
+        [
+            (user, item, int(star), 100 * user + item)
+            for user, row in enumerate(STARS)
+            for item, star in enumerate(row)
+            if star != "."
+        ],
+        columns=["user", "item", "rating", "timestamp"],
+    )
+    films = range(len(STARS[0]))
+    items = pd.DataFrame(
+        {"title": [f"film {i}" for i in films], "year": 2000, "genres": [(f"genre {i % 3}",) for i in films]}
+    )
+    attributes = pd.DataFrame(
+        {
+            "genres": [(i % 3, 3 + i % 2) for i in films],
+            "directors": [(i % 7,) for i in films],
+            "actors": [(i % 5, 5 + i % 4) for i in films],
+        }
+    )
+    return prepare(Ratings("golden", ratings, items.astype({"year": "Int64"}), attributes), 3, 2, 2)
+
+
+def digest(states):
+    """Hash of the bytes of all parameters and moments."""
+    digest = hashlib.sha256()
+    for state in states:
+        for name, value in state.parameters.items():
+            digest.update(value.numpy().tobytes())
+            for moment in state.moments[name].values():
+                digest.update(moment.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def ncf_numbers(activation=torch.relu, stack_size=5, processes=1, model_class=NCF):
+    """Search for a base model of NCF and retrain it in each world: digests and the objective."""
+    interactions = data()
+
+    def make(seed):
+        return model_class(interactions, dim=8, activation=activation, seed=seed)
+
+    rounds = [
+        Round(5, Recipe(40, 0.01, batch_size=50)),
+        Round(2, Recipe(60, 0.01, "linear", batch_size=50, shuffle_first=False)),
+    ]
+    settings = {"seed": 3, "stack_size": stack_size}
+    if processes > 1:
+        with ProcessPoolExecutor(processes) as executor:
+            states, record = search(make, rounds, executor=executor, **settings)
+    else:
+        states, record = search(make, rounds, **settings)
+    recipe = Recipe(50, 0.005, "linear", batch_size=50)
+    worlds = [
+        state
+        for start in range(0, len(WORLDS), stack_size)
+        for state in retrain(make(3), recipe, states[0], WORLDS[start : start + stack_size], seed=1)
+    ]
+    return {
+        "initial": digest_of_start(make(3)),
+        "base": digest(states),
+        "objectives": [row["objective"] for row in record],
+        "worlds": digest(worlds),
+    }
+
+
+def digest_of_start(model):
+    """Hash of the bytes of a model's initial parameters."""
+    values = b"".join(value.detach().numpy().tobytes() for value in model.parameters())
+    return hashlib.sha256(values).hexdigest()[:16]
+
+
+def rcf_numbers(model_class=RCF):
+    """Train RCF and retrain it from scratch in each world: objective and scores of two users' slates."""
+    model = model_class(data(), dim=8, attention=4)
+    start, recipe = State.of(model), Recipe(60, 0.05, optimizer="adagrad", batch_size=32)
+    (base,) = train(model, recipe, [start], seed=0)
+    model_objective = float(objective(model, [base])[0])
+    base.into(model)
+    slates = {user: top_k(model, user, 4)[0] for user in (0, 3)}
+    scores = []
+    for world, state in zip(WORLDS, retrain(model, recipe, start, WORLDS, seed=1), strict=True):
+        scores += [outcome.scores for outcome in observe(state.into(model), world, slates, slates)]
+    return {
+        "objective": model_objective,
+        "slates": {str(user): items.tolist() for user, items in slates.items()},
+        "scores": np.round(scores, 6).tolist(),
+    }
+
+
+def numbers():
+    """All golden numbers, by model."""
+    return {"ncf": ncf_numbers(), "ncf with gelu": ncf_numbers(gelu), "rcf": rcf_numbers()}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == []:
+        FILE.write_text(json.dumps(numbers(), indent=1) + "\n", encoding="utf-8")
+    else:  # for a test that trains NCF on another processor
+        for name, activation in (("ncf", torch.relu), ("ncf with gelu", gelu)):
+            for work in ({"stack_size": 1, "processes": 2}, {"stack_size": 5, "processes": 1}):
+                print(json.dumps([name, work, ncf_numbers(activation, **work)]))

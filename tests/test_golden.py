@@ -1,0 +1,161 @@
+"""What a model computes is the same on every processor, and never changes unnoticed."""
+
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from accent_lib import training
+from accent_lib.models import NCF, RCF, gelu, ncf, ncf_loops
+from accent_lib.retraining.worlds import World
+from accent_lib.training import Recipe
+from tests import golden
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = json.loads(golden.FILE.read_text(encoding="utf-8"))
+# RCF's exponentials and matrix products differ between processors in the last digit; its training is smooth
+# and leaves up to 2e-5 of that on logits of this case (emulated processors, one and two threads).
+RCF_TOLERANCE = 1e-3
+# How Numba and torch are told to compute as an older processor does.
+PROCESSORS = {
+    "DEFAULT": {"NUMBA_CPU_NAME": "generic", "ATEN_CPU_CAPABILITY": "default"},
+    "AVX2": {"NUMBA_CPU_NAME": "haswell", "ATEN_CPU_CAPABILITY": "avx2"},
+    "AVX512": {"NUMBA_CPU_NAME": "skylake-avx512", "ATEN_CPU_CAPABILITY": "avx512"},
+}
+
+
+def assert_rcf(numbers):
+    assert numbers["slates"] == GOLDEN["rcf"]["slates"]
+    for name in ("objective", "scores"):
+        np.testing.assert_allclose(numbers[name], GOLDEN["rcf"][name], rtol=0, atol=RCF_TOLERANCE)
+
+
+def test_the_numbers_are_those_of_this_revision():
+    """Who changed them on purpose raises the model's REVISION and says ``python -m tests.golden``."""
+    assert golden.ncf_numbers() == GOLDEN["ncf"]
+    assert golden.ncf_numbers(gelu) == GOLDEN["ncf with gelu"]
+    assert_rcf(golden.rcf_numbers())
+
+
+def test_ncf_is_the_same_to_the_bit_on_every_processor():
+    """Search, then worlds, in stacks of one and of five, in one process and in two."""
+    here = torch.backends.cpu.get_cpu_capability()
+    known = list(PROCESSORS)
+    names = known[: known.index(here) + 1] if here in known else ["DEFAULT"]
+    emulated = {name: PROCESSORS[name] | {"NUMBA_CPU_FEATURES": ""} for name in names}
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        emulated = {"DEFAULT": {"ATEN_CPU_CAPABILITY": "default"}}
+    processors = {"this processor": {}, **emulated}
+    print("NCF was trained as on:", ", ".join(processors))
+    assert len(processors) > 1
+    for processor, settings in processors.items():
+        command = [sys.executable, "-m", "tests.golden", "everything"]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert len(lines) == 4
+        for name, work, numbers in map(json.loads, lines):
+            assert numbers == GOLDEN[name], (processor, work)
+
+
+def test_gelu_by_loops_is_torchs(sample):
+    """200 steps in single precision; 1e-5 is a hundred roundings of a score of five stars."""
+    model = NCF(sample, activation=gelu)
+    plain = NCF(sample, activation=lambda x: gelu(x))  # the same function, but not known to be
+    assert plain.loops is None
+    recipe = Recipe(200, 1e-3, batch_size=256)
+    users, items = torch.arange(sample.n_users)[:, None], torch.arange(sample.n_items)
+    scores, start = [], training.State.of(model)
+    for trained in (model, plain):
+        (state,) = training.train(trained, recipe, [start], seed=1)
+        with torch.no_grad():
+            scores.append(state.into(trained)(users.expand(-1, len(items)), items.expand(len(users), -1)))
+    assert (scores[0] - scores[1]).abs().max() < 1e-5
+
+
+def loops_with(old, new, folder):
+    """The loops of NCF with a piece of their source exchanged, compiled anew."""
+    source = Path(ncf_loops.__file__).read_text(encoding="utf-8")
+    assert source.count(old) == 1, old
+    path = folder / "changed_loops.py"
+    path.write_text(source.replace(old, new), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("changed_loops", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["changed_loops"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module.Loops
+
+
+def half_removed(self, model):
+    return (1 + ORIGINAL_KEEP(self, model)) / 2
+
+
+ORIGINAL_KEEP = World.keep
+ORIGINAL_PERMUTATION = torch.randperm
+ORIGINAL_ADAGRAD = torch.optim.Adagrad
+NCF_CHANGES = {
+    "a removed action stays by half": (World, "keep", half_removed),
+    "the rate falls a step earlier": (
+        Recipe,
+        "rate",
+        lambda self, step: self.learning_rate * (1 - (step + 1) / (self.steps + 1)),
+    ),
+    "batches in another order": (
+        torch,
+        "randperm",
+        lambda n, generator=None: ORIGINAL_PERMUTATION(n, generator=generator).flip(0),
+    ),
+    "another weight decay": (
+        NCF,
+        "weight_decay",
+        lambda self: {name: 0.0 if "bias" in name else 0.00101 for name, _ in self.named_parameters()},
+    ),
+    "another loss": ("2 * keep[start + t]", "2.001 * keep[start + t]"),
+    "another constant of Adam": ("real(0.999)", "real(0.9991)"),
+    "another correction of bias": ("power2 * 0.999, 0", "power2 * 0.9991, 0"),
+}
+RCF_CHANGES = {
+    "a removed action stays by half": NCF_CHANGES["a removed action stays by half"],
+    "a rate that falls": (
+        Recipe,
+        "rate",
+        lambda self, step: self.learning_rate * (1 - 0.5 * step / self.steps),
+    ),
+    "batches in another order": NCF_CHANGES["batches in another order"],
+    "another loss": (
+        RCF,
+        "batch_loss",
+        lambda self, batch, keep=None, original=RCF.batch_loss: 1.1 * original(self, batch, keep),
+    ),
+    "another constant of Adagrad": (
+        torch.optim,
+        "Adagrad",
+        lambda groups, **settings: ORIGINAL_ADAGRAD(groups, **settings | {"initial_accumulator_value": 1e-4}),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", NCF_CHANGES)
+def test_a_change_of_ncf_is_noticed(change, monkeypatch, tmp_path):
+    *place, new = NCF_CHANGES[change]
+    if isinstance(place[0], str):
+        monkeypatch.setattr(ncf, "Loops", loops_with(place[0], new, tmp_path))
+    else:
+        monkeypatch.setattr(*place, new)
+    assert golden.ncf_numbers() != GOLDEN["ncf"]
+
+
+@pytest.mark.parametrize("change", RCF_CHANGES)
+def test_a_change_of_rcf_is_noticed(change, monkeypatch):
+    monkeypatch.setattr(*RCF_CHANGES[change])
+    with pytest.raises(AssertionError):
+        assert_rcf(golden.rcf_numbers())
