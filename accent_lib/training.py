@@ -5,6 +5,7 @@ the model over it, and all copies see the same batches.  Copies may differ in th
 (several starts) and in ``keep``, the weight of each action (worlds in which some actions were never taken).
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -97,6 +98,17 @@ class State:
     def of(cls, model: nn.Module) -> "State":
         """A copy of the parameters that a model has now."""
         return cls({name: value.detach().clone() for name, value in model.named_parameters()})
+
+    def digest(self) -> str:
+        """Name the state by its content: 16 hexadecimal digits of the SHA-256 of parameters and moments."""
+        digest = hashlib.sha256()
+        for kind, tensors in (("parameters", {"": self.parameters}), ("moments", self.moments)):
+            for group, members in sorted(tensors.items()):
+                for name, value in sorted(members.items()):
+                    array = value.detach().cpu().contiguous().numpy()
+                    digest.update(f"{kind}/{group}/{name} {array.dtype} {array.shape}\n".encode())
+                    digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()[:16]
 
     def into(self, model: nn.Module) -> nn.Module:
         """Copy the parameters into ``model`` and return it."""

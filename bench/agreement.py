@@ -10,7 +10,7 @@ a store of its own there, so that this may be interrupted.  The table goes to ``
 import argparse
 import json
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +20,9 @@ import pandas as pd
 from accent_lib import parallel, recipes, workflow
 from accent_lib.files import atomic
 from accent_lib.judgement import judge
-from accent_lib.provenance import fingerprint, provenance, source_hash
-from accent_lib.retraining.store import Store
-from accent_lib.retraining.verification import verify
+from accent_lib.provenance import provenance
 from accent_lib.retraining.worlds import grouped, worlds_of
-from accent_lib.training import ANNEALED, PAPER, Recipe, State
+from accent_lib.training import ANNEALED, PAPER, Recipe
 from accent_lib.workflow.folder import Run
 from accent_lib.workflow.progress import progress
 
@@ -95,8 +93,7 @@ def main():
 
     run, name = Run("agreement", {"run": arguments.run}), arguments.model
     data = workflow.interactions(run)
-    model, state, facts = workflow.trained_model(run, name, data)
-    fresh = State.of(workflow.untrained_model(run, name, data, facts))
+    model, _, facts = workflow.trained_model(run, name, data)
     slates = run.read_csv("slates.csv").query("model == @name")
     items = workflow.slates_of(run, name)
     table = run.read_csv("explanations.csv").query("model == @name and method == 'accent'")
@@ -112,30 +109,13 @@ def main():
             asked = table[table["user"].isin(users)]
             own = [worlds_of(asked[asked["user"] == user]) for user in users]
             worlds = grouped(own, one.users_per_world)
-            mark = fingerprint(
-                checkpoint=facts["fingerprint"],
-                slates={user: items[user].tolist() for user in users},
-                recipe=asdict(one.recipe),
-                start=one.start,
-                size=one.users_per_world,
-                code=source_hash(*workflow.SOURCES[name], "training.py", "retraining/engine.py"),
-            )
-            with Store(run.path(f"agreement-{mark[:12]}.sqlite"), mark) as store:
-                verify(
-                    name,
-                    model,
-                    one.recipe,
-                    state if one.start == "warm" else fresh,
-                    worlds,
-                    {user: items[user] for user in users},
-                    store,
-                    seeds=[one.seed],
-                    stack_size=16 if name == "ncf" else 1,
-                    executor=executor,
-                    ahead=2 * arguments.workers,
-                    progress=progress(run, f"retrainings of {name} ({one.study}: {one.label})"),
-                )
-                outcomes = store.outcomes().query("seed == @one.seed")
+            stack_size = 16 if name == "ncf" else 1
+            start = {"warm": "trained", "scratch": "initial"}[one.start]
+            retraining = workflow.retraining(run, name, data, one.recipe, start, stack_size)
+            options = {"seeds": [one.seed], "executor": executor, "ahead": 2 * arguments.workers}
+            options["progress"] = progress(run, f"retrainings of {name} ({one.study}: {one.label})")
+            hers = {user: items[user] for user in users}
+            outcomes = workflow.retrained_outcomes(run, retraining, worlds, hers, **options)
             judged = judge(asked, slates[slates["user"].isin(users)], outcomes)
             # The control is observed for everybody; a training of a stack takes as long as any other in it.
             each = outcomes.groupby("world")["seconds"].sum()[[world.key for world in worlds]].mean()

@@ -26,19 +26,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch.func import grad, hessian, jacrev
 
-from accent_lib import accuracy, parallel, recipes, training, workflow
+from accent_lib import accuracy, models, parallel, recipes, training, workflow
 from accent_lib.explain import explain_users
 from accent_lib.files import atomic
 from accent_lib.influence import FastInfluence, gap_influence
 from accent_lib.judgement import judge
 from accent_lib.models import NCF
-from accent_lib.provenance import fingerprint, provenance, source_hash
+from accent_lib.provenance import provenance
+from accent_lib.retraining.identity import base_identity, outcomes_identity, training_identity
 from accent_lib.retraining.outcomes import scores_of
-from accent_lib.retraining.store import Store
-from accent_lib.retraining.verification import verify
 from accent_lib.retraining.worlds import positions_of, worlds_of
 from accent_lib.training import Recipe, Round
 from accent_lib.workflow.folder import Run
@@ -336,10 +334,8 @@ def gelu(arguments):
     ]
     rounds[-1] = replace(rounds[-1], recipe=replace(rounds[-1].recipe, schedule="linear"))
     recipe = replace(recipes.NCF_RETRAINING, steps=arguments.retraining_steps)
-    code = [*workflow.SOURCES["ncf"], "training.py"]
-    trained_by = {"data": data.fingerprint, "model": "ncf", "activation": "gelu", "seed": arguments.seed}
-    trained_by |= {"rounds": [asdict(one) for one in rounds], "code": source_hash(*code)}
-    made = fingerprint(**trained_by)
+    trained_by = {"activation": "gelu", "seed": arguments.seed, "rounds": [asdict(one) for one in rounds]}
+    made = training_identity(NCF, data.fingerprint, **trained_by)
     with parallel.executor(arguments.workers) as executor:
         model, state, facts = smooth_model(run, data, made, rounds, arguments.seed, executor)
         users = range(data.n_users)
@@ -353,21 +349,13 @@ def gelu(arguments):
         explanations = explanations[explanations["user"].isin(drawn)]
         worlds = [world for u in drawn for world in worlds_of(explanations[explanations["user"] == u])]
         items = {user: part["item"].to_numpy(copy=True) for user, part in slates.groupby("user")}
-        mark = fingerprint(
-            checkpoint=made,
-            activation="gelu",
-            slates={user: of.tolist() for user, of in items.items()},
-            recipe=asdict(recipe),
-            code=source_hash(*code, "retraining/engine.py"),
-        )
-        with Store(run.path(f"gelu-{mark[:8]}.sqlite"), mark) as store:
-            asked = {user: items[user] for user in sorted(drawn)}
-            options = {"stack_size": 16, "executor": executor, "ahead": 2 * arguments.workers}
-            options["progress"] = progress(run, "retrainings of NCF with GELU")
-            verify("ncf", model, recipe, state, worlds, asked, store, **options)
-            outcomes = store.outcomes()
-    asked_for = outcomes["world"].isin(["", *(world.key for world in worlds)])
-    judged = judge(explanations, slates, outcomes[asked_for & outcomes["user"].isin(drawn)])
+        mark = outcomes_identity(model, base_identity(model, state, made), recipe)
+        how = workflow.Retraining("ncf", model, recipe, state, mark, stack_size=16, device="cpu")
+        asked = {user: items[user] for user in sorted(drawn)}
+        options = {"executor": executor, "ahead": 2 * arguments.workers}
+        options["progress"] = progress(run, "retrainings of NCF with GELU")
+        outcomes = workflow.retrained_outcomes(run, how, worlds, asked, **options)
+    judged = judge(explanations, slates, outcomes)
     columns = ["user", "size", "status", "counterfactual", "control_flips"]
     columns += ["estimated_gap_influence", "true_gap_influence"]
     table = judged[columns].merge(hessians[["user", "smallest_eigenvalue"]], on="user")
@@ -389,7 +377,7 @@ def gelu(arguments):
 
 def new_smooth(data, seed):
     """NCF with GELU, as it is before training."""
-    return NCF(data, activation=F.gelu, seed=seed)
+    return NCF(data, activation=models.gelu, seed=seed)
 
 
 def smooth_model(run, data, made, rounds, seed, executor):

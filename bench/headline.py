@@ -1,29 +1,11 @@
 """How the full-size run retrains its models; for the experiments that go on from notebook 05's store."""
 
-from typing import NamedTuple
-
 from accent_lib import recipes, workflow
-from accent_lib.training import Recipe, State
 
 
-class Retraining(NamedTuple):
-    """What it takes to retrain a model as notebook 05 does with the profile ``paper``."""
-
-    model: object
-    recipe: Recipe
-    start: State
-    users_per_world: int
-    stack_size: int
-    mark: str  # of notebook 05's store, whose outcomes are taken over
-
-
-def retraining_of(run, name: str, data, epochs: int = 20) -> Retraining:
+def retraining_of(run, name: str, data, epochs: int = 20) -> tuple[workflow.Retraining, int]:
     """NCF from its trained weights, one user a world; RCF from scratch for some epochs, 30 users a world."""
-    model, state, facts = workflow.trained_model(run, name, data)
     if name == "ncf":
-        recipe = recipes.NCF_RETRAINING
-        return Retraining(model, recipe, state, 1, 16, workflow.store_mark(run, name, recipe))
-    recipe = recipes.for_epochs(model, recipes.RCF, epochs)
-    fresh = State.of(workflow.untrained_model(run, name, data, facts))
-    # RCF gains nothing from stacks.
-    return Retraining(model, recipe, fresh, 30, 1, workflow.store_mark(run, name, recipe))
+        return workflow.retraining(run, name, data, recipes.NCF_RETRAINING, stack_size=16), 1
+    recipe = recipes.for_epochs(workflow.trained_model(run, name, data)[0], recipes.RCF, epochs)
+    return workflow.retraining(run, name, data, recipe, start="initial"), 30

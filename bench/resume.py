@@ -25,7 +25,6 @@ from accent_lib.files import atomic
 from accent_lib.influence import FastInfluence
 from accent_lib.provenance import provenance
 from accent_lib.retraining.resume import Start, retrained, verify_and_resume, verify_sets
-from accent_lib.retraining.store import Store
 from accent_lib.retraining.worlds import positions_of, world_of
 from accent_lib.workflow.folder import Run
 from accent_lib.workflow.progress import progress
@@ -38,7 +37,8 @@ def main():
     torch.set_num_threads(1)
     run, name = Run("resume", {"run": arguments.run}), arguments.model
     data = workflow.interactions(run)
-    model, recipe, state, size, stack_size, mark = retraining_of(run, name, data, arguments.epochs)
+    how, size = retraining_of(run, name, data, arguments.epochs)
+    model, recipe, state = how.model, how.recipe, how.state
     slates, variant = workflow.slates_of(run, name), run.setting("04_explanations", f"{name}_variant")
     analysis, starts = FastInfluence(copy.deepcopy(model).double(), variant), {}
     for user, items in slates.items():
@@ -49,21 +49,20 @@ def main():
     size = arguments.users_per_world or size
     with (
         parallel.executor(arguments.workers) as executor,
-        Store(workflow.store_path(run, mark), mark) as store,
+        workflow.outcomes_store(run, how, slates) as store,
     ):
-        workflow.import_results(run, store)
         before = store.status()["worlds"].sum()
-        how = {"users_per_world": size, "stack_size": stack_size, "executor": executor}
-        how["ahead"] = 2 * arguments.workers
-        rounds = {"rounds": arguments.rounds, "seeds": seeds, **how}
+        options = {"users_per_world": size, "stack_size": how.stack_size, "executor": executor}
+        options["ahead"] = 2 * arguments.workers
+        rounds = {"rounds": arguments.rounds, "seeds": seeds, **options}
         rounds["progress"] = _anew(run, f"retrainings of {name} in a round")
         table = verify_and_resume(name, model, recipe, state, starts, store, **rounds)
         at_ends = table["round"].isin([0, arguments.rounds])
-        how["progress"] = _anew(run, f"retrainings of {name} in another order")
+        options["progress"] = _anew(run, f"retrainings of {name} in another order")
         for _, rows in table[at_ends & (table["size"] > 0)].groupby("round"):
             sets = {row.user: positions_of(row.removed) for row in rows.itertuples()}
-            verify_sets(name, model, recipe, state, sets, slates, store, seeds=others, **how)
-        shown, in_others = retrained(store, name, seeds), retrained(store, name, others)
+            verify_sets(name, model, recipe, state, sets, slates, store, seeds=others, **options)
+        shown, in_others = (retrained(store, name, slates, orders) for orders in (seeds, others))
         new = store.status()["worlds"].sum() - before
 
     def holds(row):
@@ -76,7 +75,7 @@ def main():
     for row in table[table["size"] > 0].itertuples():
         worlds[row.round > 0].add(shown[row.user, world_of(row.user, row.removed).key].world)
     about = {
-        "fingerprint": mark,
+        "fingerprint": how.fingerprint,
         "recipe": asdict(recipe),
         "seeds": seeds,
         "check_seeds": others,

@@ -22,8 +22,6 @@ from accent_lib.explain import explain_users
 from accent_lib.provenance import provenance
 from accent_lib.retraining.outcomes import export_outcomes
 from accent_lib.retraining.resume import retrained
-from accent_lib.retraining.store import Store
-from accent_lib.retraining.verification import verify
 from accent_lib.retraining.worlds import grouped, worlds_of
 from accent_lib.workflow.folder import Run
 from accent_lib.workflow.progress import progress
@@ -53,34 +51,36 @@ def main():
     torch.set_num_threads(1)
     run = Run("variants", {"run": arguments.run})
     data = workflow.interactions(run)
-    model, recipe, state, size, stack_size, mark = retraining_of(run, name, data, arguments.epochs)
+    retraining, size = retraining_of(run, name, data, arguments.epochs)
     size = arguments.users_per_world or size
     slates, tables = workflow.slates_of(run, name), []
     for variant, methods in ASKED[name].items():
         with ThreadPoolExecutor(arguments.workers) as threads:
-            found = explain_users(name, model, range(data.n_users), KS, methods, threads, variant=variant)[1]
+            found = explain_users(
+                name, retraining.model, range(data.n_users), KS, methods, threads, variant=variant
+            )[1]
         run.log(f"{name}: {len(found):,} explanations with the influence {variant}")
         # One-versus-all differs by the method alone; the others by the influence alone.
         alone = set(methods) == {"one_versus_all"}
         tables.append(found if alone else found.assign(method=found["method"] + f"_{variant}"))
     table = pd.concat(tables, ignore_index=True)
 
-    with (
-        parallel.executor(arguments.workers) as executor,
-        Store(workflow.store_path(run, mark), mark) as store,
-    ):
-        workflow.import_results(run, store)
-        known = retrained(store, name, seeds)
-        new = [world for world in worlds_of(table) if (*world.users, world.key) not in known]
-        by_user = [[world for world in new if world.users[0] == user] for user in slates]
-        options = {"seeds": seeds, "stack_size": stack_size, "ahead": 2 * arguments.workers}
-        options |= {"executor": executor, "progress": progress(run, f"retrainings of {name}")}
-        verify(name, model, recipe, state, grouped(by_user, size), slates, store, **options)
-        outcomes = store.outcomes()
+    with workflow.outcomes_store(run, retraining, slates) as store:
+        known = retrained(store, name, slates, seeds)
+    new = [world for world in worlds_of(table) if (*world.users, world.key) not in known]
+    by_user = [[world for world in new if world.users[0] == user] for user in slates]
+    options = {"seeds": seeds, "ahead": 2 * arguments.workers}
+    options["progress"] = progress(run, f"retrainings of {name}")
+    with parallel.executor(arguments.workers) as executor:
+        options["executor"] = executor
+        workflow.retrained_outcomes(run, retraining, grouped(by_user, size), slates, **options)
+    with workflow.outcomes_store(run, retraining, slates) as store:
+        outcomes = store.outcomes(slates)
     outcomes = workflow.asked_for(outcomes[outcomes["seed"].isin(seeds)], table)
     folder = workflow.results_folder() / f"{name}-variants"
     workflow.write_table(folder / "explanations.csv.gz", table)
-    about = {"fingerprint": mark, "recipe": asdict(recipe), "users_per_world": size, **provenance()}
+    about = {"fingerprint": retraining.fingerprint, "recipe": asdict(retraining.recipe), **provenance()}
+    about |= {"users_per_world": size}
     about |= {"model": name, "table": "outcomes", "sets_verified_by_this_command": len(new)}
     about["seconds_of_this_command"] = round(time.perf_counter() - begin, 1)
     for seed, rows in outcomes.groupby("seed"):

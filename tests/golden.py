@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ import torch
 from accent_lib.datasets import Ratings, prepare
 from accent_lib.models import NCF, RCF, gelu, top_k
 from accent_lib.retraining.engine import observe, retrain
+from accent_lib.retraining.identity import base_identity, outcomes_identity, training_identity
+from accent_lib.retraining.store import Store
+from accent_lib.retraining.verification import verify
 from accent_lib.retraining.worlds import World
 from accent_lib.training import Recipe, Round, State, objective, search, train
 
@@ -128,6 +132,33 @@ def rcf_numbers(model_class=RCF):
         "slates": {str(user): items.tolist() for user, items in slates.items()},
         "scores": np.round(scores, 6).tolist(),
     }
+
+
+def retrained(name, folder, worlds=WORLDS, half_done=None):
+    """Retrain a base model in some worlds, perhaps going on from a table: outcomes, and the work done."""
+    model = NCF(data(), dim=8) if name == "ncf" else RCF(data(), dim=8, attention=4)
+    recipe = RECIPES[name]
+    made = training_identity(model, data().fingerprint, recipe=asdict(recipe), seed=0)
+    (base,) = train(model, recipe, [State.of(model)], seed=0)
+    start = State.of(model) if name == "rcf" else base
+    identity = outcomes_identity(model, base_identity(model, base, made), recipe)
+    base.into(model)
+    slates = {user: top_k(model, user, 4)[0] for user in (0, 3, 7)}
+    seen = []
+    with Store(folder / "worlds.sqlite", identity) as store:
+        if half_done is not None:
+            new, strangers = store.import_(half_done, slates)
+            assert new and not strangers
+        options = {"stack_size": 2, "progress": lambda done, total: seen.append(done)}
+        verify(name, model, recipe, start, worlds, slates, store, **options)
+        store.export(folder / f"{name}.csv.gz")
+        return store.outcomes(slates), seen
+
+
+RECIPES = {
+    "ncf": Recipe(50, 0.005, "linear", batch_size=50),
+    "rcf": Recipe(60, 0.05, optimizer="adagrad", batch_size=32),
+}
 
 
 def numbers():

@@ -50,7 +50,10 @@ EXCEPTIONS = {
     "workflow.run": "runs notebooks",
     "workflow.slates_of": "needs a finished run",
     "workflow.status": "reads a run",
-    "workflow.store_mark": "needs a finished run",
+    "workflow.outcomes_store": "needs a finished run",
+    "workflow.retrained_outcomes": "needs a finished run",
+    "workflow.Retraining": "needs a finished run",
+    "workflow.retraining": "needs a finished run",
     "workflow.trained_model": "needs a finished run",
     "workflow.untrained_model": "needs a finished run",
 }

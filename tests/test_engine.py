@@ -126,7 +126,7 @@ def test_users_who_join_later_get_their_control(base, tmp_path):
         for users in (range(2), range(5)):
             some = {user: slates[user] for user in users}
             verify("ncf", model, RECIPE, state, [w for w in WORLDS if w.users[0] in some], some, store)
-        assert store.users("ncf", 0) == set(slates)
+        assert store.done("ncf", 0, slates)[""] == set(slates)
 
 
 def test_a_longer_list_of_worlds_goes_on_from_what_is_there(base, tmp_path):

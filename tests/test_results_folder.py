@@ -10,10 +10,17 @@ import pytest
 
 from accent_lib import workflow
 from accent_lib.errors import AccentError
+from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import COLUMNS, Outcome
 from accent_lib.retraining.store import Store
 from accent_lib.workflow import results
 from accent_lib.workflow.folder import Run
+
+SLATES = {user: [7, 9] for user in (4, 5)}
+
+
+def outcome(*what):
+    return Outcome(*what, slate=slate_identity([7, 9]))
 
 
 @pytest.fixture
@@ -25,17 +32,19 @@ def run(tmp_path, monkeypatch):
     for model, table in (("ncf", "outcomes"), ("rcf", "outcomes"), ("rcf", "warm")):
         mark = f"{model[0]}-{table}-mark"
         with Store(results.store_path(run, mark), mark) as store:
-            store.record(model, 0, [Outcome("", 4, (1.5, 1.0), 7), Outcome("4:0 2", 4, (0.5, 1.0), 9)])
+            store.record(model, 0, [outcome("", 4, (1.5, 1.0), 7), outcome("4:0 2", 4, (0.5, 1.0), 9)])
         workflow.describe_store(run, table, model, mark, {"recipe": {"steps": len(mark)}})
         run.write_json(f"{model}_training.json", {"objective": 0.5})
     # Of an earlier recipe, and so not what is exported.
     old = {"table": "outcomes", "model": "ncf", "fingerprint": "outdated", "date": "2021-07-11"}
     with Store(results.store_path(run, "outdated"), "outdated") as store:
-        store.record("ncf", 0, [Outcome("", 5, (1.5, 1.0), 7)])
+        store.record("ncf", 0, [outcome("", 5, (1.5, 1.0), 7)])
     run.write_json("worlds-outdated.json", old)
     for name in ("slates", "explanations"):
         table = pd.DataFrame({"model": ["ncf", "ncf", "rcf"], "user": [4, 5, 4]})
         table["removed"] = ["0 2", "", "2 0"]
+        if name == "slates":
+            table = table.loc[[0, 0, 1, 1, 2, 2]].assign(position=[0, 1] * 3, item=[7, 9] * 3)
         run.write_csv(f"{name}.csv", table)
     return run
 
@@ -49,13 +58,18 @@ def test_exported_tables_fill_the_store_of_another_machine(run, tmp_path, capsys
     assert about["rows"] == 2 and "versions" in about
     assert len(pd.read_csv(folder / "explanations.csv.gz")) == 1  # of the one user who was verified
     with Store(tmp_path / "new.sqlite", "r-outcomes-mark") as store:
-        assert workflow.import_results(run, store) == 2
-        assert workflow.import_results(run, store) == 0
+        assert workflow.import_results(run, store, SLATES) == 2
+        assert workflow.import_results(run, store, SLATES) == 0
         with Store(results.store_path(run, "r-outcomes-mark"), "r-outcomes-mark") as first:
             pd.testing.assert_frame_equal(store.outcomes(), first.outcomes())
         assert list(store.outcomes()) == COLUMNS
+    with Store(tmp_path / "changed.sqlite", "r-outcomes-mark") as store:
+        assert workflow.import_results(run, store, {4: [9, 7], 5: [7, 9]}) == 0
+    assert "0 outcomes taken over from rcf-sample/outcomes-0.csv.gz; 1 user(s) have another slate now" in (
+        run.folder / "log.txt"
+    ).read_text(encoding="utf-8")
     with Store(tmp_path / "stranger.sqlite", "another mark") as store:
-        assert workflow.import_results(run, store) == 0
+        assert workflow.import_results(run, store, SLATES) == 0
     assert "2 outcomes taken over from rcf-sample/outcomes-0.csv.gz" in (run.folder / "log.txt").read_text()
 
 
@@ -69,13 +83,13 @@ def test_a_run_that_came_to_nothing_replaces_nothing(run, tmp_path, capsys):
     again = json.loads((tmp_path / "results" / "ncf-sample" / "outcomes-0.json").read_text())
     assert again == {**about, "users": 9}
     with Store(results.store_path(run, "another-one"), "another-one") as store:
-        store.record("ncf", 0, [Outcome("", 4, (1.5, 1.0), 7)])
+        store.record("ncf", 0, [outcome("", 4, (1.5, 1.0), 7)])
         workflow.describe_store(run, "outcomes", "ncf", "another-one", {})  # used last, begun within a second
     with pytest.raises(AccentError, match="outcomes-0.csv.gz is of another model or recipe; move its folder"):
         workflow.export("sample")
     results.store_path(run, "n-outcomes-mark").unlink()
     with Store(results.store_path(run, "n-outcomes-mark"), "n-outcomes-mark") as store:
-        store.record("ncf", 0, [Outcome("", 4, (1.5, 1.0), 7)])
+        store.record("ncf", 0, [outcome("", 4, (1.5, 1.0), 7)])
         workflow.describe_store(run, "outcomes", "ncf", "n-outcomes-mark", {})
     with pytest.raises(AccentError, match="has 2 outcomes, and the run folder only 1; move it away"):
         workflow.export("sample")
@@ -88,7 +102,7 @@ def test_tables_of_several_models_are_not_read_as_one(run, tmp_path):
     with pytest.raises(AccentError, match="There are no long in data/results/ncf-sample"):
         workflow.read_results("ncf-sample", "long")
     with Store(tmp_path / "other.sqlite", "another mark") as store:
-        store.record("ncf", 1, [Outcome("", 4, (1.5, 1.0), 7)])
+        store.record("ncf", 1, [outcome("", 4, (1.5, 1.0), 7)])
         store.export(tmp_path / "results" / "ncf-sample" / "outcomes-1.csv.gz")
     with pytest.raises(AccentError, match="outcomes in data/results/ncf-sample are of several models"):
         workflow.read_results("ncf-sample")

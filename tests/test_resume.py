@@ -14,6 +14,7 @@ from accent_lib.explainers import accent
 from accent_lib.influence import FastInfluence
 from accent_lib.judgement import judge
 from accent_lib.models import NCF, top_k
+from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import Outcome, scores_of
 from accent_lib.retraining.resume import COLUMNS, Start, resume, retrained, verify_and_resume, verify_sets
 from accent_lib.retraining.store import Store
@@ -297,27 +298,32 @@ def test_grouped_rounds_that_are_there_already_train_nothing(base, together, tmp
 
 
 def outcomes_of(rows):
-    return [Outcome(row.world, row.user, scores_of(row.scores), row.top) for row in rows.itertuples()]
+    return [
+        Outcome(row.world, row.user, scores_of(row.scores), row.top, slate=row.slate)
+        for row in rows.itertuples()
+    ]
 
 
 def test_sets_from_another_grouping_are_not_retrained_but_get_their_control(base, together, tmp_path):
     model, state, starts = base
     seed_0 = together[1][together[1]["seed"] == 0]
-    group = next(key for key in seed_0["world"] if key.count(";") == 2)
-    there = seed_0[seed_0["world"] == group]
     asked = {user: one.explanation.removed for user, one in starts.items() if one.explanation is not None}
+    first = {World(((user, removed),)).removed[0] for user, removed in asked.items()}
+    groups = [key for key in seed_0["world"] if key.count(";") == 2]
+    group = next(key for key in groups if first.issuperset(World.parse(key).removed))
+    there = seed_0[seed_0["world"] == group]
     slates = {user: one.items for user, one in starts.items()}
     with Store(tmp_path / "other.sqlite", "f") as store:
         store.record("ncf", 0, outcomes_of(there))  # no control
         hers = {user: asked[user] for user in there["user"]}
         verify_sets("ncf", model, RECIPE, state, hers, slates, store, stack_size=2)
         assert set(store.outcomes()["world"]) == {group, ""}
-        assert store.users("ncf", 0) == set(hers)
+        assert store.done("ncf", 0, slates)[""] == set(hers)
         options = {"users_per_world": 12, "stack_size": 2}
         shown = verify_sets("ncf", model, RECIPE, state, asked, slates, store, **options)
         others = World(tuple((user, removed) for user, removed in asked.items() if user not in hers))
         assert set(store.outcomes()["world"]) == {group, "", others.key}
-        assert store.users("ncf", 0) == set(asked)
+        assert store.done("ncf", 0, slates)[""] == set(asked)
     for row in there.itertuples():
         found = shown[row.user, World.parse(group).only(row.user).key]
         assert found.world == group and found.scores.tolist() == scores_of(row.scores)
@@ -326,8 +332,9 @@ def test_sets_from_another_grouping_are_not_retrained_but_get_their_control(base
 
 def test_of_several_worlds_with_a_set_the_one_with_the_fewest_users_counts(tmp_path):
     def seen(store, *outcomes, seed=0, model="rcf"):
-        store.record(model, seed, [Outcome(*one) for one in outcomes])
+        store.record(model, seed, [Outcome(*one, slate=slate_identity([7, 4])) for one in outcomes])
 
+    slates = dict.fromkeys(range(4), [7, 4])
     with Store(tmp_path / "hand.sqlite", "f") as store:
         seen(
             store,
@@ -335,18 +342,18 @@ def test_of_several_worlds_with_a_set_the_one_with_the_fewest_users_counts(tmp_p
             ("1:0;2:5;3:1", 2, (1.0, 3.0), 7),
             ("", 1, (4.0, 4.0), 7),
         )
-        assert retrained(store, "rcf")[1, "1:0"].world == "1:0;2:5;3:1"
+        assert retrained(store, "rcf", slates)[1, "1:0"].world == "1:0;2:5;3:1"
         seen(store, ("1:0;3:9", 1, (1.5, 2.0), 7), ("1:0;3:8", 1, (2.5, 2.0), 7))
         seen(store, ("1:0", 1, (0.5, 0.5), 7), model="ncf")
         # Nothing of hers is left out here, though something of others is.
         seen(store, ("3:8", 1, (9.0, 9.0), 7), ("3:8", 2, (9.0, 9.0), 7))
-        found = retrained(store, "rcf")
+        found = retrained(store, "rcf", slates)
         assert set(found) == {(1, ""), (1, "1:0"), (2, "2:5")}
         assert found[1, "1:0"].world == "1:0;3:8" and found[1, "1:0"].scores.tolist() == [2.5, 2.0]
         assert found[1, ""].scores.tolist() == [4.0, 4.0]
         # Only what was seen in all of the orders counts, and a retraining that failed has no mean.
         seen(store, ("1:0;2:5;3:1", 1, (2.0, 4.0), 7), ("1:0;2:5;3:1", 2, (), -1, "failed", "why"), seed=1)
-        found = retrained(store, "rcf", (0, 1))
+        found = retrained(store, "rcf", slates, (0, 1))
         assert set(found) == {(1, "1:0"), (2, "2:5")}
         assert found[1, "1:0"].scores.tolist() == [1.5, 3.0] and found[2, "2:5"].scores is None
-        assert retrained(store, "rcf", (2,)) == {}
+        assert retrained(store, "rcf", slates, (2,)) == {}

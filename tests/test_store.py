@@ -15,15 +15,27 @@ import pandas as pd
 import pytest
 
 from accent_lib.errors import AccentError
+from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import Outcome, import_outcomes, scores_of, scores_text
 from accent_lib.retraining.store import Store
+
+SLATE = [3, 1]
+SLATES = dict.fromkeys(range(10_000), SLATE)
 
 
 def stack(number, size=8):
     """Outcomes of a made-up stack: worlds of `size` users, whose scores depend on nothing but the world."""
     users = range(number * size, (number + 1) * size)
     return [
-        Outcome(f"{user}:0 {number + 1}", user, (4 + user / 7, 3.5), user % 5, seconds=0.25) for user in users
+        Outcome(
+            f"{user}:0 {number + 1}",
+            user,
+            (4 + user / 7, 3.5),
+            user % 5,
+            seconds=0.25,
+            slate=slate_identity(SLATE),
+        )
+        for user in users
     ]
 
 
@@ -31,9 +43,9 @@ def stack(number, size=8):
 WRITER = """
 import sys
 sys.path.insert(0, {tests!r})
-from test_store import Store, stack
+from test_store import SLATES, Store, stack
 with Store({path!r}, "print") as store:
-    done = store.done("ncf", 0)
+    done = store.done("ncf", 0, SLATES).keys()
     for number in range({stacks}):
         outcomes = stack(number)
         if {{outcome.world for outcome in outcomes}} <= done:
@@ -51,7 +63,7 @@ from test_store import Store, stack
 store = Store({path!r}, "print")
 store.connection.execute("PRAGMA cache_size = 1")
 with store._transaction():
-    question = "INSERT INTO outcomes VALUES ('ncf', ?, ?, 0, ?, 1, 'ok', '', 0)"
+    question = "INSERT INTO outcomes VALUES ('ncf', ?, ?, 0, '', ?, 1, 'ok', '', 0)"
     for user in range(2000):
         store.connection.execute(question, (f"{{user}}:7", user, "4 " * 50))
     print("half", flush=True)
@@ -66,27 +78,42 @@ def store(tmp_path):
 
 
 def test_what_is_recorded_comes_back(store):
-    control = Outcome("", 7, (4.125, 3.0), 12)
-    failed = Outcome("7:1 3", 7, (float("nan"),) * 2, -1, "failed", "the loss, \n diverged", 1.23456)
+    slate = slate_identity(SLATE)
+    control = Outcome("", 7, (4.125, 3.0), 12, slate=slate)
+    failed = Outcome("7:1 3", 7, (float("nan"),) * 2, -1, "failed", "the loss, \n diverged", 1.23456, slate)
     assert store.record("ncf", 1, [failed, control]) == 2
     assert store.record("ncf", 0, [control]) == 1
-    assert store.done("ncf", 1) == {"", "7:1 3"} and store.done("rcf", 1) == set()
-    assert store.users("ncf", 1) == {7} and store.users("ncf", 2) == set()
+    assert store.done("ncf", 1, SLATES) == {"": {7}, "7:1 3": {7}}
+    assert store.done("rcf", 1, SLATES) == store.done("ncf", 2, SLATES) == {}
     table = store.outcomes()
     assert table.values.tolist() == [
-        ["ncf", "", 7, 0, "4.125 3", 12, "ok", "", 0.0],
-        ["ncf", "", 7, 1, "4.125 3", 12, "ok", "", 0.0],
-        ["ncf", "7:1 3", 7, 1, "nan nan", -1, "failed", "the loss, \n diverged", 1.235],
+        ["ncf", "", 7, 0, slate, "4.125 3", 12, "ok", "", 0.0],
+        ["ncf", "", 7, 1, slate, "4.125 3", 12, "ok", "", 0.0],
+        ["ncf", "7:1 3", 7, 1, slate, "nan nan", -1, "failed", "the loss, \n diverged", 1.235],
     ]
     status = store.status()
     assert status.values.tolist() == [["ncf", 0, 1, 1, 0, 0.0], ["ncf", 1, 2, 2, 1, 1.235]]
 
 
 def test_a_world_of_several_users_is_done_when_all_of_them_are_there(store):
-    store.record("ncf", 0, [Outcome("1:0;2:3", 1, (2.0, 1.0), 7)])  # as an import of a part may leave it
-    assert "1:0;2:3" not in store.done("ncf", 0)
-    store.record("ncf", 0, [Outcome("1:0;2:3", 2, (2.0, 1.0), 7)])
-    assert "1:0;2:3" in store.done("ncf", 0)
+    outcome = Outcome("1:0;2:3", 1, (2.0, 1.0), 7, slate=slate_identity(SLATE))
+    store.record("ncf", 0, [outcome])  # as an import of a part may leave it
+    assert "1:0;2:3" not in store.done("ncf", 0, SLATES)
+    store.record("ncf", 0, [replace(outcome, user=2)])
+    assert "1:0;2:3" in store.done("ncf", 0, SLATES)
+
+
+def test_outcomes_of_another_slate_stay_but_do_not_count(store, tmp_path):
+    store.record("ncf", 0, [replace(outcome, world="") for outcome in stack(0)])
+    others = SLATES | {3: [1, 3], 4: [3, 1, 2]}
+    assert store.done("ncf", 0, others)[""] == {0, 1, 2, 5, 6, 7}
+    assert store.outcomes(others)["user"].tolist() == [0, 1, 2, 5, 6, 7] and len(store.outcomes()) == 8
+    again = [replace(o, world="", slate=slate_identity(others[o.user])) for o in stack(0)]
+    assert store.record("ncf", 0, again) == 2
+    assert store.done("ncf", 0, others)[""] == store.done("ncf", 0, SLATES)[""] == set(range(8))
+    table = store.export(tmp_path / "outcomes.csv.gz")
+    with Store(tmp_path / "other", "print") as other:
+        assert other.import_(table, {user: [1, 3] for user in range(5)}) == (1, 4)
 
 
 def test_an_empty_store_has_tables_with_the_right_columns(store):
@@ -222,7 +249,7 @@ def test_killed_in_the_middle_of_a_stack_it_takes_the_half_back(tmp_path):
     process.communicate()
     assert path.with_name("worlds.sqlite-journal").stat().st_size > 0
     with Store(path, "print") as store:
-        assert store.done("ncf", 0) == {outcome.world for outcome in stack(0)}
+        assert store.done("ncf", 0, SLATES).keys() == {outcome.world for outcome in stack(0)}
         assert store.record("ncf", 0, stack(1)) == 8
 
 
@@ -241,7 +268,7 @@ def test_killed_at_random_moments_it_resumes_with_whole_stacks(tmp_path):
         believed += sum(bool(line.strip()) for line in said)
         ends.append(process.returncode)
         with Store(path, "print") as store:
-            sizes = Counter(world.split(" ")[1] for world in store.done("ncf", 0))
+            sizes = Counter(world.split(" ")[1] for world in store.done("ncf", 0, SLATES))
         assert set(sizes.values()) <= {8}  # never half a stack
         assert len(sizes) >= believed  # and nothing lost that was said to be recorded
     assert -signal.SIGKILL in ends
@@ -266,8 +293,8 @@ def test_export_and_import_round_trip(store, exported, tmp_path):
     pd.testing.assert_frame_equal(import_outcomes(exported)[0], store.outcomes())
     with Store(tmp_path / "elsewhere.sqlite", "print") as other:
         other.record("ncf", 0, stack(0)[:3])
-        assert other.import_(exported) == 7
-        assert other.import_(exported) == 0
+        assert other.import_(exported) == (7, 0)
+        assert other.import_(exported) == (0, 0)
         pd.testing.assert_frame_equal(other.outcomes(), store.outcomes())
         again = other.export(tmp_path / "again.csv", {"commit": "abc"})
     assert again.read_bytes() == exported.read_bytes()
@@ -277,7 +304,7 @@ def test_export_and_import_round_trip(store, exported, tmp_path):
 def test_line_ends_of_another_system_are_no_change(exported, tmp_path):
     exported.write_bytes(exported.read_bytes().replace(b"\n", b"\r\n"))
     with Store(tmp_path / "elsewhere.sqlite", "print") as other:
-        assert other.import_(exported) == 10
+        assert other.import_(exported) == (10, 0)
 
 
 def test_tables_of_another_fingerprint_changed_or_incomplete_are_refused(exported, tmp_path):

@@ -94,6 +94,9 @@ class RCF(nn.Module):
     #: Whether to read histories by plain tensor code on a CPU, too; anywhere else there is no other way.
     plainly = False
 
+    #: As of :class:`~accent_lib.models.NCF`.
+    revision = 1
+
     def __init__(
         self,
         interactions,

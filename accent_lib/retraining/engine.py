@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import torch
 
+from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import Outcome
 from accent_lib.retraining.worlds import World
 from accent_lib.training import Recipe, State, train
@@ -86,12 +87,13 @@ def observe(model, world: World, users: Iterable[int], slates: Mapping[int, np.n
             block = model.block(user)
             scores = model.scores(block, user, torch.as_tensor(slates[user]), keep).numpy()
             everything = model.scores(block, user, torch.as_tensor(candidates), keep).numpy()
+        slate = slate_identity(slates[user])
         if np.isfinite(scores).all() and np.isfinite(everything).all():
             top = int(candidates[np.argmax(everything)])
-            outcomes.append(Outcome(world.key, user, scores, top, seconds=seconds))
+            outcomes.append(Outcome(world.key, user, scores, top, seconds=seconds, slate=slate))
         else:
             reason = "retraining diverged: a score is not finite"
-            outcomes.append(Outcome(world.key, user, (), -1, "failed", reason, seconds))
+            outcomes.append(Outcome(world.key, user, (), -1, "failed", reason, seconds, slate))
     return outcomes
 
 
@@ -134,6 +136,9 @@ def run_stack(model, recipe, state, worlds, slates, seed, controlled=(), device=
     states = retrain(own.to(device), recipe, state, worlds, seed)
     seconds = (clock() - begin) / len(worlds)
     own.to("cpu")
+    if getattr(own, "loops", None) is not None:
+        # The parameters are the same on every processor; in double precision so are the digits of the scores.
+        own.double()
     outcomes = []
     for world, trained in zip(worlds, states, strict=True):
         users = world.users if world.removed else sorted(controlled)

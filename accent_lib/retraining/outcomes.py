@@ -8,6 +8,7 @@ import io
 import json
 import math
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,10 @@ import pandas as pd
 
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
+from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.worlds import World
 
-COLUMNS = ["model", "world", "user", "seed", "scores", "top", "status", "reason", "seconds"]
+COLUMNS = ["model", "world", "user", "seed", "slate", "scores", "top", "status", "reason", "seconds"]
 TYPES = {"user": int, "seed": int, "top": int, "seconds": float}
 
 
@@ -39,6 +41,8 @@ class Outcome:
         Why it failed.
     seconds : float
         This outcome's share of the time that its stack took to train; on a CPU, of one core.
+    slate : str
+        Which items the scores are of, as `slate_identity` names them.
 
     Raises
     ------
@@ -62,6 +66,7 @@ class Outcome:
     status: str = "ok"
     reason: str = ""
     seconds: float = 0.0
+    slate: str = ""
 
     def __post_init__(self):
         if World.parse(self.world).key != self.world:
@@ -99,6 +104,26 @@ def scores_of(text) -> list[float]:
     if isinstance(text, str):
         return [float(word) for word in text.split()]
     return [] if pd.isna(text) else [float(text)]
+
+
+def of_slates(outcomes: pd.DataFrame, slates: Mapping[int, Sequence[int]]) -> pd.DataFrame:
+    """Outcomes of some users that tell the scores of the slates they have now.
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        With `COLUMNS`.
+    slates : mapping of int to sequence of int
+        Items by user.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"user": [3, 3, 4], "slate": ["a", slate_identity([7, 2]), "a"]})
+    >>> of_slates(table, {3: [7, 2]}).index.tolist()
+    [1]
+    """
+    identities = {user: slate_identity(items) for user, items in slates.items()}
+    return outcomes[outcomes["user"].map(identities) == outcomes["slate"]]
 
 
 def beside(path) -> Path:
@@ -139,7 +164,7 @@ def export_outcomes(path, outcomes, about) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> table = pd.DataFrame([["ncf", "", 3, 0, "3 2.75", 7, "ok", "", 0.5]], columns=COLUMNS)
+    >>> table = pd.DataFrame([["ncf", "", 3, 0, "", "3 2.75", 7, "ok", "", 0.5]], columns=COLUMNS)
     >>> path = export_outcomes(Path(tempfile.mkdtemp()) / "outcomes-0.csv.gz", table, {"fingerprint": "abc"})
     >>> sorted(file.name for file in path.parent.iterdir())
     ['outcomes-0.csv.gz', 'outcomes-0.json']
@@ -180,7 +205,7 @@ def import_outcomes(path) -> tuple[pd.DataFrame, dict]:
     Examples
     --------
     >>> import tempfile
-    >>> table = pd.DataFrame([["ncf", "", 3, 0, "3 2.75", 7, "ok", "", 0.5]], columns=COLUMNS)
+    >>> table = pd.DataFrame([["ncf", "", 3, 0, "", "3 2.75", 7, "ok", "", 0.5]], columns=COLUMNS)
     >>> path = export_outcomes(Path(tempfile.mkdtemp()) / "outcomes-0.csv.gz", table, {"fingerprint": "abc"})
     >>> outcomes, about = import_outcomes(path)
     >>> len(outcomes), about["fingerprint"]
@@ -208,6 +233,8 @@ def import_outcomes(path) -> tuple[pd.DataFrame, dict]:
         raise AccentError(
             f"{path} was changed after its export, or {beside(path)} belongs to another; export again."
         )
-    texts = {"model": str, "world": str, "scores": str, "status": str, "reason": str}
+    texts = {"model": str, "world": str, "slate": str, "scores": str, "status": str, "reason": str}
     outcomes = pd.read_csv(io.BytesIO(table), dtype=texts, keep_default_na=False)
+    if "slate" not in outcomes:  # tables of revision 1 were of one slate a user
+        outcomes["slate"] = ""
     return outcomes.astype(TYPES)[COLUMNS], about

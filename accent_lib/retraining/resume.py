@@ -263,8 +263,10 @@ def verify_sets(
 
     >>> import tempfile
     >>> from pathlib import Path
+    >>> from accent_lib.retraining.identity import slate_identity
     >>> from accent_lib.retraining.outcomes import Outcome
-    >>> outcomes = [Outcome("", 3, (3.0, 2.75), 7), Outcome("3:0 1", 3, (2.5, 2.75), 4)]
+    >>> slate = {"slate": slate_identity([7, 4])}
+    >>> outcomes = [Outcome("", 3, (3.0, 2.75), 7, **slate), Outcome("3:0 1", 3, (2.5, 2.75), 4, **slate)]
     >>> from accent_lib.datasets import load, prepare
     >>> from accent_lib.models import NCF
     >>> model = NCF(prepare(load("sample")))
@@ -276,15 +278,18 @@ def verify_sets(
     >>> found[3, "3:0 1"].scores.tolist()
     [2.5, 2.75]
     """
-    known = retrained(store, name, seeds)
+    slates = {user: slates[user] for user in sets}
+    known = retrained(store, name, slates, seeds)
     alone = [World(((user, positions),)) for user, positions in sets.items()]
     missing = [[world] for world in alone if (*world.users, world.key) not in known]
-    worlds, slates = grouped(missing, users_per_world), {user: slates[user] for user in sets}
+    worlds = grouped(missing, users_per_world)
     verify(name, model, recipe, state, worlds, slates, store, seeds=seeds, **options)
-    return retrained(store, name, seeds)
+    return retrained(store, name, slates, seeds)
 
 
-def retrained(store: Store, name: str, seeds: Sequence[int] = (0,)) -> dict[tuple[int, str], Retrained]:
+def retrained(
+    store: Store, name: str, slates: Mapping[int, np.ndarray], seeds: Sequence[int] = (0,)
+) -> dict[tuple[int, str], Retrained]:
     """Read from a store what it has of each set for all of the seeds.
 
     Parameters
@@ -292,6 +297,8 @@ def retrained(store: Store, name: str, seeds: Sequence[int] = (0,)) -> dict[tupl
     store : Store
     name : str
         Of the model in the store.
+    slates : mapping of int to ndarray of int
+        Of the users in question.
     seeds : sequence of int
 
     Returns
@@ -307,14 +314,17 @@ def retrained(store: Store, name: str, seeds: Sequence[int] = (0,)) -> dict[tupl
 
     >>> import tempfile
     >>> from pathlib import Path
+    >>> from accent_lib.retraining.identity import slate_identity
     >>> from accent_lib.retraining.outcomes import Outcome
+    >>> slate = {"slate": slate_identity([7, 4])}
     >>> with Store(Path(tempfile.mkdtemp()) / "worlds.sqlite", "abc") as store:
-    ...     _ = store.record("ncf", 0, [Outcome("3:0 1", 3, (2.5, 2.75), 4)])
-    ...     _ = store.record("ncf", 1, [Outcome("3:0 1", 3, (2.0, 2.75), 4)])
-    ...     retrained(store, "ncf", seeds=[0, 1])[3, "3:0 1"].scores.tolist()
+    ...     _ = store.record("ncf", 0, [Outcome("3:0 1", 3, (2.5, 2.75), 4, **slate)])
+    ...     _ = store.record("ncf", 1, [Outcome("3:0 1", 3, (2.0, 2.75), 4, **slate)])
+    ...     retrained(store, "ncf", {3: [7, 4]}, seeds=[0, 1])[3, "3:0 1"].scores.tolist()
     [2.25, 2.75]
     """
-    table, found, chosen = store.outcomes(), {}, {}
+    table = store.outcomes(slates)
+    found, chosen = {}, {}
     table = table[(table["model"] == name) & table["seed"].isin(set(seeds))]
     for row in table.itertuples():
         found.setdefault((row.world, row.user), []).append(row)

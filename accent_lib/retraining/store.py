@@ -10,31 +10,33 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
 from accent_lib.errors import AccentError
+from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import (
     COLUMNS,
     TYPES,
     Outcome,
     export_outcomes,
     import_outcomes,
+    of_slates,
     scores_text,
 )
 
 # Marks the file as ours: the letters "ACCE" as a number, and the version of the tables.
-_APPLICATION, _VERSION = 0x41434345, 2
+_APPLICATION, _VERSION = 0x41434345, 3
 _TABLES = """
 CREATE TABLE about (fingerprint TEXT NOT NULL);
 CREATE TABLE outcomes (
     model TEXT NOT NULL, world TEXT NOT NULL, user INTEGER NOT NULL, seed INTEGER NOT NULL,
-    scores TEXT NOT NULL, top INTEGER NOT NULL,
+    slate TEXT NOT NULL, scores TEXT NOT NULL, top INTEGER NOT NULL,
     status TEXT NOT NULL CHECK (status IN ('ok', 'failed')), reason TEXT NOT NULL, seconds REAL NOT NULL,
-    PRIMARY KEY (model, seed, world, user)
+    PRIMARY KEY (model, seed, world, user, slate)
 ) WITHOUT ROWID;
 CREATE TABLE work (
     model TEXT PRIMARY KEY, done INTEGER NOT NULL, total INTEGER NOT NULL, running INTEGER NOT NULL,
@@ -45,7 +47,7 @@ WORK = ["model", "done", "total", "running", "rate", "driver"]
 # An outcome that is there already stays: the same work done twice gives the same numbers.
 _INSERT = (
     f"INSERT INTO outcomes ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
-    "ON CONFLICT (model, seed, world, user) DO NOTHING"
+    "ON CONFLICT (model, seed, world, user, slate) DO NOTHING"
 )
 
 
@@ -59,7 +61,7 @@ class Store:
     path : str or Path
         Made if it does not exist, with its folder.
     fingerprint : str
-        Of everything that changes an outcome: data, base model, slates, recipe, numeric sources.
+        Of everything that changes all outcomes, as `outcomes_identity` gives it.
 
     Raises
     ------
@@ -70,10 +72,12 @@ class Store:
     --------
     >>> import tempfile
     >>> store = Store(Path(tempfile.mkdtemp()) / "worlds.sqlite", "abc")
-    >>> store.record("ncf", 0, [Outcome("", 3, (3.0, 2.75), 7), Outcome("3:0 1", 3, (2.5, 2.75), 4)])
+    >>> slate = slate_identity([7, 4])
+    >>> control = Outcome("", 3, (3.0, 2.75), 7, slate=slate)
+    >>> store.record("ncf", 0, [control, Outcome("3:0 1", 3, (2.5, 2.75), 4, slate=slate)])
     2
-    >>> sorted(store.done("ncf", 0)), store.users("ncf", 0)
-    (['', '3:0 1'], {3})
+    >>> sorted(store.done("ncf", 0, {3: [7, 4]}).items())
+    [('', {3}), ('3:0 1', {3})]
     >>> store.close()
     """
 
@@ -204,11 +208,11 @@ class Store:
         for one in outcomes:
             numbers = scores_text(one.scores), int(one.top)
             rest = one.status, one.reason, round(float(one.seconds), 3)
-            rows.append((model, one.world, int(one.user), int(seed), *numbers, *rest))
+            rows.append((model, one.world, int(one.user), int(seed), one.slate, *numbers, *rest))
         return self._insert(rows)
 
     def _insert(self, rows) -> int:
-        if len({row[:4] for row in rows}) < len(rows):
+        if len({row[:5] for row in rows}) < len(rows):
             raise AccentError(
                 "The same model, world, user and seed occur twice in a stack; record each outcome once."
             )
@@ -240,24 +244,37 @@ class Store:
         with self._plain_errors():
             return self.connection.execute(question, values).fetchall()
 
-    def done(self, model: str, seed: int) -> set[str]:
-        """Return the keys of the worlds that are recorded for a model and a seed, failed ones included.
+    def done(self, model: str, seed: int, slates: Mapping[int, Sequence[int]]) -> dict[str, set[int]]:
+        """Tell which worlds are recorded for a model and a seed, failed ones included.
 
-        A world counts if all its users are there; the control's are asked for by `users`.
+        Parameters
+        ----------
+        model : str
+        seed : int
+        slates : mapping of int to sequence of int
+            Items of the users in question; an outcome of another slate does not count.
+
+        Returns
+        -------
+        dict of str to set of int
+            The users whose outcome is there, by the world's key: of the control those who are in it so far,
+            of another world all who lose an action in it, or it is left out.
         """
-        question = (
-            "SELECT world FROM outcomes WHERE model = ? AND seed = ? GROUP BY world "
-            "HAVING COUNT(*) > LENGTH(world) - LENGTH(REPLACE(world, ';', ''))"
-        )
-        return {key for (key,) in self._read(question, (model, int(seed)))}
+        identities = {user: slate_identity(items) for user, items in slates.items()}
+        question, recorded = "SELECT world, user, slate FROM outcomes WHERE model = ? AND seed = ?", {}
+        for world, user, slate in self._read(question, (model, int(seed))):
+            if identities.get(user) == slate:
+                recorded.setdefault(world, set()).add(user)
+        # A key names its users between semicolons.
+        return {key: users for key, users in recorded.items() if not key or len(users) > key.count(";")}
 
-    def users(self, model: str, seed: int, world: str = "") -> set[int]:
-        """Return the users of whom a world's outcome is recorded; by default the control's."""
-        question = "SELECT user FROM outcomes WHERE model = ? AND seed = ? AND world = ?"
-        return {user for (user,) in self._read(question, (model, int(seed), world))}
+    def outcomes(self, slates: Mapping[int, Sequence[int]] | None = None) -> pd.DataFrame:
+        """All outcomes, sorted by model, seed, world, user and slate.
 
-    def outcomes(self) -> pd.DataFrame:
-        """All outcomes, sorted by model, seed, world and user.
+        Parameters
+        ----------
+        slates : mapping of int to sequence of int, optional
+            Items of the users wanted; outcomes of other users and slates are left out.
 
         Returns
         -------
@@ -265,8 +282,10 @@ class Store:
             With the columns `outcomes.COLUMNS`; ``scores`` is text that `outcomes.scores_of` reads. The order
             of recording leaves no trace.
         """
-        rows = self._read(f"SELECT {', '.join(COLUMNS)} FROM outcomes ORDER BY model, seed, world, user")
-        return pd.DataFrame(rows, columns=COLUMNS).astype(TYPES)
+        order = "model, seed, world, user, slate"
+        rows = self._read(f"SELECT {', '.join(COLUMNS)} FROM outcomes ORDER BY {order}")
+        table = pd.DataFrame(rows, columns=COLUMNS).astype(TYPES)
+        return table if slates is None else of_slates(table, slates)
 
     def status(self) -> pd.DataFrame:
         """Count what is done.
@@ -302,18 +321,22 @@ class Store:
         """
         return export_outcomes(path, self.outcomes(), {**(provenance or {}), "fingerprint": self.fingerprint})
 
-    def import_(self, path) -> int:
+    def import_(self, path, slates: Mapping[int, Sequence[int]] | None = None) -> tuple[int, int]:
         """Take over the outcomes of an exported table, so that a half-finished run goes on from it.
 
         Parameters
         ----------
         path : str or Path
             Of the table; its JSON file must lie beside it.
+        slates : mapping of int to sequence of int, optional
+            Items of the users in question. Default: all that the table has.
 
         Returns
         -------
-        int
-            How many outcomes were new. What is in the store already stays.
+        new : int
+            Outcomes taken over. What is in the store already stays.
+        strangers : int
+            Users in question of whom the table has outcomes, but of another slate.
 
         Raises
         ------
@@ -323,4 +346,9 @@ class Store:
         outcomes, about = import_outcomes(path)
         if about["fingerprint"] != self.fingerprint:
             raise self._stranger(path, about["fingerprint"], "it cannot be continued here")
-        return self._insert(list(outcomes.itertuples(index=False, name=None)))
+        strangers = 0
+        if slates is not None:
+            known = set(outcomes["user"]) & set(slates)
+            outcomes = of_slates(outcomes, slates)
+            strangers = len(known - set(outcomes["user"]))
+        return self._insert(list(outcomes.itertuples(index=False, name=None))), strangers

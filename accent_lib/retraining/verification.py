@@ -142,9 +142,10 @@ def verify(
     sizes = [sum(bool(world.removed) for world in stack) for stack in stacks]
     tasks, total, done = [], sum(sizes) * len(seeds), 0
     for seed in seeds:
-        found, controlled = store.done(name, seed), store.users(name, seed)
+        recorded = store.done(name, seed, slates)
         for stack, users, size in zip(stacks, controls, sizes, strict=True):
-            if users <= controlled and all(world.key in found for world in stack if world.removed):
+            there = all(world.key in recorded for world in stack if world.removed)
+            if there and users <= recorded.get("", set()):
                 done += size
             else:
                 tasks.append((seed, stack, users, size))

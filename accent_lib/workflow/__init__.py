@@ -5,12 +5,13 @@ line is ``python -m accent_lib run|status|ensure|export|explorer|launch|student|
 """
 
 from accent_lib.workflow.artifacts import (
-    SOURCES,
+    Retraining,
     interactions,
+    model_class,
     new_model,
     relation_triples,
+    retraining,
     slates_of,
-    store_mark,
     trained_model,
     untrained_model,
 )
@@ -24,8 +25,10 @@ from accent_lib.workflow.results import (
     describe_store,
     export,
     import_results,
+    outcomes_store,
     read_results,
     results_folder,
+    retrained_outcomes,
     store_path,
     write_table,
 )
@@ -33,7 +36,7 @@ from accent_lib.workflow.runner import ensure, run
 from accent_lib.workflow.status import status
 
 __all__ = [
-    "SOURCES",
+    "Retraining",
     "Run",
     "asked_for",
     "begin",
@@ -45,17 +48,20 @@ __all__ = [
     "interactions",
     "launch",
     "load_profile",
+    "model_class",
     "new_model",
+    "outcomes_store",
     "profile_names",
     "project_root",
     "read_results",
     "relation_triples",
     "results_folder",
+    "retrained_outcomes",
+    "retraining",
     "run",
     "runs_folder",
     "slates_of",
     "status",
-    "store_mark",
     "store_path",
     "trained_model",
     "untrained_model",

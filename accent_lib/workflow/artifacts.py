@@ -1,5 +1,7 @@
 """What later notebooks take from a run folder, as objects of the library."""
 
+from typing import Any, NamedTuple
+
 from accent_lib.errors import AccentError
 
 
@@ -31,11 +33,24 @@ def interactions(run):
     return data
 
 
-#: The sources that decide what a model computes, for fingerprints.
-SOURCES = {
-    "ncf": ("models/ncf.py", "models/ncf_loops.py"),
-    "rcf": ("models/rcf.py", "models/attention.py", "datasets/relations.py"),
-}
+def model_class(name: str):
+    """The class of a model by name.
+
+    Parameters
+    ----------
+    name : {"ncf", "rcf"}
+
+    Examples
+    --------
+    >>> model_class("ncf").__name__
+    'NCF'
+    """
+    from accent_lib.models import NCF, RCF
+
+    models = {"ncf": NCF, "rcf": RCF}
+    if name not in models:
+        raise AccentError(f"There is no model {name!r}; choose from {', '.join(models)}.")
+    return models[name]
 
 
 def new_model(name: str, data, seed: int = 0, relation_triples=None):
@@ -55,11 +70,8 @@ def new_model(name: str, data, seed: int = 0, relation_triples=None):
     >>> type(new_model("ncf", prepare(load("sample")))).__name__
     'NCF'
     """
-    from accent_lib.models import NCF, RCF
-
-    if name not in SOURCES:
-        raise AccentError(f"There is no model {name!r}; choose from {', '.join(SOURCES)}.")
-    return NCF(data, seed=seed) if name == "ncf" else RCF(data, relation_triples, seed=seed)
+    kind = model_class(name)
+    return kind(data, seed=seed) if name == "ncf" else kind(data, relation_triples, seed=seed)
 
 
 def relation_triples(run, data, source: str):
@@ -126,28 +138,44 @@ def slates_of(run, name: str) -> dict:
     return {int(user): part["item"].to_numpy(copy=True) for user, part in table.groupby("user")}
 
 
-def store_mark(run, name: str, recipe, **more) -> str:
-    """The fingerprint of a model's outcomes: all that changes one, which users are verified left out.
+class Retraining(NamedTuple):
+    """How a base model is retrained, and what the outcomes are called."""
+
+    name: str
+    model: Any
+    recipe: Any
+    state: Any  #: where retraining starts
+    fingerprint: str  #: of the outcomes
+    stack_size: int
+    device: str
+
+
+def retraining(
+    run, name: str, data, recipe, start: str = "trained", stack_size: int = 1, device: str = "cpu"
+) -> Retraining:
+    """Prepare to retrain the model that notebook 02 kept.
 
     Parameters
     ----------
     run : Run
     name : str
         Of the model.
+    data : Interactions
     recipe : Recipe
-        Of the retrainings.
-    **more
-        What else changes them, such as another start than usual.
+    start : {"trained", "initial"}
+        Whether each world begins from the trained parameters and moments or from the initial parameters.
+    stack_size : int
+        Copies trained together; 0: as many as memory allows.
+    device : str
+        As for :func:`~accent_lib.retraining.verification.choose_device`.
     """
-    from dataclasses import asdict
+    from accent_lib.retraining.identity import base_identity, outcomes_identity
+    from accent_lib.retraining.verification import choose_device
+    from accent_lib.training import State
 
-    from accent_lib.provenance import fingerprint, source_hash
-    from accent_lib.training import load_checkpoint
-
-    return fingerprint(
-        checkpoint=load_checkpoint(run.need(f"{name}.npz"))[1]["fingerprint"],
-        slates={user: items.tolist() for user, items in slates_of(run, name).items()},
-        recipe=asdict(recipe),
-        code=source_hash(*SOURCES[name], "training.py", "retraining/engine.py"),
-        **more,
-    )
+    model, state, facts = trained_model(run, name, data)
+    base, device = base_identity(model, state, facts["fingerprint"]), choose_device(device)
+    fingerprint = outcomes_identity(model, base, recipe, start=start, device=device)
+    if start == "initial":
+        state = State.of(untrained_model(run, name, data, facts))
+    return Retraining(name, model, recipe, state, fingerprint, stack_size, device)

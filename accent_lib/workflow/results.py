@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from accent_lib.errors import AccentError
@@ -86,7 +87,7 @@ def export(profile="ml-100k"):
     AccentError
         If nothing was verified in it, or if a table would be replaced by a smaller one.
     """
-    from accent_lib.retraining.outcomes import beside, export_outcomes
+    from accent_lib.retraining.outcomes import beside, export_outcomes, of_slates
     from accent_lib.retraining.store import Store
 
     name = run_name(profile)
@@ -103,7 +104,10 @@ def export(profile="ml-100k"):
     if not newest:
         where = short(notebooks.runs_folder() / name, notebooks.project_root())
         raise AccentError(f"Nothing was verified in {where}: run notebook 05_verification first.")
+    slates = run.read_csv("slates.csv")
     for (model, table), (_, about, outcomes) in newest.items():
+        mine = slates[slates["model"] == model].sort_values("position").groupby("user")["item"]
+        outcomes = of_slates(outcomes, mine.agg(list).to_dict())
         folder = results_folder() / f"{model}-{name}"
         folder.mkdir(parents=True, exist_ok=True)
         outcomes = asked_for(outcomes, run.read_csv("explanations.csv").query("model == @model"))
@@ -231,7 +235,7 @@ def read_results(name: str, table: str = "outcomes") -> Results:
     )
 
 
-def import_results(run, store) -> int:
+def import_results(run, store, slates) -> int:
     """Take over from ``data/results`` what belongs into a store, so that a run goes on from committed tables.
 
     Parameters
@@ -239,6 +243,8 @@ def import_results(run, store) -> int:
     run : Run
         Whose log tells.
     store : Store
+    slates : mapping of int to ndarray of int
+        Of the users in question; outcomes of another slate are of no use here, and are counted.
 
     Returns
     -------
@@ -249,8 +255,68 @@ def import_results(run, store) -> int:
     for about in sorted(results_folder().glob("*/*.json")):
         table = about.with_suffix(".csv.gz")
         if table.exists() and json.loads(about.read_text()).get("fingerprint") == store.fingerprint:
-            found = store.import_(table)
-            if found:
-                run.log(f"{found:,} outcomes taken over from {table.parent.name}/{table.name}")
-            new += found
+            taken, strangers = store.import_(table, slates)
+            if taken or strangers:
+                others = f"; {strangers} user(s) have another slate now" if strangers else ""
+                run.log(f"{taken:,} outcomes taken over from {table.parent.name}/{table.name}{others}")
+            new += taken
     return new
+
+
+@contextmanager
+def outcomes_store(run, retraining, slates):
+    """Open the store of a retraining's outcomes in a run folder, with what ``data/results`` has of them.
+
+    Parameters
+    ----------
+    run : Run
+    retraining : Retraining
+    slates : mapping of int to ndarray of int
+    """
+    from accent_lib.retraining.store import Store
+
+    path = store_path(run, retraining.fingerprint)
+    with Store(path, retraining.fingerprint) as store:
+        import_results(run, store, slates)
+        yield store
+
+
+def retrained_outcomes(run, retraining, worlds, slates, *, table=None, seeds=(0,), facts=None, **options):
+    """Retrain in some worlds and return what they showed: store, import and verification in one.
+
+    Parameters
+    ----------
+    run : Run
+    retraining : Retraining
+    worlds : sequence of World
+        In the same order at every call.
+    slates : mapping of int to ndarray of int
+        Original slates of all users in question.
+    table : {"outcomes", "warm"}, optional
+        Under which name :func:`export` keeps the outcomes; by default it does not.
+    seeds : sequence of int
+        Orders of the batches.
+    facts : dict, optional
+        What the exported tables shall say besides.
+    **options
+        For :func:`~accent_lib.retraining.verification.verify`.
+
+    Returns
+    -------
+    DataFrame
+        Outcomes of these worlds, seeds and users, and of the control.
+    """
+    from dataclasses import asdict
+
+    from accent_lib.retraining.verification import verify
+
+    how = retraining
+    if table is not None:
+        described = {"seeds": list(seeds), "recipe": asdict(how.recipe), **(facts or {})}
+        describe_store(run, table, how.name, how.fingerprint, described)
+    options |= {"seeds": seeds, "stack_size": how.stack_size, "device": how.device}
+    with outcomes_store(run, how, slates) as store:
+        verify(how.name, how.model, how.recipe, how.state, worlds, slates, store, **options)
+        outcomes = store.outcomes(slates)
+    asked = outcomes["world"].isin(["", *(world.key for world in worlds)])
+    return outcomes[asked & outcomes["seed"].isin(seeds)].reset_index(drop=True)
