@@ -90,7 +90,7 @@ def source_hash(*module_paths, exclude=(), package=PACKAGE):
 
     Examples
     --------
-    >>> source_hash("training.py") == source_hash("training.py", "training.py")
+    >>> source_hash("files.py") == source_hash("files.py", "files.py")
     True
     """
     files = set()
