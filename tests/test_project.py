@@ -12,7 +12,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import make
 from accent_lib.datasets.fetch import FILES
+from tests.test_make import TARGETS
 
 ROOT = Path(__file__).parents[1]
 MIB = 2**20
@@ -69,6 +71,16 @@ def test_lock_covers_what_pyproject_asks_for(project, pins):
         )
 
 
+def test_everything_names_the_same_versions_of_python(project):
+    named = re.findall(r"Python :: (3\.\d+)", " ".join(project["classifiers"]))
+    (major, oldest), (_, newest) = make.OLDEST, make.NEWEST
+    assert named == [f"{major}.{minor}" for minor in range(oldest, newest + 1)]
+    assert project["requires-python"] == f">={named[0]}"
+    (job,) = yaml.safe_load(read(".github/workflows/test.yml"))["jobs"].values()
+    assert job["strategy"]["matrix"]["python"] == [named[0], named[-1]]
+    assert f"With Python {named[0]} to {named[-1]} and `make`" in read("README.md")
+
+
 def test_conda_environment_is_in_step_with_lock_and_pyproject(project):
     dependencies = yaml.safe_load(read("environment.yml"))["dependencies"]
     conda = [entry for entry in dependencies if isinstance(entry, str)]
@@ -116,16 +128,14 @@ def steps_of(workflow):
 
 @pytest.mark.parametrize("workflow", ["test", "publish"])
 def test_workflows_call_make_with_targets_and_settings_that_exist(workflow):
-    makefile = read("Makefile")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    variables = set(re.findall(r"^([A-Z_]+) \?=", makefile, re.MULTILINE))
+    variables = {"PYTHON", *(name.replace("-", "_").upper() for name in make.OPTIONS)}
     profiles = {path.stem for path in (ROOT / "notebooks" / "profiles").glob("*.yaml")}
     commands = [step["run"] for step in steps_of(workflow) if "run" in step]
     assert commands
     for command in commands:
-        make, target, *settings = command.split()
+        program, target, *settings = command.split()
         settings = dict(setting.split("=", 1) for setting in settings)
-        assert make == "make" and target in targets
+        assert program == "make" and target in TARGETS
         assert set(settings) <= variables
         assert settings.get("PROFILE", "sample") in profiles
 

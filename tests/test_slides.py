@@ -116,7 +116,8 @@ def test_in_a_browser_keys_lead_from_slide_to_slide(deck, browser):
     opened.keyboard.press("ArrowRight")
     assert opened.evaluate("Reveal.getIndices().h") == 1
     assert opened.locator("section.present h2").inner_text() == "Why this film?"
-    # Nothing may stand below the edge of a slide, or beside it.
+    # Nothing may stand below the edge of a slide, or beside it, whatever font the hidden MathML is set in.
+    opened.add_style_tag(content="mjx-assistive-mml math { font-size: 900% }")
     for number in range(opened.evaluate("Reveal.getTotalSlides()")):
         opened.evaluate("number => Reveal.slide(number)", number)
         opened.evaluate("document.querySelectorAll('.fragment').forEach(one => one.classList.add('visible'))")
