@@ -13,7 +13,7 @@ import torch
 from accent_lib import explainers
 from accent_lib.errors import AccentError
 from accent_lib.explainers import Explanation
-from accent_lib.influence import FastInfluence, Influence
+from accent_lib.influence import FastInfluence, Influence, fast_influence
 from accent_lib.models import top_k
 
 #: Explainers that need scores and influences.  ``random`` is the control: it copies ACCENT's sizes.
@@ -237,7 +237,7 @@ def analysis_of(model, **options) -> FastInfluence:
     >>> analysis_of(NCF(prepare(load("sample"))), variant="objective").model.user_table.weight.dtype
     torch.float64
     """
-    return FastInfluence(copy.deepcopy(model).double(), **options)
+    return fast_influence(copy.deepcopy(model).double(), **options)
 
 
 def look(analysis: FastInfluence, user: int, k: int, methods: Iterable[str]) -> _Look:

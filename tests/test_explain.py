@@ -11,7 +11,7 @@ import torch
 from accent_lib import AccentError
 from accent_lib.explain import Attention, explain, explain_slate, explain_users, methods_for
 from accent_lib.explainers import accent
-from accent_lib.influence import FastInfluence
+from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, RCF, top_k
 from accent_lib.recipes import RCF as RECIPE_OF_RCF
 from accent_lib.recipes import for_epochs
@@ -34,7 +34,7 @@ def test_tables_hold_what_the_parts_compute(model):
     for user in users:
         items, scores = top_k(double, user, 6)
         np.testing.assert_array_equal(slates.loc[slates["user"] == user, "item"], items)
-        influence = FastInfluence(double)(user, items).influence
+        influence = fast_influence(double)(user, items).influence
         for k in ks:
             expected = accent(scores[:k], influence[:k])
             chosen = (explanations["user"] == user) & (explanations["k"] == k)
@@ -107,7 +107,7 @@ def test_attention_baselines_are_their_definition(rcf):
     found = 0
     for user in range(12):
         items, scores = top_k(rcf, user, 8)
-        influence = FastInfluence(rcf, "shared")(user, items).influence
+        influence = fast_influence(rcf, "shared")(user, items).influence
         for k in (3, 8):
             explained = explain_slate(
                 scores[:k], influence[:k], ["attention", "pure_attention"], user, Attention(rcf, user, items)

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from accent_lib import AccentError
-from accent_lib.influence import FastInfluence, _differentiate, gap_influence
+from accent_lib.influence import Frozen, fast_influence, gap_influence, refit
+from accent_lib.influence.derivatives import differentiate
 from accent_lib.models import NCF
-from accent_lib.refits import Frozen, refit
 from accent_lib.training import Recipe, State, train
 
 N_USERS, N_ITEMS = 8, 12
@@ -69,7 +69,7 @@ def test_block_derivatives_are_those_of_the_full_model(model):
     at = positions(model, user)
     items = torch.tensor(model.candidates(user))
     losses, scores = (lambda b: model.losses(b, user)), (lambda b: model.scores(b, user, items))
-    block = _differentiate(model.block(user), losses, model.penalty, scores)
+    block = differentiate(model.block(user), losses, model.penalty, scores)
     full_hessian = torch.autograd.functional.hessian(objective, flat, vectorize=True)[at][:, at]
     torch.testing.assert_close(block.curvature / n + block.penalty_curvature, full_hessian, rtol=0, atol=1e-8)
     full_gradient = torch.autograd.functional.jacobian(objective, flat)[at]
@@ -119,7 +119,7 @@ def _unflatten(model, flat):
 def test_influence_is_the_brute_force_one(model, scaling):
     for user in (0, 5):
         items = model.candidates(user)[:3]
-        found = FastInfluence(model, scaling, damping=1e-6)(user, items)
+        found = fast_influence(model, scaling, damping=1e-6)(user, items)
         for row, item in enumerate(items):
             expected = brute_force(model, user, int(item), scaling, 1e-6)
             np.testing.assert_allclose(found.influence[row], expected, rtol=1e-8, atol=1e-10)
@@ -182,7 +182,7 @@ def test_refit_finds_the_exact_minimum_and_leaves_the_model_alone(model):
 def test_with_frozen_relus_leave_one_out_is_exact(model):
     user = 1
     frozen, items = Frozen(model, user), model.candidates(1)
-    found = FastInfluence(frozen, "objective", damping=0.0, own_term=False)(user, items).influence
+    found = fast_influence(frozen, "objective", damping=0.0, own_term=False)(user, items).influence
     before = frozen.scores(frozen.block(user), user, torch.tensor(items))
     truth = np.empty_like(found)
     for z in range(found.shape[1]):
@@ -190,7 +190,7 @@ def test_with_frozen_relus_leave_one_out_is_exact(model):
         truth[:, z] = (before - frozen.scores(refitted, user, torch.tensor(items))).numpy()
     np.testing.assert_allclose(found, truth, rtol=0, atol=1e-8)
     # First order keeps z's own term: it understates, but points the same way.
-    first = FastInfluence(frozen, "objective", damping=0.0)(user, items).influence
+    first = fast_influence(frozen, "objective", damping=0.0)(user, items).influence
     assert np.corrcoef(first.ravel(), truth.ravel())[0, 1] > 0.9
     assert np.abs(first).mean() < np.abs(truth).mean()
 
@@ -212,7 +212,7 @@ def test_influence_agrees_with_true_refits(smooth):
     found, truth = [], []
     for user in range(N_USERS):
         items = torch.tensor(smooth.candidates(user))
-        influence = FastInfluence(smooth, "objective", "substitute", damping=0.0, own_term=False)
+        influence = fast_influence(smooth, "objective", effect="substitute", damping=0.0, own_term=False)
         found.append(influence(user, items.numpy()).influence)
         before = smooth.scores(smooth.block(user), user, items).detach()
         true = np.empty_like(found[-1])
@@ -227,7 +227,7 @@ def test_influence_agrees_with_true_refits(smooth):
 def test_substituting_and_linearising_agree_for_small_moves(model):
     # With damping that dwarfs the Hessian the block hardly moves; over so short a way the score is linear.
     linear, substitute = (
-        FastInfluence(model, "objective", effect, damping=1e4)(3, model.candidates(3)).influence
+        fast_influence(model, "objective", effect=effect, damping=1e4)(3, model.candidates(3)).influence
         for effect in ("linear", "substitute")
     )
     np.testing.assert_allclose(linear, substitute, rtol=1e-4, atol=1e-12)
@@ -236,14 +236,14 @@ def test_substituting_and_linearising_agree_for_small_moves(model):
 def test_own_term_changes_nothing_but_the_hessian(model):
     # With damping that dwarfs the Hessian it cannot matter whether one point's term is in it.
     kept, taken = (
-        FastInfluence(model, "paper", damping=1e6, own_term=own)(3, model.candidates(3)).influence
+        fast_influence(model, "paper", damping=1e6, own_term=own)(3, model.candidates(3)).influence
         for own in (True, False)
     )
     np.testing.assert_allclose(kept, taken, rtol=1e-4)
 
 
 def test_report_of_the_hessian(model):
-    found = FastInfluence(model, "objective", damping=1e-6)(0, model.candidates(0))
+    found = fast_influence(model, "objective", damping=1e-6)(0, model.candidates(0))
     # Gauss-Newton plus weight decay: no eigenvalue can lie below decay + damping.
     assert found.smallest_eigenvalue >= model.decay + 1e-6 - 1e-12
     assert found.condition >= 1 and found.damping == 1e-6
@@ -251,7 +251,7 @@ def test_report_of_the_hessian(model):
 
 def test_damping_is_raised_only_when_asked_and_says_so(model):
     with pytest.warns(UserWarning, match="damping raised"):
-        found = FastInfluence(model, "objective", smallest=0.5)(0, model.candidates(0))
+        found = fast_influence(model, "objective", smallest=0.5)(0, model.candidates(0))
     assert found.smallest_eigenvalue == pytest.approx(0.5) and found.damping > 0.4
 
 
@@ -265,9 +265,9 @@ def test_gap_influence_is_the_difference():
 @pytest.mark.parametrize("options", [{"variant": "other"}, {"effect": "other"}, {"damping": -1.0}])
 def test_impossible_options_are_refused(model, options):
     with pytest.raises(AccentError, match=next(iter(options))):
-        FastInfluence(model, **options)
+        fast_influence(model, **options)
 
 
 def test_an_item_of_the_user_s_own_is_refused(model):
     with pytest.raises(AccentError, match="needs candidates"):
-        FastInfluence(model, "paper")(0, model.actions(0)[:1])
+        fast_influence(model, "paper")(0, model.actions(0)[:1])
