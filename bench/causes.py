@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch.func import grad, hessian, jacrev
 
 from accent_lib import accuracy, parallel, recipes, training, workflow
-from accent_lib.explain import explain_users
+from accent_lib.explanations import explain_users
 from accent_lib.files import atomic
 from accent_lib.influence import fast_influence, gap_influence
 from accent_lib.judgement import judge

@@ -17,7 +17,7 @@ import torch
 from scipy.optimize import minimize
 
 from accent_lib.datasets import load, prepare
-from accent_lib.explain import explain_users
+from accent_lib.explanations import explain_users
 from accent_lib.files import atomic
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from accent_lib.datasets import load, prepare
-from accent_lib.explain import METHODS, explain_users
+from accent_lib.explanations import METHODS, explain_users
 from accent_lib.files import atomic
 from accent_lib.influence import fast_influence
 from accent_lib.models import RCF, top_k

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from accent_lib.explain import explain
 from accent_lib.explainers import accent
+from accent_lib.explanations import explain
 from accent_lib.files import atomic
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k

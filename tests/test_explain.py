@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from accent_lib import AccentError
-from accent_lib.explain import Attention, explain, explain_slate, explain_users, methods_for
 from accent_lib.explainers import accent
+from accent_lib.explanations import Attention, explain, explain_slate, explain_users, methods_for
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, RCF, top_k
 from accent_lib.recipes import RCF as RECIPE_OF_RCF

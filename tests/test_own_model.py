@@ -13,7 +13,7 @@ from torch import nn
 
 from accent_lib import AccentError, plotting
 from accent_lib.evaluation import compare, judge, summary
-from accent_lib.explain import explain, explain_users
+from accent_lib.explanations import explain, explain_users
 from accent_lib.influence import fast_influence
 from accent_lib.models import Recommender, top_k
 from accent_lib.retraining.engine import observe, retrain

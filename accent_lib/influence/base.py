@@ -40,10 +40,10 @@ class Influence:
     >>> from accent_lib.models import NCF, top_k
     >>> model = NCF(prepare(load("sample"))).double()
     >>> items, scores = top_k(model, 3, 5)
-    >>> outcome = fast_influence(model)(3, items)
-    >>> bool(np.allclose(outcome.scores, scores)), outcome.influence.shape == (5, len(model.actions(3)))
+    >>> estimate = fast_influence(model)(3, items)
+    >>> bool(np.allclose(estimate.scores, scores)), estimate.influence.shape == (5, len(model.actions(3)))
     (True, True)
-    >>> bool((outcome.by_input == 0).all())  # NCF reads no history
+    >>> bool((estimate.by_input == 0).all())  # NCF reads no history
     True
     """
 

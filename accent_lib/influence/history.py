@@ -40,8 +40,8 @@ class HistoryInfluence(FastInfluence):
     >>> from accent_lib.models import RCF, top_k
     >>> model = RCF(prepare(load("sample"))).double()
     >>> items, _ = top_k(model, 3, 5)
-    >>> outcome = HistoryInfluence(model, "shared")(3, items)
-    >>> bool(abs(outcome.by_input).max() > 0)
+    >>> estimate = HistoryInfluence(model, "shared")(3, items)
+    >>> bool(abs(estimate.by_input).max() > 0)
     True
     """
 
