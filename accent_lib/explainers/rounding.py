@@ -8,7 +8,7 @@ DIGITS = 9
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
-    """Values rounded to :data:`DIGITS` decimals.
+    """Values rounded to ``DIGITS`` decimals, nine.
 
     Sums and differences of such values are rounded again.  Adding goes wrong by far less than half of the
     last digit, so they come out the same in whatever order they were added: a gap that is filled is filled,

@@ -78,7 +78,7 @@ def gather(analysis: FastInfluence, user: int, k: int, methods: Iterable[str]) -
     k : int
         Size of the slate, the recommendation included; at least 2.
     methods : iterable of str
-        Keys of :data:`METHODS` or :data:`VARIANTS`.
+        Keys of ``METHODS`` or ``VARIANTS``.
 
     Raises
     ------

@@ -118,7 +118,7 @@ def explain_slate(
     scores : ndarray, shape (k,)
     influence : ndarray, shape (k, n_history)
     methods : sequence of str
-        Keys of :data:`METHODS` or :data:`VARIANTS`.
+        Keys of ``METHODS`` or ``VARIANTS``.
     seed : int
         Of the random control.
     attention : Attention, optional

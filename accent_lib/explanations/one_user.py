@@ -89,7 +89,7 @@ def closeup(model, user: int, k: int = 10, method: str = "accent", **options) ->
     k : int
         Size of the slate, the recommendation included; at least 2.
     method : str
-        Key of :data:`METHODS` or :data:`VARIANTS`.
+        Key of ``METHODS`` or ``VARIANTS``.
     **options
         For :func:`~accent_lib.influence.fast_influence`.
 
