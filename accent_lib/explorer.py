@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from accent_lib import workflow
-from accent_lib.closeup import gaps_of, no_sentence, told, worth_a_look
 from accent_lib.errors import AccentError
-from accent_lib.explain import BY_ATTENTION, Attention
-from accent_lib.explainers import Explanation
-from accent_lib.influence import FastInfluence
+from accent_lib.explainers import Explanation, no_sentence, sentence
+from accent_lib.explanations import BY_ATTENTION, Attention, gaps_of, worth_a_look
+from accent_lib.influence import fast_influence
 from accent_lib.judgement import judge
 from accent_lib.plotting.style import METHOD_NAMES, UNITS
 from accent_lib.retraining.outcomes import scores_of
@@ -83,7 +82,7 @@ def _start(explanations, name):
 
 def _model(run, name, data, explanations, judged, methods):
     variant = run.setting("04_explanations", f"{name}_variant")
-    analysis = FastInfluence(workflow.trained_model(run, name, data)[0].double(), variant=variant)
+    analysis = fast_influence(workflow.trained_model(run, name, data)[0].double(), variant=variant)
     own = explanations[explanations["model"] == name]
     ks = sorted(int(k) for k in own["k"].unique())
     return {
@@ -123,7 +122,9 @@ def _user(analysis, user, items, data, rows, judged, ks, parts):
             "removed": list(removed),
             "replacement": rival,
             "gaps": _whole(gaps, parts),
-            "sentence": told(titles, recommendation, data.titles[row.replacement], explanation.remaining_gap),
+            "sentence": sentence(
+                titles, recommendation, data.titles[row.replacement], explanation.remaining_gap
+            ),
             "retrained": None if judged is None else _retrained(judged.loc[row.Index], gaps[0], parts),
         }
         # Mostly several slates and methods agree; of their scores, those of the longest slate stay.

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from accent_lib.closeup import Closeup, closeup
 from accent_lib.errors import AccentError
+from accent_lib.explanations import Closeup, closeup
 from accent_lib.models import NCF
 
 
@@ -83,7 +83,7 @@ def explain_ratings(
         Trained on `data`.
     data : Interactions
     k, method, **options
-        As for :func:`~accent_lib.closeup.closeup`.
+        As for :func:`~accent_lib.explanations.closeup`.
     min_ratings : int
         How many ratings are asked for.
 

@@ -6,9 +6,8 @@ It needs ipywidgets (``pip install "accent-recommender[live]"``), which nothing 
 import io
 from html import escape
 
-from accent_lib.closeup import Closeup, closeup
 from accent_lib.errors import AccentError
-from accent_lib.explain import METHODS, VARIANTS, methods_for
+from accent_lib.explanations import METHODS, VARIANTS, Closeup, closeup, methods_for
 from accent_lib.models import NCF
 from accent_lib.own_ratings import explain_ratings
 from accent_lib.plotting.style import BLUE, GREEN, METHOD_NAMES, SKY, VERMILION

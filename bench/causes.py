@@ -29,9 +29,9 @@ import torch
 from torch.func import grad, hessian, jacrev
 
 from accent_lib import accuracy, models, parallel, recipes, training, workflow
-from accent_lib.explain import explain_users
+from accent_lib.explanations import explain_users
 from accent_lib.files import atomic
-from accent_lib.influence import FastInfluence, gap_influence
+from accent_lib.influence import fast_influence, gap_influence
 from accent_lib.judgement import judge
 from accent_lib.models import NCF
 from accent_lib.provenance import provenance
@@ -77,7 +77,7 @@ def reach(scores: np.ndarray, influence: np.ndarray) -> float:
 
 def user_rows(name, model, slates, variant, popular, sizes):
     """Rows of ``users.csv``; ``sizes`` of ACCENT's sets in the run's table hold the reach against them."""
-    analysis = FastInfluence(model, variant)
+    analysis = fast_influence(model, variant)
     for user, items in slates.items():
         found = analysis(user, items)
         row = {
@@ -244,7 +244,7 @@ def gap_changes(model, user: int, pair, moves) -> tuple[float, float]:
 
 def kink_rows(model, slates, explanations, variants):
     """Rows of ``kinks.csv``, one for each user with a set and each variant of the influence."""
-    analyses = {variant: FastInfluence(model, variant) for variant in variants}
+    analyses = {variant: fast_influence(model, variant) for variant in variants}
     for row in explanations.itertuples():
         user, removed = row.user, list(positions_of(row.removed))
         block, history = model.block(user), torch.tensor(model.actions(user))

@@ -17,9 +17,9 @@ import torch
 from scipy.optimize import minimize
 
 from accent_lib.datasets import load, prepare
-from accent_lib.explain import explain_users
+from accent_lib.explanations import explain_users
 from accent_lib.files import atomic
-from accent_lib.influence import FastInfluence
+from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k
 from accent_lib.provenance import provenance
 from accent_lib.training import ANNEALED, State, train
@@ -108,7 +108,7 @@ def main():
                 explain_users("ncf", model, users, [arguments.k], METHODS_TIMED, executor, variant="paper")
             times.append(time.perf_counter() - begin)
         seconds[threads] = float(np.median(times))
-    analysis = FastInfluence(model, "paper")
+    analysis = fast_influence(model, "paper")
 
     row = arguments.k // 2
     chosen = np.random.default_rng(0).choice(model.n_users, arguments.pairs, replace=False).tolist()

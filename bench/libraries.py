@@ -35,7 +35,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from accent_lib.datasets import load, prepare
 from accent_lib.files import atomic
-from accent_lib.influence import FastInfluence
+from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k
 from accent_lib.provenance import provenance
 from accent_lib.training import ANNEALED, State, train
@@ -147,7 +147,7 @@ def compare(problem, model, users, k, repeats, solvers):
     slates = {user: torch.tensor(top_k(model, user, k)[0]) for user in users}
     taken, errors = {}, {}
     for _ in range(repeats):
-        analysis = FastInfluence(model, problem.__name__)  # anew, because it remembers items
+        analysis = fast_influence(model, problem.__name__)  # anew, because it remembers items
         ways = {"this library": lambda user, items, analysis=analysis: analysis(user, items).influence}
         for name, solver in solvers.items():
             ways[f"dattri, {name}"] = partial(problem, model, analysis.damping, solver=solver)

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from accent_lib.datasets import load, prepare
-from accent_lib.explain import METHODS, explain_users
+from accent_lib.explanations import METHODS, explain_users
 from accent_lib.files import atomic
-from accent_lib.influence import FastInfluence
+from accent_lib.influence import fast_influence
 from accent_lib.models import RCF, top_k
 from accent_lib.provenance import provenance
 from accent_lib.recipes import RCF as RECIPE
@@ -93,7 +93,7 @@ def main():
     chosen = np.argsort(lengths)[np.linspace(0, len(lengths) - 1, arguments.paper_users + 2).astype(int)][
         1:-1
     ]
-    slates, analysis = {u: top_k(model, u, arguments.k)[0] for u in chosen}, FastInfluence(model, "paper")
+    slates, analysis = {u: top_k(model, u, arguments.k)[0] for u in chosen}, fast_influence(model, "paper")
     begin = time.perf_counter()
     for user in chosen.tolist():
         analysis(user, slates[user])

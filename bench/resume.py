@@ -22,7 +22,7 @@ import torch
 from accent_lib import parallel, workflow
 from accent_lib.explainers import accent
 from accent_lib.files import atomic
-from accent_lib.influence import FastInfluence
+from accent_lib.influence import fast_influence
 from accent_lib.provenance import provenance
 from accent_lib.retraining.resume import Start, retrained, verify_and_resume, verify_sets
 from accent_lib.retraining.worlds import positions_of, world_of
@@ -40,7 +40,7 @@ def main():
     how, size = retraining_of(run, name, data, arguments.epochs)
     model, recipe, state = how.model, how.recipe, how.state
     slates, variant = workflow.slates_of(run, name), run.setting("04_explanations", f"{name}_variant")
-    analysis, starts = FastInfluence(copy.deepcopy(model).double(), variant), {}
+    analysis, starts = fast_influence(copy.deepcopy(model).double(), variant), {}
     for user, items in slates.items():
         found = analysis(user, items[: arguments.k])
         starts[user] = Start(items, found.influence, accent(found.scores, found.influence))

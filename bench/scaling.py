@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from accent_lib.explain import explain
 from accent_lib.explainers import accent
+from accent_lib.explanations import explain
 from accent_lib.files import atomic
-from accent_lib.influence import FastInfluence
+from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k
 from accent_lib.provenance import provenance
 from accent_lib.workflow import runs_folder
@@ -78,7 +78,7 @@ def measure(n_users, n_items, mean_length, sample, k):
     record["ms_slate"] = 1e3 * (clock() - begin) / sample
     for variant in ("objective", "paper"):
         begin = clock()
-        analysis = FastInfluence(model, variant)
+        analysis = fast_influence(model, variant)
         record[f"ms_prepare_{variant}"] = 1e3 * (clock() - begin)
         begin = clock()
         for user in users:

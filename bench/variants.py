@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from accent_lib import parallel, workflow
-from accent_lib.explain import explain_users
+from accent_lib.explanations import explain_users
 from accent_lib.provenance import provenance
 from accent_lib.retraining.outcomes import export_outcomes
 from accent_lib.retraining.resume import retrained

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from accent_lib import workflow
-from accent_lib.closeup import closeup, worth_a_look
+from accent_lib.explanations import closeup, worth_a_look
 from accent_lib.explorer import DECIMALS
 from tests.conftest import ROOT, do_without
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from accent_lib.influence import FastInfluence
+from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k
 from bench import causes
 
@@ -116,7 +116,7 @@ def test_a_step_switches_units_and_bends_the_gap(by_hand):
 def test_moves_are_those_of_the_influence(model, variant):
     user, removed = 3, [4, 0, 7]
     pair = top_k(model, user, 4)[0][[0, 2]]
-    influence = FastInfluence(model, variant)(user, pair).influence
+    influence = fast_influence(model, variant)(user, pair).influence
     rests = []
     for actions in ([4], removed):
         moves = causes.moves_of(model, user, actions, pair, variant).detach()

@@ -18,6 +18,7 @@ INSIDE = {
     "accent_lib.datasets.movielens": "the inside of load()",
     "accent_lib.datasets.ratings": "the inside of load(), but for what it returns",
     "accent_lib.datasets.sample": "the inside of load()",
+    "accent_lib.influence.derivatives": "the inside of fast_influence()",
     "accent_lib.mathjax": "the inside of book and slides",
     "accent_lib.paper": "figures of the paper, for the chapters",
     "accent_lib.models.rcf": "on the page by what the package exports",

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from accent_lib import AccentError
-from accent_lib.explain import Attention, explain, explain_slate, explain_users, methods_for
 from accent_lib.explainers import accent
-from accent_lib.influence import FastInfluence
+from accent_lib.explanations import Attention, explain, explain_slate, explain_users, methods_for
+from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, RCF, top_k
 from accent_lib.recipes import RCF as RECIPE_OF_RCF
 from accent_lib.recipes import for_epochs
@@ -30,11 +30,11 @@ def test_tables_hold_what_the_parts_compute(model):
     slates, explanations, hessians = explain_users("ncf", model, users, ks, methods)
     assert len(slates) == 3 * 6 and len(explanations) == 3 * 2 * 4 and len(hessians) == 3
     double = copy.deepcopy(model).double()
-    found = 0
+    n_sets = 0
     for user in users:
         items, scores = top_k(double, user, 6)
         np.testing.assert_array_equal(slates.loc[slates["user"] == user, "item"], items)
-        influence = FastInfluence(double)(user, items).influence
+        influence = fast_influence(double)(user, items).influence
         for k in ks:
             expected = accent(scores[:k], influence[:k])
             chosen = (explanations["user"] == user) & (explanations["k"] == k)
@@ -42,7 +42,7 @@ def test_tables_hold_what_the_parts_compute(model):
             if expected is None:
                 assert (row["removed"], row["size"], row["replacement"]) == ("", 0, -1)
                 continue
-            found += 1
+            n_sets += 1
             assert row["removed"] == " ".join(map(str, expected.removed)) and row["size"] == len(expected)
             assert row["replacement"] == items[expected.replacement] and row["recommendation"] == items[0]
             np.testing.assert_allclose(
@@ -50,14 +50,14 @@ def test_tables_hold_what_the_parts_compute(model):
             )
             control = explanations[chosen & (explanations["method"] == "random")].iloc[0]
             assert control["size"] == row["size"] and control["replacement"] == row["replacement"]
-    assert found > 0
+    assert n_sets > 0
 
 
 def test_explain_is_one_row_of_the_table(model):
     _, table, _ = explain_users("ncf", model, range(20), [6], ["accent"])
     row = table[table["size"] > 0].iloc[0]
-    one = explain(model, int(row["user"]), k=6)
-    assert " ".join(map(str, one.removed)) == row["removed"]
+    explanation = explain(model, int(row["user"]), k=6)
+    assert " ".join(map(str, explanation.removed)) == row["removed"]
     assert model.ratings.dtype == torch.float32, "the caller's model keeps its precision"
 
 
@@ -104,19 +104,21 @@ def transcribed(model, user, items, selective):
 
 
 def test_attention_baselines_are_their_definition(rcf):
-    found = 0
+    n_sets = 0
     for user in range(12):
         items, scores = top_k(rcf, user, 8)
-        influence = FastInfluence(rcf, "shared")(user, items).influence
+        influence = fast_influence(rcf, "shared")(user, items).influence
         for k in (3, 8):
             explained = explain_slate(
                 scores[:k], influence[:k], ["attention", "pure_attention"], user, Attention(rcf, user, items)
             )
-            for method, one in explained.items():
+            for method, explanation in explained.items():
                 expected = transcribed(rcf, user, items[:k], method == "attention")
-                assert (None if one is None else (one.removed, one.replacement)) == expected
-                found += one is not None
-    assert found > 12
+                assert (
+                    None if explanation is None else (explanation.removed, explanation.replacement)
+                ) == expected
+                n_sets += explanation is not None
+    assert n_sets > 12
 
 
 def test_all_methods_of_rcf_stand_in_the_tables(rcf, sample):
@@ -128,9 +130,9 @@ def test_all_methods_of_rcf_stand_in_the_tables(rcf, sample):
         tables, explain_users("rcf", rcf, range(4), [3, 5], methods, variant="shared"), strict=True
     ):
         pd.testing.assert_frame_equal(table, alone)
-    one = explain(rcf, 0, 5, "attention", variant="shared")
+    explanation = explain(rcf, 0, 5, "attention", variant="shared")
     row = tables[1].query("user == 0 and k == 5 and method == 'attention'").iloc[0]
-    assert row["removed"] == ("" if one is None else " ".join(map(str, one.removed)))
+    assert row["removed"] == ("" if explanation is None else " ".join(map(str, explanation.removed)))
 
 
 def test_attention_needs_a_model_that_has_some(model):

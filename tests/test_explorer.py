@@ -10,7 +10,7 @@ import pytest
 from accent_lib import AccentError, workflow
 from accent_lib import explorer as explorer_module
 from accent_lib.__main__ import main
-from accent_lib.closeup import closeup, worth_a_look
+from accent_lib.explanations import closeup, worth_a_look
 from accent_lib.explorer import TEMPLATE, explorer_data, explorer_page, withheld_page
 from accent_lib.retraining.outcomes import scores_of
 from accent_lib.workflow.page import publish_explorer

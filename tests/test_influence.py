@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from accent_lib import AccentError
-from accent_lib.influence import FastInfluence, _differentiate, gap_influence
+from accent_lib.influence import Frozen, fast_influence, gap_influence, refit
+from accent_lib.influence.derivatives import differentiate
 from accent_lib.models import NCF
-from accent_lib.refits import Frozen, refit
 from accent_lib.training import Recipe, State, train
 
 N_USERS, N_ITEMS = 8, 12
@@ -58,9 +58,9 @@ def full_objective(model, rows, n):
 def positions(model, user=None, item=None):
     """Where the block's numbers lie in the vector of all parameters."""
     width = 2 * model.dim
-    found = [] if user is None else list(range(user * width, (user + 1) * width))
+    at = [] if user is None else list(range(user * width, (user + 1) * width))
     first = model.user_table.weight.numel()
-    return found + ([] if item is None else list(range(first + item * width, first + (item + 1) * width)))
+    return at + ([] if item is None else list(range(first + item * width, first + (item + 1) * width)))
 
 
 def test_block_derivatives_are_those_of_the_full_model(model):
@@ -69,7 +69,7 @@ def test_block_derivatives_are_those_of_the_full_model(model):
     at = positions(model, user)
     items = torch.tensor(model.candidates(user))
     losses, scores = (lambda b: model.losses(b, user)), (lambda b: model.scores(b, user, items))
-    block = _differentiate(model.block(user), losses, model.penalty, scores)
+    block = differentiate(model.block(user), losses, model.penalty, scores)
     full_hessian = torch.autograd.functional.hessian(objective, flat, vectorize=True)[at][:, at]
     torch.testing.assert_close(block.curvature / n + block.penalty_curvature, full_hessian, rtol=0, atol=1e-8)
     full_gradient = torch.autograd.functional.jacobian(objective, flat)[at]
@@ -77,9 +77,9 @@ def test_block_derivatives_are_those_of_the_full_model(model):
         block.gradients.sum(0) / n + block.penalty_gradient, full_gradient, rtol=0, atol=1e-8
     )
     for z, row in enumerate(range(*model.action_slice(user).indices(n))):
-        one, _ = full_objective(model, torch.tensor([row]), 1)
-        alone = torch.autograd.functional.jacobian(one, flat)[at] - block.penalty_gradient
-        torch.testing.assert_close(block.gradients[z], alone, rtol=0, atol=1e-8)
+        alone, _ = full_objective(model, torch.tensor([row]), 1)
+        gradient = torch.autograd.functional.jacobian(alone, flat)[at] - block.penalty_gradient
+        torch.testing.assert_close(block.gradients[z], gradient, rtol=0, atol=1e-8)
 
 
 def brute_force(model, user, item, scaling, damping):
@@ -100,8 +100,8 @@ def brute_force(model, user, item, scaling, damping):
     slope = torch.autograd.functional.jacobian(score, flat)[at]
     influence = []
     for row in history:
-        one, _ = full_objective(model, torch.tensor([row]), 1)
-        gradient = torch.autograd.functional.jacobian(one, flat)[at]
+        alone, _ = full_objective(model, torch.tensor([row]), 1)
+        gradient = torch.autograd.functional.jacobian(alone, flat)[at]
         if scaling == "objective":
             gradient = gradient - model.decay * flat[at]
         influence.append(float(-slope @ torch.linalg.solve(hessian, gradient / n)))
@@ -119,10 +119,10 @@ def _unflatten(model, flat):
 def test_influence_is_the_brute_force_one(model, scaling):
     for user in (0, 5):
         items = model.candidates(user)[:3]
-        found = FastInfluence(model, scaling, damping=1e-6)(user, items)
+        estimated = fast_influence(model, scaling, damping=1e-6)(user, items)
         for row, item in enumerate(items):
             expected = brute_force(model, user, int(item), scaling, 1e-6)
-            np.testing.assert_allclose(found.influence[row], expected, rtol=1e-8, atol=1e-10)
+            np.testing.assert_allclose(estimated.influence[row], expected, rtol=1e-8, atol=1e-10)
 
 
 def ridge(model, user, keep):
@@ -172,8 +172,8 @@ def test_refit_finds_the_exact_minimum_and_leaves_the_model_alone(model):
     frozen, n = Frozen(model, user), len(model.actions(user))
     for keep, start in ((without(2, n), None), (without(0, n), torch.zeros_like(frozen.block(user)))):
         # The optimiser stops where the objective no longer changes in double precision: half the digits.
-        found = refit(frozen, user, keep, start)
-        torch.testing.assert_close(found, frozen.minimiser(keep), rtol=0, atol=1e-6)
+        minimum = refit(frozen, user, keep, start)
+        torch.testing.assert_close(minimum, frozen.minimiser(keep), rtol=0, atol=1e-6)
     refit(model, user)
     for name, value in model.named_parameters():
         assert torch.equal(value, before.parameters[name]) and value.grad is None
@@ -182,15 +182,15 @@ def test_refit_finds_the_exact_minimum_and_leaves_the_model_alone(model):
 def test_with_frozen_relus_leave_one_out_is_exact(model):
     user = 1
     frozen, items = Frozen(model, user), model.candidates(1)
-    found = FastInfluence(frozen, "objective", damping=0.0, own_term=False)(user, items).influence
+    estimated = fast_influence(frozen, "objective", damping=0.0, own_term=False)(user, items).influence
     before = frozen.scores(frozen.block(user), user, torch.tensor(items))
-    truth = np.empty_like(found)
-    for z in range(found.shape[1]):
-        refitted = torch.tensor(ridge(model, user, without(z, found.shape[1])))
+    truth = np.empty_like(estimated)
+    for z in range(estimated.shape[1]):
+        refitted = torch.tensor(ridge(model, user, without(z, estimated.shape[1])))
         truth[:, z] = (before - frozen.scores(refitted, user, torch.tensor(items))).numpy()
-    np.testing.assert_allclose(found, truth, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(estimated, truth, rtol=0, atol=1e-8)
     # First order keeps z's own term: it understates, but points the same way.
-    first = FastInfluence(frozen, "objective", damping=0.0)(user, items).influence
+    first = fast_influence(frozen, "objective", damping=0.0)(user, items).influence
     assert np.corrcoef(first.ravel(), truth.ravel())[0, 1] > 0.9
     assert np.abs(first).mean() < np.abs(truth).mean()
 
@@ -209,25 +209,25 @@ def smooth(interactions):
 def test_influence_agrees_with_true_refits(smooth):
     # A smooth model has no kinks, so one Newton step should come close to the true refit; r > 0.9 is the
     # standard that influence libraries test themselves by.
-    found, truth = [], []
+    estimated, truth = [], []
     for user in range(N_USERS):
         items = torch.tensor(smooth.candidates(user))
-        influence = FastInfluence(smooth, "objective", "substitute", damping=0.0, own_term=False)
-        found.append(influence(user, items.numpy()).influence)
+        influence = fast_influence(smooth, "objective", effect="substitute", damping=0.0, own_term=False)
+        estimated.append(influence(user, items.numpy()).influence)
         before = smooth.scores(smooth.block(user), user, items).detach()
-        true = np.empty_like(found[-1])
+        true = np.empty_like(estimated[-1])
         for z in range(true.shape[1]):
             refitted = refit(smooth, user, without(z, true.shape[1]))
             true[:, z] = (before - smooth.scores(refitted, user, items).detach()).numpy()
         truth.append(true)
-    found, truth = (np.concatenate([part.ravel() for part in parts]) for parts in (found, truth))
-    assert np.corrcoef(found, truth)[0, 1] > 0.9
+    estimated, truth = (np.concatenate([part.ravel() for part in parts]) for parts in (estimated, truth))
+    assert np.corrcoef(estimated, truth)[0, 1] > 0.9
 
 
 def test_substituting_and_linearising_agree_for_small_moves(model):
     # With damping that dwarfs the Hessian the block hardly moves; over so short a way the score is linear.
     linear, substitute = (
-        FastInfluence(model, "objective", effect, damping=1e4)(3, model.candidates(3)).influence
+        fast_influence(model, "objective", effect=effect, damping=1e4)(3, model.candidates(3)).influence
         for effect in ("linear", "substitute")
     )
     np.testing.assert_allclose(linear, substitute, rtol=1e-4, atol=1e-12)
@@ -236,23 +236,23 @@ def test_substituting_and_linearising_agree_for_small_moves(model):
 def test_own_term_changes_nothing_but_the_hessian(model):
     # With damping that dwarfs the Hessian it cannot matter whether one point's term is in it.
     kept, taken = (
-        FastInfluence(model, "paper", damping=1e6, own_term=own)(3, model.candidates(3)).influence
+        fast_influence(model, "paper", damping=1e6, own_term=own)(3, model.candidates(3)).influence
         for own in (True, False)
     )
     np.testing.assert_allclose(kept, taken, rtol=1e-4)
 
 
 def test_report_of_the_hessian(model):
-    found = FastInfluence(model, "objective", damping=1e-6)(0, model.candidates(0))
+    estimated = fast_influence(model, "objective", damping=1e-6)(0, model.candidates(0))
     # Gauss-Newton plus weight decay: no eigenvalue can lie below decay + damping.
-    assert found.smallest_eigenvalue >= model.decay + 1e-6 - 1e-12
-    assert found.condition >= 1 and found.damping == 1e-6
+    assert estimated.smallest_eigenvalue >= model.decay + 1e-6 - 1e-12
+    assert estimated.condition >= 1 and estimated.damping == 1e-6
 
 
 def test_damping_is_raised_only_when_asked_and_says_so(model):
     with pytest.warns(UserWarning, match="damping raised"):
-        found = FastInfluence(model, "objective", smallest=0.5)(0, model.candidates(0))
-    assert found.smallest_eigenvalue == pytest.approx(0.5) and found.damping > 0.4
+        estimated = fast_influence(model, "objective", smallest=0.5)(0, model.candidates(0))
+    assert estimated.smallest_eigenvalue == pytest.approx(0.5) and estimated.damping > 0.4
 
 
 def test_gap_influence_is_the_difference():
@@ -265,9 +265,9 @@ def test_gap_influence_is_the_difference():
 @pytest.mark.parametrize("options", [{"variant": "other"}, {"effect": "other"}, {"damping": -1.0}])
 def test_impossible_options_are_refused(model, options):
     with pytest.raises(AccentError, match=next(iter(options))):
-        FastInfluence(model, **options)
+        fast_influence(model, **options)
 
 
 def test_an_item_of_the_user_s_own_is_refused(model):
     with pytest.raises(AccentError, match="needs candidates"):
-        FastInfluence(model, "paper")(0, model.actions(0)[:1])
+        fast_influence(model, "paper")(0, model.actions(0)[:1])

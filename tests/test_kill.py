@@ -13,7 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from accent_lib.explain import explain_users
+from accent_lib.explanations import explain_users
 from accent_lib.models import NCF
 from accent_lib.retraining.worlds import worlds_of
 from accent_lib.training import Recipe, State, save_checkpoint, train

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from accent_lib.explain import METHODS, explain_slate
 from accent_lib.explainers import accent, one_versus_all
+from accent_lib.explanations import METHODS, explain_slate
 from accent_lib.plotting import METHOD_COLOURS, METHOD_NAMES
 from tests.test_explainers import problems
 
@@ -21,9 +21,9 @@ def test_the_second_place_changes_on_the_way():
     gains = np.array([[0.0, 0.0, 0.0], [0.75, 0.5, 0.0], [1.5, 0.0, 0.25]])
     # Action 0 helps the second most, but lifts the third to a tie with the recommendation. Now that one is
     # second, and action 2 helps it, though action 1 would help the former second more.
-    found = one_versus_all(scores, -gains)
-    assert (found.removed, found.replacement) == ((0, 2), 2)
-    np.testing.assert_array_equal(found.predicted, [4.0, 3.75, 4.25])
+    explanation = one_versus_all(scores, -gains)
+    assert (explanation.removed, explanation.replacement) == ((0, 2), 2)
+    np.testing.assert_array_equal(explanation.predicted, [4.0, 3.75, 4.25])
 
 
 def test_it_ends_where_nothing_helps_the_second_although_the_third_could_be_raised():
@@ -43,14 +43,14 @@ def test_it_can_take_more_actions_than_accent():
 @settings(max_examples=150, deadline=None)
 @given(problems())
 def test_the_last_action_dethrones_the_recommendation_and_each_brings_it_closer(problem):
-    found = one_versus_all(*problem)
-    if found is None:
+    explanation = one_versus_all(*problem)
+    if explanation is None:
         return
-    assert len(set(found.removed)) == len(found)
-    np.testing.assert_array_equal(found.predicted, left_after(problem, found.removed))
-    walked = [left_after(problem, found.removed[:n]) for n in range(len(found) + 1)]
+    assert len(set(explanation.removed)) == len(explanation)
+    np.testing.assert_array_equal(explanation.predicted, left_after(problem, explanation.removed))
+    walked = [left_after(problem, explanation.removed[:n]) for n in range(len(explanation) + 1)]
     leads = [scores[0] - scores[1:].max() for scores in walked]
-    assert found.remaining_gap == leads[-1] < 0 <= min(leads[:-1], default=0)
+    assert explanation.remaining_gap == leads[-1] < 0 <= min(leads[:-1], default=0)
     assert leads == sorted(set(leads), reverse=True)
 
 
@@ -58,12 +58,12 @@ def test_the_last_action_dethrones_the_recommendation_and_each_brings_it_closer(
 @given(problems())
 def test_each_action_is_the_best_against_the_second_of_its_time(problem):
     scores, influence = problem
-    found = one_versus_all(*problem)
-    for n in range(0 if found is None else len(found)):
-        current = left_after(problem, found.removed[:n])
+    explanation = one_versus_all(*problem)
+    for n in range(0 if explanation is None else len(explanation)):
+        current = left_after(problem, explanation.removed[:n])
         second = max(range(1, len(scores)), key=lambda i: (current[i], -i))
-        left = [z for z in range(influence.shape[1]) if z not in found.removed[:n]]
-        assert found.removed[n] == max(left, key=lambda z: (influence[0, z] - influence[second, z], -z))
+        left = [z for z in range(influence.shape[1]) if z not in explanation.removed[:n]]
+        assert explanation.removed[n] == max(left, key=lambda z: (influence[0, z] - influence[second, z], -z))
 
 
 @settings(max_examples=150, deadline=None)
@@ -85,8 +85,8 @@ def test_with_two_items_it_is_accent(problem):
 
 def test_it_runs_where_it_is_asked_for_by_name():
     scores, influence = np.array([2.0, 1.0]), np.array([[0.75, 0.5], [0.0, 0.0]])
-    found = explain_slate(scores, influence, ["one_versus_all"])["one_versus_all"]
-    assert found.removed == (0, 1)
+    explanation = explain_slate(scores, influence, ["one_versus_all"])["one_versus_all"]
+    assert explanation.removed == (0, 1)
     assert "one_versus_all" not in METHODS
     assert "one_versus_all" in METHOD_NAMES.keys() & METHOD_COLOURS.keys()
 

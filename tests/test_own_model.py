@@ -13,8 +13,8 @@ from torch import nn
 
 from accent_lib import AccentError, plotting
 from accent_lib.evaluation import compare, judge, summary
-from accent_lib.explain import explain, explain_users
-from accent_lib.influence import FastInfluence
+from accent_lib.explanations import explain, explain_users
+from accent_lib.influence import fast_influence
 from accent_lib.models import Recommender, top_k
 from accent_lib.retraining.engine import observe, retrain
 from accent_lib.retraining.resume import Start, verify_and_resume
@@ -98,7 +98,7 @@ def test_influence_is_the_brute_force_one(trained):
     model = copy.deepcopy(trained[0]).double()
     for user in (0, 5):
         items = top_k(model, user, 5)[0]
-        found = FastInfluence(model, "objective", damping=0.0)(user, items)
+        found = fast_influence(model, "objective", damping=0.0)(user, items)
         # Two ways through automatic differentiation, in double precision.
         np.testing.assert_allclose(found.influence, brute_force(model, user, items), rtol=1e-9, atol=1e-12)
 
@@ -119,7 +119,7 @@ def test_the_newton_step_is_the_ridge_regression_without_the_action(trained):
     items = top_k(model, user, 5)[0]
     slopes = np.c_[films[items, :-1], np.ones(len(items))]
     moves = [row(everything) - row(everything & (np.arange(len(y)) != z)) for z in range(len(y))]
-    found = FastInfluence(model, "objective", damping=0.0, own_term=False)(user, items)
+    found = fast_influence(model, "objective", damping=0.0, own_term=False)(user, items)
     # A parabola's minimum, by two kinds of solver.
     np.testing.assert_allclose(found.influence, slopes @ np.array(moves).T, rtol=0, atol=1e-10)
 
@@ -190,7 +190,7 @@ def test_figures_know_no_unit_and_say_so(judged):
 def test_it_is_resumed(trained, tables, tmp_path):
     (model, state), (slates, _) = trained, tables
     precise, items, user = copy.deepcopy(model).double(), slates_of(slates), 0
-    influence = FastInfluence(precise, "objective")(user, items[user]).influence
+    influence = fast_influence(precise, "objective")(user, items[user]).influence
     start = Start(items[user], influence, explain(model, user, k=5, variant="objective"))
     recipe = Recipe(5, 1e-3, batch_size=256)
     with Store(tmp_path / "a.sqlite", "f") as store:
@@ -216,7 +216,7 @@ def test_a_penalty_may_be_zero_and_a_loss_linear(trained):
         ("product", lambda block: 0 * block.square().sum()),
     ):
         model.penalty = penalty
-        found[label] = FastInfluence(model, "objective", damping=1e-3)(0, items).influence
+        found[label] = fast_influence(model, "objective", damping=1e-3)(0, items).influence
     np.testing.assert_array_equal(found["constant"], found["product"])
 
     def absolute(block, user, keep=None):
@@ -230,7 +230,7 @@ def test_a_penalty_may_be_zero_and_a_loss_linear(trained):
     )
     # Without any curvature, damping is the whole Hessian.
     expected = -(slopes @ signs.T / 1e-3 / model.n_actions).detach().numpy()
-    linear = FastInfluence(model, "objective", damping=1e-3)(0, items).influence
+    linear = fast_influence(model, "objective", damping=1e-3)(0, items).influence
     np.testing.assert_allclose(linear, expected, rtol=1e-10, atol=1e-12)
 
 
@@ -244,7 +244,7 @@ def test_the_example_by_hand(made):
     values = {"user_table.weight": torch.ones(2, 2), "item_table.weight": films}
     small.load_state_dict({**small.state_dict(), **values})
     assert small.candidates(0).tolist() == [4, 5]
-    found = FastInfluence(small, "objective", damping=0.0, own_term=False)(0, [4, 5])
+    found = fast_influence(small, "objective", damping=0.0, own_term=False)(0, [4, 5])
     # A tight bound for solves with two unknowns in double precision.
     np.testing.assert_allclose(found.scores, [6, 5], rtol=1e-14)
     np.testing.assert_allclose(found.influence[:, 0], [2, 0.5], rtol=1e-14)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accent_lib.explainers import accent
-from accent_lib.influence import FastInfluence
+from accent_lib.influence import fast_influence
 from accent_lib.judgement import judge
 from accent_lib.models import NCF, top_k
 from accent_lib.retraining.identity import slate_identity
@@ -96,7 +96,7 @@ def base(sample):
     """A model whose users are of all kinds: the first set holds, a later one does, there is none."""
     model = NCF(sample, dim=4)
     (state,) = train(model, Recipe(1500, 1e-2, "linear", batch_size=256), [State.of(model)])
-    analysis, starts = FastInfluence(state.into(model)), {}
+    analysis, starts = fast_influence(state.into(model)), {}
     for user in range(12):
         items, scores = top_k(model, user, K + 1)  # the slate goes on beyond the candidates
         influence = analysis(user, items[:K]).influence

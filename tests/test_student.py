@@ -128,7 +128,7 @@ def little():
         ("{ref}`the exercise\nbefore <ex-a>`", "Exercise 1"),
         ("{ref}`the\nplot <fig-a>`", "the plot"),
         ("{prf:ref}`thm`", "Theorem 1"),
-        ("{py:func}`accent_lib.explain.explain`", "`accent_lib.explain.explain`"),
+        ("{py:func}`accent_lib.explanations.explain`", "`accent_lib.explanations.explain`"),
         ("{py:class}`~accent_lib.models.NCF`", "`NCF`"),
         ("[Training](02_training)", "[Training](02_training.ipynb)"),
         ("[ours](../reference/protocol) and [below](films)", "ours and below"),

@@ -1,20 +1,28 @@
-"""ACCENT and its baselines, as pure functions on arrays."""
+"""ACCENT and its baselines, as pure functions on arrays.
 
-from accent_lib.explainers.accent import accent, fill_gap
-from accent_lib.explainers.explanation import Explanation, sentence
-from accent_lib.explainers.one_versus_all import one_versus_all
-from accent_lib.explainers.walks import attention, fia, pure_attention, pure_fia, random, walk
+Scores and influences are the floats of some processor, which another one rounds otherwise. So every explainer
+decides on values :func:`rounded` to a stated number of digits, and counts a gap as filled only where what
+is left of it, scores minus the influences of the whole set, is negative then.
+"""
+
+from accent_lib.explainers.explanation import Explanation, no_sentence, sentence
+from accent_lib.explainers.gap_filling import accent, fill_gap, one_versus_all
+from accent_lib.explainers.rounding import checked, rounded
+from accent_lib.explainers.walks import attention, fia, pure_attention, pure_fia, random_control, walk
 
 __all__ = [
     "Explanation",
     "accent",
     "attention",
+    "checked",
     "fia",
     "fill_gap",
+    "no_sentence",
     "one_versus_all",
     "pure_attention",
     "pure_fia",
-    "random",
+    "random_control",
+    "rounded",
     "sentence",
     "walk",
 ]

@@ -1,9 +1,11 @@
-"""An explanation and the sentence that says it."""
+"""An explanation, and the sentence that says it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from accent_lib.explainers.rounding import rounded
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Explanation:
 
     Examples
     --------
-    >>> found = Explanation((1, 0), 1, np.array([2.25, 2.5, 2.0]))
-    >>> len(found), found.remaining_gap
+    >>> explanation = Explanation((1, 0), 1, np.array([2.25, 2.5, 2.0]))
+    >>> len(explanation), explanation.remaining_gap
     (2, -0.25)
     """
 
@@ -33,14 +35,14 @@ class Explanation:
     @property
     def remaining_gap(self) -> float:
         """Estimated score of the recommendation minus the replacement's: negative, if all goes well."""
-        return float(self.predicted[0] - self.predicted[self.replacement])
+        return float(rounded(self.predicted[0] - self.predicted[self.replacement]))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.removed)
 
 
-def sentence(removed: Sequence[str], recommendation: str, replacement: str) -> str:
-    """The explanation in plain words.
+def sentence(removed: Sequence[str], recommendation: str, replacement: str, gap: float = -np.inf) -> str:
+    """A set in plain words: what it is expected to do, which of a set drawn by lot may be nothing.
 
     Parameters
     ----------
@@ -48,13 +50,31 @@ def sentence(removed: Sequence[str], recommendation: str, replacement: str) -> s
         Titles of the removed actions.
     recommendation, replacement : str
         Titles.
+    gap : float
+        Expected to be left between the two; by default it is filled.
 
     Examples
     --------
     >>> sentence(["Contact", "Fargo"], "The Silence of the Lambs", "Donnie Brasco")
     'Had you not rated Contact and Fargo, you would have been recommended Donnie Brasco instead of The Silence of the Lambs.'
+    >>> sentence(["Contact", "Kolya"], "Fargo", "Jaws", gap=0.25)
+    'Control, drawn by lot: without Contact and Kolya, Jaws is not expected to lead Fargo (gap left: 0.250).'
     """  # noqa: E501
     *most, last = removed
     joined = f"{', '.join(most)} and {last}" if most else last
-    instead = f"you would have been recommended {replacement} instead of {recommendation}"
-    return f"Had you not rated {joined}, {instead}."
+    if gap < 0:
+        instead = f"you would have been recommended {replacement} instead of {recommendation}"
+        return f"Had you not rated {joined}, {instead}."
+    expected = f"{replacement} is not expected to lead {recommendation} (gap left: {gap:.3f})"
+    return f"Control, drawn by lot: without {joined}, {expected}."
+
+
+def no_sentence(recommendation: str) -> str:
+    """What is said where a method finds no set.
+
+    Examples
+    --------
+    >>> no_sentence("Fargo")
+    'No set of actions was found that would replace Fargo.'
+    """
+    return f"No set of actions was found that would replace {recommendation}."

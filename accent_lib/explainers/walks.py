@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from accent_lib.explainers.accent import _checked
 from accent_lib.explainers.explanation import Explanation
+from accent_lib.explainers.rounding import checked, rounded
 
 
 def walk(
@@ -39,17 +39,17 @@ def walk(
 
     >>> def rescore(removed, before):
     ...     return before - [1.0, 0.0, 0.0]
-    >>> found = walk([3.0, 2.5, 1.0], [4, 7], rescore, selective=False)
-    >>> found.removed, found.replacement, found.predicted.tolist()
+    >>> explanation = walk([3.0, 2.5, 1.0], [4, 7], rescore, selective=False)
+    >>> explanation.removed, explanation.replacement, explanation.predicted.tolist()
     ((4,), 1, [2.0, 2.5, 1.0])
     """
 
     def gap(values):
-        return values[0] - values[1:].max()
+        return rounded(values[0] - values[1:].max())
 
-    removed, current = (), np.asarray(scores, float)
+    removed, current = (), rounded(scores)
     for action in order:
-        tried = rescore((*removed, int(action)), current)
+        tried = rounded(rescore((*removed, int(action)), current))
         if selective and not gap(tried) < gap(current):
             continue
         removed, current = (*removed, int(action)), tried
@@ -58,7 +58,7 @@ def walk(
     return None
 
 
-def _additive(influence):
+def _additive(influence: np.ndarray) -> Callable:
     """Influences add up (paper, Eq. 7), so each action takes its own from the scores before it."""
     return lambda removed, before: before - influence[:, removed[-1]]
 
@@ -76,7 +76,7 @@ def pure_fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     >>> pure_fia(scores, influence).removed
     (0, 1)
     """
-    scores, influence = _checked(scores, influence)
+    scores, influence = checked(scores, influence)
     order = np.argsort(-influence[0], kind="stable")
     return walk(scores, order, _additive(influence), selective=False)
 
@@ -90,13 +90,13 @@ def fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     >>> fia(scores, influence).removed
     (1,)
     """
-    scores, influence = _checked(scores, influence)
+    scores, influence = checked(scores, influence)
     order = np.argsort(-influence[0], kind="stable")
     return walk(scores, order, _additive(influence), selective=True)
 
 
 def pure_attention(
-    scores: np.ndarray, attention: np.ndarray, rescore: Callable[[tuple[int, ...]], np.ndarray]
+    scores: np.ndarray, weights: np.ndarray, rescore: Callable[[tuple[int, ...]], np.ndarray]
 ) -> Explanation | None:
     """Remove actions by decreasing attention toward the recommendation until it is displaced.
 
@@ -104,8 +104,8 @@ def pure_attention(
     ----------
     scores : ndarray, shape (k,)
         Scores of the slate, position 0 the recommendation.
-    attention : ndarray, shape (n_history,)
-        That each action gets when the recommendation is scored, on the full history.
+    weights : ndarray, shape (n_history,)
+        Attention that each action gets when the recommendation is scored, on the full history.
     rescore : callable
         ``rescore(removed)`` are the ``(k,)`` scores by the same parameters without these actions.
 
@@ -122,11 +122,11 @@ def pure_attention(
     >>> pure_attention(np.array([2.0, 1.5]), np.array([0.25, 0.75]), rescore).removed
     (1, 0)
     """
-    return _by_attention(scores, attention, rescore, selective=False)
+    return _by_attention(scores, weights, rescore, selective=False)
 
 
 def attention(
-    scores: np.ndarray, attention: np.ndarray, rescore: Callable[[tuple[int, ...]], np.ndarray]
+    scores: np.ndarray, weights: np.ndarray, rescore: Callable[[tuple[int, ...]], np.ndarray]
 ) -> Explanation | None:
     """As :func:`pure_attention`, but keep only actions that narrow the gap to the best other item.
 
@@ -137,15 +137,15 @@ def attention(
     >>> attention(np.array([2.0, 1.5]), np.array([0.25, 0.75]), rescore).removed
     (0,)
     """
-    return _by_attention(scores, attention, rescore, selective=True)
+    return _by_attention(scores, weights, rescore, selective=True)
 
 
-def _by_attention(scores, attention, rescore, selective):
-    order = np.argsort(-np.asarray(attention), kind="stable")
+def _by_attention(scores, weights, rescore, selective):
+    order = np.argsort(-rounded(weights), kind="stable")
     return walk(scores, order, lambda removed, before: rescore(removed), selective)
 
 
-def random(scores: np.ndarray, influence: np.ndarray, like: Explanation, seed: int) -> Explanation:
+def random_control(scores: np.ndarray, influence: np.ndarray, like: Explanation, seed: int) -> Explanation:
     """A random set of the same size and with the same replacement as another explanation: the control.
 
     A counterfactual percentage means little until one knows how often sets of this size flip a recommendation
@@ -166,11 +166,11 @@ def random(scores: np.ndarray, influence: np.ndarray, like: Explanation, seed: i
     --------
     >>> scores, influence = np.array([3.0, 2.75]), np.array([[1.0, 0.5, 0.0], [1.0, 0.0, 0.0]])
     >>> like = fia(scores, influence)
-    >>> drawn = random(scores, influence, like, seed=0)
+    >>> drawn = random_control(scores, influence, like, seed=0)
     >>> len(drawn) == len(like), drawn.replacement == like.replacement
     (True, True)
     """
-    scores, influence = _checked(scores, influence)
+    scores, influence = checked(scores, influence)
     order = np.random.default_rng(seed).permutation(influence.shape[1])
     removed = tuple(int(action) for action in order[: len(like)])
-    return Explanation(removed, like.replacement, scores - influence[:, removed].sum(1))
+    return Explanation(removed, like.replacement, rounded(scores - influence[:, removed].sum(1)))

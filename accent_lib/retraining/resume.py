@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from accent_lib.explainers import Explanation, fill_gap
-from accent_lib.explainers.accent import _checked
+from accent_lib.explainers import Explanation, checked, fill_gap, rounded
 from accent_lib.retraining.outcomes import scores_of
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import verify
@@ -89,7 +88,7 @@ def resume(removed: Sequence[int], measured: np.ndarray, influence: np.ndarray) 
     (1, 2)
     """
     removed = tuple(removed)
-    measured, influence = _checked(measured, influence)
+    measured, influence = checked(measured, influence)
     left = np.setdiff1d(np.arange(influence.shape[1]), removed)
     found = []
     for replacement in range(1, len(measured)):
@@ -97,7 +96,7 @@ def resume(removed: Sequence[int], measured: np.ndarray, influence: np.ndarray) 
         added = fill_gap(max(gap, 0.0), (influence[0] - influence[replacement])[left])
         if added is not None:
             added = left[list(added)].tolist()
-            predicted = measured - influence[:, added].sum(1)
+            predicted = rounded(measured - influence[:, added].sum(1))
             found.append(Explanation((*removed, *added), replacement, predicted))
     return min(found, key=lambda one: (len(one), one.remaining_gap), default=None)
 

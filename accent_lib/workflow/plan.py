@@ -14,7 +14,6 @@ from accent_lib.workflow.profiles import load_profile, run_name
 # What starts the notebooks changes nothing in them, nor does what none of them uses.
 NOT_IN_STAMP = (
     "__main__.py",
-    "closeup.py",
     "explorer.py",
     "mathjax.py",
     "own_ratings.py",

@@ -27,7 +27,7 @@ class Frozen:
 
     Notes
     -----
-    Offers what :class:`~accent_lib.influence.FastInfluence` asks of a model.  Its block is the minimiser, not
+    Offers what :func:`~accent_lib.influence.fast_influence` asks of a model.  Its block is the minimiser, not
     the model's own.
 
     Examples
@@ -124,8 +124,8 @@ def refit(
     >>> from accent_lib.datasets import load, prepare
     >>> from accent_lib.models import NCF
     >>> frozen = Frozen(NCF(prepare(load("sample"))).double(), 3)
-    >>> found = refit(frozen, 3, start=torch.zeros_like(frozen.block(3)))
-    >>> torch.allclose(found, frozen.block(3), atol=1e-4)
+    >>> block = refit(frozen, 3, start=torch.zeros_like(frozen.block(3)))
+    >>> torch.allclose(block, frozen.block(3), atol=1e-4)
     True
     """
     block = (model.block(user) if start is None else start).detach().clone().requires_grad_()

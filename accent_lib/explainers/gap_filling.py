@@ -1,0 +1,138 @@
+"""ACCENT: the smallest set that fills the gap to some item of the slate (paper, §2.3 and Algorithm 1).
+
+Beside it one-versus-all, which fills the gap to whichever item is second at the time (paper, §4.3).
+"""
+
+import numpy as np
+
+from accent_lib.explainers.explanation import Explanation
+from accent_lib.explainers.rounding import checked, rounded
+
+
+def fill_gap(gap: float, influence_on_gap: np.ndarray) -> tuple[int, ...] | None:
+    """The smallest set of actions whose removal closes a gap, if influences add up (paper, Eq. 7 and 8).
+
+    Parameters
+    ----------
+    gap : float
+        Score of the recommendation minus score of the replacement.
+    influence_on_gap : ndarray, shape (n_history,)
+        How far each removal closes the gap, in the same units (paper, Eq. 6).
+
+    Returns
+    -------
+    tuple of int or None
+        Positions in order of decreasing influence (equal influence: the earlier action first); ``None``
+        where all actions of positive influence together do not make the gap negative.  Gap, influences and
+        what is left are :func:`rounded`, here and in all explainers.
+
+    Examples
+    --------
+    >>> fill_gap(1.0, np.array([0.25, 0.75, -1.0, 0.5]))
+    (1, 3)
+
+    What fills a gap exactly does not make it negative:
+
+    >>> fill_gap(0.3, np.array([0.1, 0.2])) is None
+    True
+    """
+    gap, on_gap = rounded(gap), rounded(influence_on_gap)
+    order = np.argsort(-on_gap, kind="stable")
+    order = order[on_gap[order] > 0]
+    left = rounded(gap - np.concatenate([[0.0], np.cumsum(on_gap[order])]))  # after 0, 1, 2 ... of them
+    filled = np.flatnonzero(left < 0)
+    return tuple(order[: filled[0]].tolist()) if len(filled) else None
+
+
+def accent(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
+    """Fill the gap to each item of the slate in turn and keep the smallest set (paper, Algorithm 1).
+
+    Parameters
+    ----------
+    scores : ndarray, shape (k,)
+        Scores of the slate, descending; position 0 is the recommendation.
+    influence : ndarray, shape (k, n_history)
+        ``influence[i, z]`` is the drop of item ``i``'s score when action ``z`` is removed, I(z, y_i).
+
+    Returns
+    -------
+    Explanation or None
+        Of equally small sets the one with the lowest remaining gap, then the replacement ranked higher;
+        ``None`` where no gap can be filled.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match or the slate has no second item.
+
+    Examples
+    --------
+    Two actions fill the gap to the second item, and one of them is enough for the third:
+
+    >>> scores = np.array([3.0, 2.75, 2.5])
+    >>> influence = np.array([[0.25, 0.75], [0.125, 0.625], [-0.25, 0.0]])
+    >>> explanation = accent(scores, influence)
+    >>> explanation.removed, explanation.replacement, explanation.predicted.tolist()
+    ((1,), 2, [2.25, 2.125, 2.5])
+    """
+    scores, influence = checked(scores, influence)
+    best = None
+    for replacement in range(1, len(scores)):
+        removed = fill_gap(scores[0] - scores[replacement], influence[0] - influence[replacement])
+        if removed is None:
+            continue
+        explanation = Explanation(removed, replacement, rounded(scores - influence[:, removed].sum(1)))
+        if best is None or _cost(explanation) < _cost(best):
+            best = explanation
+    return best
+
+
+def _cost(explanation):
+    return len(explanation), explanation.remaining_gap
+
+
+def one_versus_all(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
+    """At each step, shrink the gap to whichever item is second at the time, as far as one action can.
+
+    Every action taken brings the recommendation closer to the best other item, but the second place may
+    change hands on the way, and actions that were good against one rival are wasted on the next. So a set is
+    never smaller than that of :func:`~accent_lib.explainers.accent`, and with a slate of two it is the same.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (k,)
+        Scores of the slate, descending; position 0 is the recommendation.
+    influence : ndarray, shape (k, n_history)
+        ``influence[i, z]`` is the drop of item ``i``'s score when action ``z`` is removed, I(z, y_i).
+
+    Returns
+    -------
+    Explanation or None
+        The replacement is the item that passes the recommendation. Of equally helpful actions the earlier is
+        taken; of equal scores, the item ranked higher is second. ``None`` where no action left shrinks the
+        gap to the item that is second then: the paper's step looks at no other item, so there it ends, even
+        if ACCENT could still raise one from further down.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match or the slate has no second item.
+
+    Examples
+    --------
+    >>> one_versus_all(np.array([1.0, 0.5, 0.0]), np.array([[0.3, 0.4], [0.0, 0.0], [0.0, 0.0]])).removed
+    (1, 0)
+    """
+    scores, influence = checked(scores, influence)
+    removed, current = [], scores
+    while True:
+        second = 1 + int(current[1:].argmax())
+        if current[0] < current[second]:
+            return Explanation(tuple(removed), second, current)
+        shrinks = rounded(influence[0] - influence[second])
+        shrinks[removed] = 0
+        if not shrinks.max(initial=0) > 0:
+            return None
+        action = int(shrinks.argmax())
+        removed.append(action)
+        current = rounded(current - influence[:, action])

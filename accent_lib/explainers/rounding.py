@@ -1,0 +1,64 @@
+"""The gate of the explainers: they decide on scores and influences rounded to a stated number of digits."""
+
+import numpy as np
+
+#: Decimals that decide, in score units.  Scores and influences of one model differ between processors by
+#: rounding: by at most 2e-14 for all users of MovieLens 100K (NCF, variant ``paper``, slates of 20, torch and
+#: MKL told to use no more than a generic x86-64, AVX2, or AVX-512).
+DIGITS = 9
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
+    """Values rounded to ``DIGITS`` decimals, nine.
+
+    Sums and differences of such values are rounded again.  Adding goes wrong by far less than half of the
+    last digit, so they come out the same in whatever order they were added: a gap that is filled is filled,
+    and what is equal ties.
+
+    Parameters
+    ----------
+    values : array-like of float
+
+    Returns
+    -------
+    ndarray of float, of the same shape
+
+    Examples
+    --------
+    >>> 0.1 + 0.2 == 0.3, bool(rounded(0.1 + 0.2) == rounded(0.3))
+    (False, True)
+    """
+    return np.round(np.asarray(values, float), DIGITS)
+
+
+def checked(scores: np.ndarray, influence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a slate and influences on them as every explainer takes them: of the right shape, rounded.
+
+    Parameters
+    ----------
+    scores : array-like, shape (k,)
+    influence : array-like, shape (k, n_history)
+
+    Returns
+    -------
+    scores, influence : ndarray of float
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match or the slate has no second item.
+
+    Examples
+    --------
+    >>> checked([1.0], [[0.5]])
+    Traceback (most recent call last):
+        ...
+    ValueError: scores (1,) and influence (1, 1) must have shapes (k,) and (k, n_history), with k >= 2.
+    """
+    scores, influence = rounded(scores), rounded(influence)
+    if scores.ndim != 1 or len(scores) < 2 or influence.ndim != 2 or len(influence) != len(scores):
+        raise ValueError(
+            f"scores {scores.shape} and influence {influence.shape} must have shapes (k,) and (k, n_history),"
+            " with k >= 2."
+        )
+    return scores, influence

@@ -1,0 +1,108 @@
+"""What explainers go by, for one user of a model: her slate, its scores, influences, and attention."""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from accent_lib.errors import AccentError
+from accent_lib.explanations.methods import BY_ATTENTION, Attention
+from accent_lib.influence import FastInfluence, Influence, fast_influence
+from accent_lib.models import top_k
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What explainers go by, for one user.
+
+    Attributes
+    ----------
+    items : ndarray of int, shape (k,)
+        Her slate, the recommendation first.
+    scores : ndarray, shape (k,)
+        Descending.
+    estimate : Influence
+        On the slate.
+    attention : Attention or None
+        If a method asks for it.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> evidence = gather(analysis_of(NCF(prepare(load("sample")))), user=3, k=5, methods=["accent"])
+    >>> evidence.influence is evidence.estimate.influence
+    True
+    """
+
+    items: np.ndarray
+    scores: np.ndarray
+    estimate: Influence
+    attention: Attention | None
+
+    @property
+    def influence(self) -> np.ndarray:
+        """Of each action on each score of the slate, ``(k, n_history)``."""
+        return self.estimate.influence
+
+
+def analysis_of(model, **options) -> FastInfluence:
+    """Fast Influence Analysis of a copy of a model in double precision, so that the model stays as it is.
+
+    Parameters
+    ----------
+    model : Recommender
+    **options
+        For :func:`~accent_lib.influence.fast_influence`.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> analysis_of(NCF(prepare(load("sample"))), variant="objective").model.user_table.weight.dtype
+    torch.float64
+    """
+    shared = {id(data): data for data in model.buffers()}  # read only, so there is no need of a copy
+    return fast_influence(copy.deepcopy(model, shared).double(), **options)
+
+
+def gather(analysis: FastInfluence, user: int, k: int, methods: Iterable[str]) -> Evidence:
+    """What some methods need to explain one user.
+
+    Parameters
+    ----------
+    analysis : FastInfluence
+        Of her model.
+    user : int
+    k : int
+        Size of the slate, the recommendation included; at least 2.
+    methods : iterable of str
+        Keys of ``METHODS`` or ``VARIANTS``.
+
+    Raises
+    ------
+    AccentError
+        If there is no such user, or the slate has no second item.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> analysis = analysis_of(NCF(prepare(load("sample"))))
+    >>> evidence = gather(analysis, user=3, k=5, methods=["accent"])
+    >>> len(evidence.items), len(evidence.influence), evidence.attention
+    (5, 5, None)
+    >>> gather(analysis, user=-1, k=5, methods=["accent"])
+    Traceback (most recent call last):
+        ...
+    accent_lib.errors.AccentError: There is no user -1: users go from 0 to ...
+    """
+    model = analysis.model
+    if not 0 <= user < model.n_users:
+        raise AccentError(f"There is no user {user}: users go from 0 to {model.n_users - 1}.")
+    if k < 2:
+        raise AccentError(f"k is {k}, but a slate needs a second item that could take the first one's place.")
+    items, scores = top_k(model, user, k)
+    attention = Attention(model, user, items) if set(methods) & set(BY_ATTENTION) else None
+    return Evidence(items, scores, analysis(user, items), attention)

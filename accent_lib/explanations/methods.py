@@ -1,0 +1,152 @@
+"""The methods by name, and several of them on one slate."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import torch
+
+from accent_lib import explainers
+from accent_lib.errors import AccentError
+from accent_lib.explainers import Explanation
+
+#: Explainers that need scores and influences.  ``random`` is the control: it copies ACCENT's sizes.
+BY_INFLUENCE: dict[str, Callable] = {
+    "accent": explainers.accent,
+    "fia": explainers.fia,
+    "pure_fia": explainers.pure_fia,
+    "random": explainers.random_control,
+}
+#: Explainers that need scores and attention, for models that have any.
+BY_ATTENTION: dict[str, Callable] = {
+    "attention": explainers.attention,
+    "pure_attention": explainers.pure_attention,
+}
+#: What is compared by default: the explainers of the paper's Table 1, and the control.
+METHODS: dict[str, Callable] = BY_INFLUENCE | BY_ATTENTION
+#: The paper's variant of ACCENT (§4.3), run where it is asked for by name; it needs what ACCENT needs.
+VARIANTS: dict[str, Callable] = {"one_versus_all": explainers.one_versus_all}
+
+
+def check_methods(methods: Iterable[str], model=None) -> None:
+    """Raise an AccentError for a method that does not exist, or that a model has no attention for.
+
+    Examples
+    --------
+    >>> check_methods(["accent", "fia"])
+    >>> check_methods(["acent"])
+    Traceback (most recent call last):
+        ...
+    accent_lib.errors.AccentError: There is no method 'acent'; choose from accent, fia, ...
+    """
+    for method in methods:
+        if method not in METHODS | VARIANTS:
+            known = ", ".join(METHODS | VARIANTS)
+            raise AccentError(f"There is no method {method!r}; choose from {known}.")
+        if model is not None and method not in methods_for(model, [method]):
+            raise AccentError(f"Method {method!r} ranks by attention, and {type(model).__name__} has none.")
+
+
+def methods_for(model, methods: Iterable[str]) -> list[str]:
+    """Those of the methods that a model can be explained by: attention baselines need its attention.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> methods_for(NCF(prepare(load("sample"))), ["accent", "attention"])
+    ['accent']
+    """
+    return [method for method in methods if method not in BY_ATTENTION or hasattr(model, "attention")]
+
+
+class Attention:
+    """What the attention baselines ask of a model, for one slate.
+
+    Parameters
+    ----------
+    model : Recommender
+        With ``attention``.
+    user : int
+    items : ndarray of int, shape (k,)
+
+    Attributes
+    ----------
+    weights : ndarray, shape (n_history,)
+        Attention toward the recommendation.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import RCF, top_k
+    >>> model = RCF(prepare(load("sample")))
+    >>> items, scores = top_k(model, 3, 5)
+    >>> attention = Attention(model, 3, items)
+    >>> len(attention.weights) == len(model.actions(3))
+    True
+    >>> bool(np.allclose(attention.rescore(()), scores, atol=1e-5))
+    True
+    """
+
+    def __init__(self, model, user: int, items: np.ndarray):
+        self._model, self._user, self._items = model, user, torch.as_tensor(items)
+        self.weights = model.attention(user, self._items[:1])[0].numpy()
+        self._known = {}
+
+    def rescore(self, removed: tuple[int, ...]) -> np.ndarray:
+        """Scores of the slate by the same parameters with these actions out of the history, (k,)."""
+        if removed not in self._known:  # slates of several sizes are walked through alike
+            keep = torch.ones(len(self.weights), dtype=torch.get_default_dtype())
+            keep[list(removed)] = 0
+            with torch.no_grad():
+                block = self._model.block(self._user)
+                scores = self._model.scores(block, self._user, self._items, keep.to(block.dtype))
+            self._known[removed] = scores.numpy()
+        return self._known[removed]
+
+
+def explain_slate(
+    scores: np.ndarray,
+    influence: np.ndarray,
+    methods: Sequence[str],
+    seed: int = 0,
+    attention: Attention | None = None,
+) -> dict[str, Explanation | None]:
+    """Run several methods on one slate.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (k,)
+    influence : ndarray, shape (k, n_history)
+    methods : sequence of str
+        Keys of ``METHODS`` or ``VARIANTS``.
+    seed : int
+        Of the random control.
+    attention : Attention, optional
+        For the attention baselines; its slate may go on beyond these ``k`` items.
+
+    Returns
+    -------
+    dict of str to Explanation or None
+        In the order of ``methods``.
+
+    Examples
+    --------
+    >>> scores, influence = np.array([3.0, 2.75]), np.array([[1.0, 0.5], [1.0, 0.0]])
+    >>> explanations = explain_slate(scores, influence, ["accent", "pure_fia"])
+    >>> {method: explanation.removed for method, explanation in explanations.items()}
+    {'accent': (1,), 'pure_fia': (0, 1)}
+    """
+    check_methods(methods)
+    explanations, k = {}, len(scores)
+    for method in methods:
+        if method in BY_ATTENTION:
+            if attention is None:
+                raise AccentError(f"Method {method!r} needs a model with attention, such as rcf.")
+            shown = lambda removed: attention.rescore(removed)[:k]  # noqa: E731
+            explanations[method] = BY_ATTENTION[method](scores, attention.weights, shown)
+        elif method != "random":
+            explanations[method] = (BY_INFLUENCE | VARIANTS)[method](scores, influence)
+    if "random" in methods:
+        like = explanations.get("accent") or explainers.accent(scores, influence)
+        explanations["random"] = like and explainers.random_control(scores, influence, like, seed)
+    return {method: explanations[method] for method in methods}

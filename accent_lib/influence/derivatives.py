@@ -1,0 +1,68 @@
+"""Values and derivatives, at the trained parameters, of everything that depends on one block."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd import grad
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """By one block of ``p`` parameters, with ``n`` points and ``k`` scores that depend on it."""
+
+    value: Tensor  # (p,) of the block itself
+    n_points: int
+    gradients: Tensor | None  # (n, p) of each point's loss
+    curvature: Tensor  # (p, p) sum of the points' Hessians
+    penalty_gradient: Tensor  # (p,)
+    penalty_curvature: Tensor  # (p, p)
+    scores: Tensor | None  # (k,)
+    slopes: Tensor | None  # (k, p) of the scores
+
+
+def differentiate(
+    value: Tensor,
+    losses: Callable[[Tensor], Tensor],
+    penalty: Callable[[Tensor], Tensor],
+    scores: Callable[[Tensor], Tensor] | None = None,
+) -> Derivatives:
+    """Derivatives by one block; without ``scores``, those of single points are left out, too.
+
+    Parameters
+    ----------
+    value : Tensor, shape (p,)
+    losses, penalty, scores : callable
+        Of the block: ``(n,)``, a scalar and ``(k,)``.
+    """
+    # With w a weight for each point and g(block, w) the gradient of sum(w * losses), one batched backward
+    # pass gives both derivatives of g: by the block the summed Hessian, by w the gradient of every single
+    # point. (Forward mode gives the same in several times as long.)
+    block = value.detach().clone().requires_grad_()
+    identity = torch.eye(len(block), dtype=block.dtype, device=block.device)
+    # Added to what is differentiated twice, so that it may be linear in the block or not depend on it at all.
+    zero = 0 * block.square().sum()
+    each = losses(block)
+    weights = torch.ones_like(each, requires_grad=scores is not None)
+    (slope,) = grad((weights * each).sum() + zero, block, create_graph=True)
+    wanted = (block,) if scores is None else (block, weights)
+    curvature, *by_weight = grad(slope, wanted, identity, is_grads_batched=True)
+    (penalty_gradient,) = grad(penalty(block) + zero, block, create_graph=True)
+    (penalty_curvature,) = grad(penalty_gradient, block, identity, is_grads_batched=True)
+    here = slopes = None
+    if scores is not None:
+        here = scores(block)
+        each_score = torch.eye(len(here), dtype=block.dtype, device=block.device)
+        (slopes,) = grad(here, block, each_score, is_grads_batched=True)
+        here = here.detach()
+    return Derivatives(
+        value,
+        len(each),
+        by_weight[0].T if by_weight else None,  # (p, n) -> (n, p)
+        curvature,
+        penalty_gradient.detach(),
+        penalty_curvature,
+        here,
+        slopes,
+    )

@@ -1,0 +1,54 @@
+"""The way in: the influence that fits a model."""
+
+import inspect
+
+from accent_lib.errors import AccentError
+from accent_lib.influence.base import FastInfluence
+from accent_lib.influence.block import BlockInfluence
+from accent_lib.influence.history import HistoryInfluence
+
+
+def fast_influence(model, variant: str = "paper", **options) -> FastInfluence:
+    """Influence of the actions of any user of one model, by its own kind of analysis.
+
+    Parameters
+    ----------
+    model : Recommender
+        In double precision (``model.double()``): the solves lose half the digits.
+    variant : str
+        ``paper``, as the paper ran it; or another one of the analysis.
+    **options
+        Of the analysis: :class:`~accent_lib.influence.HistoryInfluence` for a model that reads the history
+        (``reads_history``), else :class:`~accent_lib.influence.BlockInfluence`.
+
+    Returns
+    -------
+    FastInfluence
+        To be called with a user and some items.
+
+    Raises
+    ------
+    AccentError
+        If this kind of model has no such variant or option.
+
+    Examples
+    --------
+    Another variant than the paper's. The more damping, the smaller the influences:
+
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF, top_k
+    >>> model = NCF(prepare(load("sample"))).double()
+    >>> items, _ = top_k(model, 3, 5)
+    >>> weak, strong = (fast_influence(model, "objective", damping=by)(3, items) for by in (0.01, 1.0))
+    >>> weak.damping < strong.damping, bool(abs(weak.influence).sum() > abs(strong.influence).sum())
+    (True, True)
+    """
+    kind = HistoryInfluence if getattr(model, "reads_history", False) else BlockInfluence
+    known = [name for name in inspect.signature(kind).parameters if name != "model"]
+    for option in options:
+        if option not in known:
+            raise AccentError(
+                f"{option!r} is no option of influence for a model that {kind.reads}; choose from "
+                f"{', '.join(known)}."
+            )
+    return kind(model, variant, **options)
