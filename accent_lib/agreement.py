@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from accent_lib.errors import AccentError
-from accent_lib.significance import bootstrap, ratio
+from accent_lib.evaluation.significance import bootstrap, ratio
 
 NEEDED = ["study", "setting", "user", "counterfactual", "true_gap_influence", "seconds_a_user"]
 

@@ -9,11 +9,11 @@ import numpy as np
 from accent_lib import workflow
 from accent_lib.closeup import gaps_of, no_sentence, told, worth_a_look
 from accent_lib.errors import AccentError
+from accent_lib.evaluation.judgement import judge
+from accent_lib.evaluation.legend import METHOD_NAMES, UNITS
 from accent_lib.explain import BY_ATTENTION, Attention
 from accent_lib.explainers import Explanation
 from accent_lib.influence import FastInfluence
-from accent_lib.judgement import judge
-from accent_lib.plotting.style import METHOD_NAMES, UNITS
 from accent_lib.retraining.outcomes import scores_of
 from accent_lib.retraining.worlds import positions_of
 

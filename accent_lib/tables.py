@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from accent_lib.evaluation import table1
-from accent_lib.plotting.style import METHOD_NAMES
+from accent_lib.evaluation.legend import METHOD_NAMES
 
 
 def named(table) -> pd.DataFrame:

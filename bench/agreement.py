@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from accent_lib import parallel, recipes, workflow
+from accent_lib.evaluation.judgement import judge
 from accent_lib.files import atomic
-from accent_lib.judgement import judge
 from accent_lib.provenance import fingerprint, provenance, source_hash
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import verify

@@ -29,11 +29,12 @@ import torch
 import torch.nn.functional as F
 from torch.func import grad, hessian, jacrev
 
-from accent_lib import accuracy, parallel, recipes, training, workflow
+from accent_lib import parallel, recipes, training, workflow
+from accent_lib.evaluation import accuracy
+from accent_lib.evaluation.judgement import judge
 from accent_lib.explain import explain_users
 from accent_lib.files import atomic
 from accent_lib.influence import FastInfluence, gap_influence
-from accent_lib.judgement import judge
 from accent_lib.models import NCF
 from accent_lib.provenance import fingerprint, provenance, source_hash
 from accent_lib.retraining.outcomes import scores_of

@@ -8,7 +8,7 @@ import pytest
 from accent_lib import workflow
 from accent_lib.agreement import agreement
 from accent_lib.evaluation import PAPER_TABLE1, influence_errors, judge, noise_floor, summary
-from accent_lib.paper import PAPER_DATA
+from accent_lib.evaluation.paper import PAPER_DATA
 from accent_lib.plotting import METHOD_NAMES, UNITS
 from accent_lib.retraining.outcomes import import_outcomes
 from tests.conftest import ROOT

@@ -4,6 +4,7 @@ Colours are Okabe and Ito's, which stay apart for colour-blind readers; the back
 figure can be read in a dark page.
 """
 
+from accent_lib.evaluation.legend import METHOD_COLOURS, METHOD_NAMES, UNITS
 from accent_lib.plotting.analysis import (
     by_setting,
     definitions,
@@ -33,7 +34,7 @@ from accent_lib.plotting.rcf import (
     warm_and_scratch,
 )
 from accent_lib.plotting.scale import agreement_and_cost, agreement_of_groups, seconds_by_stack
-from accent_lib.plotting.style import METHOD_COLOURS, METHOD_NAMES, UNITS, new_axes, use_style
+from accent_lib.plotting.style import new_axes, use_style
 from accent_lib.plotting.training import recipe_curves, scatter_starts, starts, user_errors
 from accent_lib.plotting.verification import effect_spread, gaps_in_control, slate_scores
 

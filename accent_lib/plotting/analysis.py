@@ -3,16 +3,8 @@
 import matplotlib as mpl
 import seaborn as sns
 
-from accent_lib.plotting.style import (
-    BLACK,
-    BLUE,
-    GREY,
-    METHOD_COLOURS,
-    METHOD_NAMES,
-    UNITS,
-    VERMILION,
-    new_axes,
-)
+from accent_lib.evaluation.legend import BLACK, BLUE, GREY, METHOD_COLOURS, METHOD_NAMES, UNITS, VERMILION
+from accent_lib.plotting.style import new_axes
 
 
 def figures_by_method(figures, paper=None):

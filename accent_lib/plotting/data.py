@@ -1,6 +1,7 @@
 """Figures of the ratings (chapter 1)."""
 
-from accent_lib.plotting.style import BLUE, VERMILION, new_axes
+from accent_lib.evaluation.legend import BLUE, VERMILION
+from accent_lib.plotting.style import new_axes
 
 
 def star_counts(counts, positive_at):

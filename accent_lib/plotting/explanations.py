@@ -4,7 +4,7 @@ import textwrap
 
 import matplotlib as mpl
 
-from accent_lib.plotting.style import (
+from accent_lib.evaluation.legend import (
     BLACK,
     BLUE,
     GREEN,
@@ -13,8 +13,8 @@ from accent_lib.plotting.style import (
     METHOD_NAMES,
     SKY,
     VERMILION,
-    new_axes,
 )
+from accent_lib.plotting.style import new_axes
 
 
 def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars"):

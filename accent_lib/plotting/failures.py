@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from accent_lib.plotting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, UNITS, VERMILION, new_axes
+from accent_lib.evaluation.legend import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, UNITS, VERMILION
+from accent_lib.plotting.style import new_axes
 
 
 def kinds_of_outcome(shares):

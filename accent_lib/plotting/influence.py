@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from accent_lib.plotting.style import BLACK, BLUE, ORANGE, VERMILION, new_axes
+from accent_lib.evaluation.legend import BLACK, BLUE, ORANGE, VERMILION
+from accent_lib.plotting.style import new_axes
 
 
 def one_parameter(x, y, removed: int, decay: float):

@@ -3,7 +3,8 @@
 import numpy as np
 import seaborn as sns
 
-from accent_lib.plotting.style import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION, new_axes
+from accent_lib.evaluation.legend import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION
+from accent_lib.plotting.style import new_axes
 
 
 def milestones(table):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from accent_lib.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, new_axes
+from accent_lib.evaluation.legend import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
+from accent_lib.plotting.style import new_axes
 
 _PANELS = (
     ("same_percentage", "same verdict (% of users)"),

@@ -3,31 +3,7 @@
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, BLACK = (
-    "#0072B2 #E69F00 #009E73 #CC79A7 #56B4E9 #D55E00 #F0E442 #000000".split()
-)
-GREY = "#6B6B6B"
-
-#: One colour a method, the same in every figure.
-METHOD_COLOURS = {
-    "accent": BLUE,
-    "one_versus_all": PURPLE,
-    "fia": ORANGE,
-    "pure_fia": VERMILION,
-    "attention": GREEN,
-    "pure_attention": SKY,
-    "random": GREY,
-}
-#: How a method is called in figures and tables.
-METHOD_NAMES = {
-    "accent": "ACCENT",
-    "one_versus_all": "one-versus-all",
-    "fia": "FIA",
-    "pure_fia": "pure FIA",
-    "attention": "attention",
-    "pure_attention": "pure attention",
-    "random": "random",
-}
+from accent_lib.evaluation.legend import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
 
 def use_style() -> None:
@@ -56,15 +32,3 @@ def new_axes(rows: int = 1, columns: int = 1, **options):
     """A figure and its axes in the style of the book."""
     use_style()
     return plt.subplots(rows, columns, **options)
-
-
-class _Units(dict):
-    """Units by model, with one for a model that has not told its own."""
-
-    def __missing__(self, model):
-        return "score units"
-
-
-#: Unit of each model's scores: predicted ratings, and logits that only differences give a meaning. A model of
-#: one's own can be added: ``UNITS["mine"] = "stars"``.
-UNITS = _Units(ncf="stars", rcf="logits")

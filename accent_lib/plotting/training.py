@@ -2,7 +2,8 @@
 
 import matplotlib as mpl
 
-from accent_lib.plotting.style import BLACK, BLUE, GREY, VERMILION, new_axes
+from accent_lib.evaluation.legend import BLACK, BLUE, GREY, VERMILION
+from accent_lib.plotting.style import new_axes
 
 
 def starts(record):

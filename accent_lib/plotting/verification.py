@@ -1,6 +1,7 @@
 """Figures of retraining (chapter 5)."""
 
-from accent_lib.plotting.style import BLACK, BLUE, GREEN, GREY, SKY, VERMILION, new_axes
+from accent_lib.evaluation.legend import BLACK, BLUE, GREEN, GREY, SKY, VERMILION
+from accent_lib.plotting.style import new_axes
 
 
 def effect_spread(effects, truth: float, xlabel="estimated effect of the removal (stars)"):

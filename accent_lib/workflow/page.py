@@ -11,7 +11,7 @@ from accent_lib.workflow.folder import Run
 from accent_lib.workflow.plan import read_json, short
 
 #: What a page is made of, beside the run folder's files.
-SOURCES = ("explorer.py", "closeup.py", "explain.py", "influence.py", "explainers", "judgement.py", "models")
+SOURCES = ("explorer.py", "closeup.py", "explain.py", "influence.py", "explainers", "evaluation", "models")
 #: Data that anyone may have; the rest never gets into the book.
 PUBLIC = ("sample",)
 

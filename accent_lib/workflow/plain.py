@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import nbformat
 import yaml
 
-from accent_lib.paper import paper_figures
+from accent_lib.evaluation.paper import paper_figures
 
 UNKNOWN = "…"
 FENCE = re.compile(r"(`{3,}|:{3,})(?:\{([\w:-]+)\}[ \t]*(.*))?")

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from accent_lib.errors import AccentError
+from accent_lib.evaluation.significance import bootstrap, ratio
 from accent_lib.retraining.outcomes import scores_of
 from accent_lib.retraining.worlds import World, positions_of, world_of
-from accent_lib.significance import bootstrap, ratio
 
 # From the paper's definition to stricter and other ones.
 DEFINITIONS = ("counterfactual", "slate_top", "catalogue_top", "majority")

@@ -10,23 +10,9 @@ import numpy as np
 import pandas as pd
 
 from accent_lib.errors import AccentError
-from accent_lib.judgement import DEFINITIONS, judge, noise_floor
-from accent_lib.paper import PAPER_INFLUENCE, PAPER_TABLE1
-from accent_lib.significance import bootstrap, holm, mcnemar, paired_t, ratio
-
-__all__ = [
-    "DEFINITIONS",
-    "PAPER_INFLUENCE",
-    "PAPER_TABLE1",
-    "beside_paper",
-    "compare",
-    "corrected_together",
-    "influence_errors",
-    "judge",
-    "noise_floor",
-    "summary",
-    "table1",
-]
+from accent_lib.evaluation.judgement import DEFINITIONS
+from accent_lib.evaluation.paper import PAPER_TABLE1
+from accent_lib.evaluation.significance import bootstrap, holm, mcnemar, paired_t, ratio
 
 _SIZE_EDGES = [0, 1, 2, 3, 5, 10, np.inf]
 _SIZE_NAMES = ["1", "2", "3", "4 to 5", "6 to 10", "more than 10"]

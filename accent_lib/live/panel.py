@@ -8,10 +8,10 @@ from html import escape
 
 from accent_lib.closeup import Closeup, closeup
 from accent_lib.errors import AccentError
+from accent_lib.evaluation.legend import BLUE, GREEN, METHOD_NAMES, SKY, VERMILION
 from accent_lib.explain import METHODS, VARIANTS, methods_for
+from accent_lib.live.own_ratings import explain_ratings
 from accent_lib.models import NCF
-from accent_lib.own_ratings import explain_ratings
-from accent_lib.plotting.style import BLUE, GREEN, METHOD_NAMES, SKY, VERMILION
 
 
 def panel(model, data, user: int = 0, k: int = 10, method: str = "accent", unit: str = "") -> "Panel":
@@ -40,7 +40,7 @@ def panel(model, data, user: int = 0, k: int = 10, method: str = "accent", unit:
     Notes
     -----
     For an NCF the panel also takes ratings of one's own, a file to be uploaded or a path, in the form of
-    :func:`accent_lib.own_ratings.read_ratings`; whoever brought them is then the last of the users.
+    :func:`accent_lib.live.own_ratings.read_ratings`; whoever brought them is then the last of the users.
     """
     return Panel(model, data, user, k, method, unit)
 
