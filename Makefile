@@ -29,19 +29,19 @@ help: ## list these commands
 	@echo "PROFILE is one of notebooks/profiles (now: $(PROFILE)), for instance: make book PROFILE=ml-100k"
 
 # Rewritten only when everything is installed, so an interrupted installation is taken up again.
-$(VENV)/installed: requirements.lock pyproject.toml
+$(VENV)/installed: requirements.lock pyproject.toml book/pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "This needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d: install one and say for instance make PYTHON=python3.12 ..." % v)'
-	@echo "Installing into $(VENV) (once; again only when requirements.lock or pyproject.toml change)"
+	@echo "Installing into $(VENV) (once; again only when requirements.lock or a pyproject.toml change)"
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' requirements.lock)
 	$(RUN) pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(RUN) pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(RUN) pip install --quiet --disable-pip-version-check --no-deps --editable . --editable book
 	@touch $@
 
 book: run build ## run the notebooks of PROFILE and build the book
 
 run: $(READY) ## run the notebooks of PROFILE into book/chapters
-	$(RUN) accent_lib run --profile $(PROFILE)
+	$(RUN) accent_book run --profile $(PROFILE)
 
 # --all: pages quote figures of other pages, and a warning must not vanish because its page was built before.
 build: $(READY) ## build the book from the notebooks that were run
@@ -51,16 +51,16 @@ build: $(READY) ## build the book from the notebooks that were run
 	@echo "Read it in a browser with: make serve"
 
 slides: $(READY) ## make slides of a lecture from the notebooks that were run
-	$(RUN) accent_lib slides
+	$(RUN) accent_book slides
 
 pdf: $(READY) ## print the built book into one PDF; takes Chromium or Chrome
-	$(RUN) accent_lib pdf
+	$(RUN) accent_book pdf
 
 status: $(READY) ## tell what the run of PROFILE holds
-	$(RUN) accent_lib status --profile $(PROFILE)
+	$(RUN) accent_book status --profile $(PROFILE)
 
 student: $(READY) ## write the chapters without the solutions, for students, into _build/student
-	$(RUN) accent_lib student
+	$(RUN) accent_book student
 
 test: lint ## check style, library, notebooks and book
 	@echo "Tests: tests/   What they need that is not there is made in a temporary folder; your runs/ stay as they are."
@@ -71,7 +71,7 @@ lint: $(READY) ## check style only
 	$(RUN) ruff format --check .
 
 format: $(READY) ## put style and launch cells in order and strip notebooks of their outputs
-	$(RUN) accent_lib launch
+	$(RUN) accent_book launch
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 	$(BIN)nbstripout --keep-id notebooks/*.ipynb
@@ -87,4 +87,4 @@ serve: $(READY) ## show the book at http://localhost:PORT
 	$(RUN) http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 clean: ## remove the built book, student notebooks and caches; runs/ and .venv stay
-	rm -rf _build book/chapters book/_static/explorer.html .pytest_cache .ruff_cache .hypothesis build accent_recommender.egg-info
+	rm -rf _build book/chapters book/_static/explorer.html .pytest_cache .ruff_cache .hypothesis build accent_recommender.egg-info book/build book/accent_book.egg-info

@@ -135,7 +135,7 @@ def build(source):
         "--keep-going",
         "-n",
     ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "book")])}
     return subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True)
 
 
@@ -166,7 +166,7 @@ def book(tiny_run, tmp_path_factory):
         page = source / f"{chapter}.ipynb"
         page.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / page.name, page)
-    explorer = [sys.executable, "-m", "accent_lib", "explorer", "--run", "tiny"]
+    explorer = [sys.executable, "-m", "accent_book", "explorer", "--run", "tiny"]
     made = subprocess.run(
         [*explorer, "--to", source / "book" / "_static" / "explorer.html"],
         cwd=ROOT,

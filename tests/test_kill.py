@@ -24,7 +24,7 @@ SETTINGS |= {"retraining_steps": 150, "batch_size": 256, "stack_size": 2}
 PAPERMILL = """
 import json, sys
 from pathlib import Path
-from accent_lib.workflow.kernel import execute, kernel
+from accent_book.runner.kernel import execute, kernel
 source, target, root, runs, settings = sys.argv[1:]
 with kernel({"ACCENT_RUNS": runs, "ACCENT_RUNNER": "1"}) as name:
     execute(Path(source), Path(target), json.loads(settings), name, Path(root))

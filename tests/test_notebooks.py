@@ -72,7 +72,7 @@ def test_without_data_and_network_a_run_on_real_data_stops_soon(tmp_path):
     environment |= dict.fromkeys(
         ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"
     )
-    command = [sys.executable, "-m", "accent_lib", "run", "--profile", "ml-100k", "--upto", "1"]
+    command = [sys.executable, "-m", "accent_book", "run", "--profile", "ml-100k", "--upto", "1"]
     begin = time.perf_counter()
     environment["PYTHONPATH"] = str(ROOT)
     finished = subprocess.run(

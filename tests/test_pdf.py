@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from accent_lib.workflow.pdf import BROWSERS
+from accent_book.publish.pdf import BROWSERS
 from tests.conftest import ROOT, do_without
 
 TOC = """
@@ -37,7 +37,7 @@ def project(tmp_path):
 
 
 def printed(project):
-    command = [sys.executable, "-m", "accent_lib", "pdf"]
+    command = [sys.executable, "-m", "accent_book", "pdf"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
 

@@ -8,10 +8,10 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from accent_lib.__main__ import main
+from accent_book.__main__ import main
+from accent_book.publish.plain import Book, labels_of
+from accent_book.publish.student import answer, blank, student, student_cells, student_notebook
 from accent_lib.errors import AccentError
-from accent_lib.workflow.plain import Book, labels_of
-from accent_lib.workflow.student import answer, blank, student, student_cells, student_notebook
 from tests.conftest import ROOT, TINY
 from tests.trial import checks
 
@@ -315,6 +315,6 @@ def test_what_a_student_wrote_is_kept_and_what_nobody_touched_is_made_anew(proje
 
 def test_no_notebooks_is_an_error(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("accent_lib.workflow.notebooks.project_root", lambda: tmp_path)
+    monkeypatch.setattr("accent_book.runs.notebooks.project_root", lambda: tmp_path)
     assert main(["student"]) == 1
     assert "There are no notebooks in" in capsys.readouterr().err
