@@ -147,6 +147,40 @@ def test_the_books_markdown_becomes_plain(little, book_text, plain_text):
     assert little.plain(book_text, "01_data") == plain_text
 
 
+@pytest.mark.parametrize(
+    "book_text, unknown",
+    [
+        ("```{mermaid}\na --> b\n```", "the directive {mermaid}"),
+        (":::{note}\nMind.\n:::", "the directive {note}"),
+        ("~~~{code-block} python\n1\n~~~", "the directive {code-block}"),
+        ("```{list table}\n```", "the directive {list table}"),
+        ("````{admonition} Mind\n```{tip}\nIt.\n```\n````", "the directive {tip}"),
+        ("- a list\n  ```{admonition} Mind\n  It.\n  ```", "the directive {admonition}, as it is indented,"),
+        ("so {eq}`eq-a`", "{eq}`eq-a`"),
+        ("so {kbd-x}`a`", "{kbd-x}`a`"),
+        ("so {glue:figure}`n`", "{glue:figure}`n`"),
+        ("so {cite:year}`tran`", "{cite:year}`tran`"),
+        ("so {cite:p}`tran, nobody`", "{cite:p}`tran, nobody`"),
+        ("{paper}`usres` users", "{paper}`usres`"),
+        ("[all {abbr}`x`](02_training)", "{abbr}`x`"),
+        ("```{admonition} Mind\nso {sub}`x`\n```", "{sub}`x`"),
+    ],
+)
+def test_what_has_no_plain_form_is_told_with_its_place(little, book_text, unknown):
+    with pytest.raises(AccentError) as error:
+        little.plain(f"## Films\n\n{book_text}", "01_data")
+    begin = "01_data, the cell or caption that begins with '## Films': "
+    assert str(error.value).startswith(f"{begin}{unknown} has no form in plain Markdown; ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["`{kbd}` and $\\mathrm{a}$", "```python\nf'{x}`'\n```", "- a\n  ```\n  {eq}`b`\n  ```", "{x} `y`"],
+)
+def test_braces_in_code_and_formulas_are_no_roles(little, text):
+    assert little.plain(text, "01_data") == text
+
+
 def test_a_label_of_another_chapter_becomes_a_link(little):
     assert little.plain("{numref}`fig-a`", "02_training") == "[Figure 1](01_data.ipynb)"
     assert little.plain("{glue:text}`../chapters/01_data.ipynb::n:d`", "02_training") == "1234"

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 import nbformat
 import yaml
 
+from accent_lib.errors import AccentError
 from accent_lib.evaluation.paper import paper_figures
 
 UNKNOWN = "…"
-FENCE = re.compile(r"(`{3,}|:{3,})(?:\{([\w:-]+)\}[ \t]*(.*))?")
+FENCE = re.compile(r"(\s*)(`{3,}|:{3,}|~{3,})(?:\{([^}]+)\}[ \t]*(.*))?")
 OPTION = re.compile(r":([\w-]+):\s*(.*)")
 LABEL = re.compile(r"\(([\w-]+)\)=\s*")
 # What stands within a line; code and formulas are found so that nothing in them is taken for a link.
 INLINE = re.compile(
-    r"\{(?P<role>[\w:]+)\}`(?P<content>[^`]*)`"
+    r"\{(?P<role>[\w:+.-]+)\}`(?P<content>[^`]*)`"
     r"|(?P<code>(?P<ticks>`+)(?!`).*?(?P=ticks))"
     r"|(?P<formula>\$\$.*?\$\$|\$[^$\n]+\$)"
     r"|(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)\s]*)\)",
@@ -23,6 +24,12 @@ INLINE = re.compile(
 )
 # Directives that only mark a place; what stands between them is text.
 MARKS = ("exercise-end", "solution-start", "solution-end")
+# Those whose text is set off under a title.
+BOXES = ("admonition", "figure", "image", "prf:algorithm", "prf:definition", "prf:proof", "prf:theorem")
+
+
+class _Unknown(Exception):
+    """Says what has no plain form; where it stands is known further out."""
 
 
 @dataclass
@@ -82,8 +89,21 @@ class Book:
         Returns
         -------
         str
+
+        Raises
+        ------
+        AccentError
+            If there is a directive, a role, a figure of the paper or a citation in it that is not known: in
+            Jupyter it would be shown as it is written.
         """
-        return re.sub(r"\n{3,}", "\n\n", self._blocks(text.splitlines(), chapter)).strip("\n")
+        try:
+            return re.sub(r"\n{3,}", "\n\n", self._blocks(text.splitlines(), chapter)).strip("\n")
+        except _Unknown as unknown:
+            begin = text.strip().partition("\n")[0]
+            raise AccentError(
+                f"{chapter}, the cell or caption that begins with {begin!r}: {unknown} has no form in plain "
+                "Markdown; write it otherwise, or add one to accent_book/publish/plain.py."
+            ) from None
 
     def _blocks(self, lines, chapter):
         """Go through directives and what stands between them."""
@@ -103,12 +123,15 @@ class Book:
                 prose.append(line)
                 continue
             flush()
-            closing = next((i for i, one in enumerate(lines) if one.strip() == opened[1]), len(lines))
+            indent, fence, name, argument = opened.groups()
+            closing = next((i for i, one in enumerate(lines) if one.strip() == fence), len(lines))
             body, lines = lines[:closing], lines[closing + 1 :]
-            if opened[2]:
-                done.append(self._directive(opened[2], opened[3], body, chapter))
+            if not name:
+                done.append("\n".join([line, *body, indent + fence]))
+            elif indent:
+                raise _Unknown(f"the directive {{{name}}}, as it is indented,")
             else:
-                done.append("\n".join([line, *body, opened[1]]))
+                done.append(self._directive(name, argument, body, chapter))
         flush()
         return "\n".join(done)
 
@@ -120,6 +143,8 @@ class Book:
             return ""
         if name == "math":
             return "\n".join(["$$", *body, "$$"])
+        if name not in BOXES and name != "exercise-start":
+            raise _Unknown(f"the directive {{{name}}}")
         if name in ("figure", "image"):  # The argument is a file, which lies elsewhere.
             argument = ""
         numbered = self.labels.get(options.get("label"), (chapter, ""))[1]
@@ -146,16 +171,18 @@ class Book:
     def _role(self, role, content, chapter):
         text, _, target = content.partition("<")
         text, target = text.strip(), target.rstrip(">").strip()
-        if role.startswith("glue"):
+        if role == "glue:text":
             return self._glued(content, chapter)
-        if role == "paper":
+        if role == "paper" and content in self.paper:
             return self.paper[content]
-        if role.startswith("cite"):
+        if role in ("cite:t", "cite:p") and all(key.strip() in self.cited for key in content.split(",")):
             return self._citation(content, role == "cite:t")
         if role.startswith("py:"):
             return f"`{content.rpartition('.')[2] if content.startswith('~') else content}`"
         if role == "doc":
             return self._inline(INLINE.match(f"[{text}]({target})"), chapter) if target else text
+        if role not in ("ref", "numref", "prf:ref"):
+            raise _Unknown(f"{{{role}}}`{content}`")
         place, label = self.labels.get(target or text, (chapter, text))
         exercise = label.startswith("Exercise ")  # by its number it can be found in Jupyter
         said = text if target and not exercise else label
