@@ -95,7 +95,7 @@ def pip(*arguments):
 
 def test_the_library_works_alone(wheel, tmp_path):
     place = tmp_path / "alone"
-    venv.create(place)
+    venv.create(place, symlinks=True)
     python = place / "bin" / "python"
     pip("--python", python, "install", "--no-deps", "--no-index", wheel)
     (site,) = place.glob("lib/python*/site-packages")
