@@ -15,6 +15,8 @@ from accent_lib.errors import AccentError
 from tests.trial import take_out_trials, with_trials
 
 ROOT = Path(__file__).parents[1]
+# Where another process finds both packages, from whatever folder it is started.
+SEARCH_PATH = os.pathsep.join([str(ROOT), str(ROOT / "book")])
 # Enough to show everything, too little to learn much.
 TINY = {
     "01_data": {},
@@ -135,7 +137,7 @@ def build(source):
         "--keep-going",
         "-n",
     ]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "book")])}
+    environment = os.environ | {"PYTHONPATH": SEARCH_PATH}
     return subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True)
 
 

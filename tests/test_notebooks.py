@@ -11,7 +11,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from tests.conftest import ROOT, TINY, papermill
+from tests.conftest import ROOT, SEARCH_PATH, TINY, papermill
 
 
 def test_every_notebook_is_tried():
@@ -74,7 +74,7 @@ def test_without_data_and_network_a_run_on_real_data_stops_soon(tmp_path):
     )
     command = [sys.executable, "-m", "accent_book", "run", "--profile", "ml-100k", "--upto", "1"]
     begin = time.perf_counter()
-    environment["PYTHONPATH"] = str(ROOT)
+    environment["PYTHONPATH"] = SEARCH_PATH
     finished = subprocess.run(
         command, cwd=tmp_path / "project", env=environment, capture_output=True, text=True
     )

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import pandas
@@ -25,8 +24,8 @@ from accent_book.runner.status import status
 from accent_book.runs import parameters
 from accent_lib.errors import AccentError
 from accent_lib.provenance import source_hash
+from tests.conftest import ROOT, SEARCH_PATH
 
-ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = """run = "sample"  # type: str  name of the run folder
 n_starts = 64  # type: int  [1..] number of initialisations
 rate = 0.001  # type: float  [>0..1] step size
@@ -75,7 +74,7 @@ def project(tmp_path, monkeypatch):
     (folder / "notebooks" / "profiles" / "other.yaml").write_text("n_starts: 7\nsteps: 20\n")
     for name in ("ACCENT_RUNS", "ACCENT_RUNNER"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "book")]))
+    monkeypatch.setenv("PYTHONPATH", SEARCH_PATH)
     monkeypatch.chdir(folder)
     return folder
 
