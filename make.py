@@ -17,12 +17,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 #: The package whose commands make the book; the folders of the packages that are installed.
-BOOK = "accent_lib"
-PACKAGES = (".",)
+BOOK = "accent_book"
+PACKAGES = (".", "book")
 OLDEST, NEWEST = (3, 11), (3, 14)
 #: PyTorch's builds for the CPU, and a folder that is there only with the driver of an NVIDIA card.
 CPU_BUILDS, NVIDIA = "https://download.pytorch.org/whl/cpu", "/proc/driver/nvidia"
-#: The others in bench/ are experiments, not timings, and long; data/results/README.md says what they make.
+#: The scripts of bench/, which `make bench` runs one after the other.
 TIMINGS = ("influence", "libraries", "rcf", "retraining", "scaling")
 #: Defaults and help. `make` hands its variables on as environment variables: PROFILE is --profile.
 OPTIONS = {

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
+from accent_book.runs import runs_folder
 from accent_lib.datasets import load, prepare
 from accent_lib.explanations import explain_users
 from accent_lib.files import atomic
@@ -23,7 +24,6 @@ from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k
 from accent_lib.provenance import provenance
 from accent_lib.training import ANNEALED, State, train
-from accent_lib.workflow import runs_folder
 
 #: Of the naive solve, as in the original.
 TOLERANCE = 1e-3

@@ -33,13 +33,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from accent_book.runs import runs_folder
 from accent_lib.datasets import load, prepare
 from accent_lib.files import atomic
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k
 from accent_lib.provenance import provenance
 from accent_lib.training import ANNEALED, State, train
-from accent_lib.workflow import runs_folder
 
 try:
     from dattri.algorithm import base

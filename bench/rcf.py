@@ -13,16 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from accent_book.runs import runs_folder
 from accent_lib.datasets import load, prepare
 from accent_lib.explanations import METHODS, explain_users
 from accent_lib.files import atomic
 from accent_lib.influence import fast_influence
 from accent_lib.models import RCF, top_k
 from accent_lib.provenance import provenance
-from accent_lib.recipes import RCF as RECIPE
-from accent_lib.recipes import for_epochs
 from accent_lib.training import State, train
-from accent_lib.workflow import runs_folder
+from accent_lib.training.recipes import RCF as RECIPE
+from accent_lib.training.recipes import for_epochs
 
 
 class Plain(RCF):

@@ -19,13 +19,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from accent_lib import recipes
+from accent_book.runs import runs_folder
 from accent_lib.datasets import load, prepare
 from accent_lib.files import atomic
 from accent_lib.models import NCF, RCF
 from accent_lib.provenance import provenance
-from accent_lib.training import ANNEALED, Recipe, State, train
-from accent_lib.workflow import runs_folder
+from accent_lib.training import ANNEALED, Recipe, State, recipes, train
 from bench.rcf import Plain
 
 #: Of NCF's worlds in the book, which start where the base model ended.

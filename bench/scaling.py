@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 import torch
 
+from accent_book.runs import runs_folder
 from accent_lib.explainers import accent
 from accent_lib.explanations import explain
 from accent_lib.files import atomic
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k
 from accent_lib.provenance import provenance
-from accent_lib.workflow import runs_folder
 
 #: Users, items, mean length of a history before ratings of the same item are counted once.
 MIDDLE = (10_000, 10_000, 100)

@@ -15,6 +15,8 @@ from accent_lib.errors import AccentError
 from tests.trial import take_out_trials, with_trials
 
 ROOT = Path(__file__).parents[1]
+# Where another process finds both packages, from whatever folder it is started.
+SEARCH_PATH = os.pathsep.join([str(ROOT), str(ROOT / "book")])
 # Enough to show everything, too little to learn much.
 TINY = {
     "01_data": {},
@@ -135,7 +137,7 @@ def build(source):
         "--keep-going",
         "-n",
     ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": SEARCH_PATH}
     return subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True)
 
 
@@ -166,7 +168,7 @@ def book(tiny_run, tmp_path_factory):
         page = source / f"{chapter}.ipynb"
         page.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / page.name, page)
-    explorer = [sys.executable, "-m", "accent_lib", "explorer", "--run", "tiny"]
+    explorer = [sys.executable, "-m", "accent_book", "explorer", "--run", "tiny"]
     made = subprocess.run(
         [*explorer, "--to", source / "book" / "_static" / "explorer.html"],
         cwd=ROOT,

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from accent_lib.accuracy import mean_baseline, pairwise_accuracy, predict, rmse
+from accent_lib.evaluation.accuracy import mean_baseline, pairwise_accuracy, predict, rmse
 from accent_lib.models import NCF
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from accent_lib.agreement import agreement
+from accent_book.figures.agreement import agreement
 from accent_lib.errors import AccentError
 
 

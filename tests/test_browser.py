@@ -9,9 +9,9 @@ import threading
 import pytest
 import yaml
 
-from accent_lib import workflow
+from accent_book import runs
+from accent_book.publish.explorer import DECIMALS
 from accent_lib.explanations import closeup, worth_a_look
-from accent_lib.explorer import DECIMALS
 from tests.conftest import ROOT, do_without
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -147,9 +147,9 @@ def library(tiny_run):
     folder, _ = tiny_run
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACCENT_RUNS", str(folder))
-        run = workflow.Run("browser", {"run": "tiny"})
-        data = workflow.interactions(run)
-        models = {name: workflow.trained_model(run, name, data)[0] for name in VARIANTS}
+        run = runs.Run("browser", {"run": "tiny"})
+        data = runs.interactions(run)
+        models = {name: runs.trained_model(run, name, data)[0] for name in VARIANTS}
         found = run.read_csv("explanations.csv")
     return models, data, found
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from accent_book.experiments import causes
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k
-from bench import causes
 
 
 @pytest.fixture(scope="module")

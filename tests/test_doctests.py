@@ -8,63 +8,71 @@ import tempfile
 
 import pytest
 
+import accent_book
 import accent_lib
 from accent_lib.provenance import PACKAGE
 
 # Modules that are not on the page of the library, and why.
 INSIDE = {
-    "accent_lib.__main__": "the command line, which `--help` tells about",
+    "accent_book.__main__": "the command line, which `--help` tells about",
+    "accent_book.experiments": "commands, which `--help` tells about",
+    "accent_book.figures": "on the page by what the package exports, and its tables",
+    "accent_book.publish": "the inside of commands, but for the explorer",
+    "accent_book.runner": "the inside of commands",
+    "accent_book.runs": "on the page by what the package exports",
     "accent_lib.datasets.fetch": "the inside of load()",
     "accent_lib.datasets.movielens": "the inside of load()",
     "accent_lib.datasets.ratings": "the inside of load(), but for what it returns",
     "accent_lib.datasets.sample": "the inside of load()",
     "accent_lib.influence.derivatives": "the inside of fast_influence()",
-    "accent_lib.mathjax": "the inside of book and slides",
-    "accent_lib.paper": "figures of the paper, for the chapters",
+    "accent_lib.evaluation.legend": "names and colours, for figures and tables",
+    "accent_lib.evaluation.paper": "figures of the paper, for the chapters",
     "accent_lib.models.rcf": "on the page by what the package exports",
-    "accent_lib.plotting": "on the page by what the package exports",
-    "accent_lib.workflow": "on the page by what the package exports",
 }
 # What is on the page without an example, and why.
 EXCEPTIONS = {
-    "errors.AccentError": "an error",
     "datasets.relations.read_relation_triples": "needs MovieLens 100K",
-    "explorer.explorer_data": "needs a finished run",
-    "explorer.explorer_page": "needs a finished run",
-    "models.attention.Attend": "the inside of RCF",
-    "models.attention.Histories": "the inside of RCF",
-    "models.attention.Weigh": "the inside of RCF",
-    "models.attention.attend_plainly": "the inside of RCF",
+    "errors.AccentError": "an error",
+    "live.panel.Panel": "needs a live notebook",
+    "live.panel.panel": "needs a live notebook",
+    "models.rcf_loops.Attend": "the inside of RCF",
+    "models.rcf_loops.Histories": "the inside of RCF",
+    "models.rcf_loops.Weigh": "the inside of RCF",
+    "models.rcf_loops.attend_plainly": "the inside of RCF",
     "models.ncf_loops.Loops": "the inside of training NCF",
     "models.ncf_loops.adam_steps": "the inside of training NCF",
     "models.ncf_loops.add_gradient": "the inside of training NCF",
     "models.ncf_loops.objective": "the inside of training NCF",
-    "panel.Panel": "needs a live notebook",
-    "panel.panel": "needs a live notebook",
-    "workflow.ensure": "runs notebooks",
-    "workflow.explorer": "needs a finished run",
-    "workflow.export": "needs a finished run, and writes into the project",
-    "workflow.import_results": "needs a run that goes on",
-    "workflow.interactions": "needs a finished run",
-    "workflow.launch": "writes into the notebooks",
-    "workflow.relation_triples": "needs a finished run",
-    "workflow.run": "runs notebooks",
-    "workflow.slates_of": "needs a finished run",
-    "workflow.status": "reads a run",
-    "workflow.outcomes_store": "needs a finished run",
-    "workflow.retrained_outcomes": "needs a finished run",
-    "workflow.Retraining": "needs a finished run",
-    "workflow.retraining": "needs a finished run",
-    "workflow.trained_model": "needs a finished run",
-    "workflow.untrained_model": "needs a finished run",
+    "publish.explorer.explorer_data": "needs a finished run",
+    "publish.explorer.explorer_page": "needs a finished run",
+    "runs.Retraining": "needs a finished run",
+    "runs.ensure": "runs notebooks",
+    "runs.export": "needs a finished run, and writes into the project",
+    "runs.import_results": "needs a run that goes on",
+    "runs.interactions": "needs a finished run",
+    "runs.outcomes_store": "needs a finished run",
+    "runs.relation_triples": "needs a finished run",
+    "runs.retrained_outcomes": "needs a finished run",
+    "runs.retraining": "needs a finished run",
+    "runs.slates_of": "needs a finished run",
+    "runs.trained_model": "needs a finished run",
+    "runs.untrained_model": "needs a finished run",
 }
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def modules():
-    """Import every module of the package."""
-    found = pkgutil.walk_packages(accent_lib.__path__, "accent_lib.")
-    return [accent_lib, *(importlib.import_module(one.name) for one in found if "__main__" not in one.name)]
+    """Import every module of both packages."""
+    found = []
+    for package in (accent_lib, accent_book):
+        within = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        found += [package, *(importlib.import_module(one.name) for one in within)]
+    return found
+
+
+def short(name):
+    """A dotted name without its package's, of which no part of the other begins alike."""
+    return name.partition(".")[2]
 
 
 EXAMPLES = [
@@ -87,13 +95,13 @@ def on_the_page():
     page = (PACKAGE.parent / "book" / "reference" / "api.md").read_text(encoding="utf-8")
     listed = [line.split()[-1] for line in page.splitlines() if line.startswith(".. automodule::")]
     return {
-        f"{name}.{member}".removeprefix("accent_lib."): value
+        short(f"{name}.{member}"): value
         for name in listed
         for member, value in exported(importlib.import_module(name)).items()
     }
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name.removeprefix("accent_lib."))
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: short(example.name))
 def test_an_example_shows_what_it_says(example, tmp_path, monkeypatch):
     monkeypatch.setenv("ACCENT_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -103,7 +111,8 @@ def test_an_example_shows_what_it_says(example, tmp_path, monkeypatch):
 
 
 def test_everything_on_the_page_has_an_example():
-    shown = {name: value for name, value in on_the_page().items() if not name.startswith("plotting.")}
+    plots = {f"figures.{name}" for name in accent_book.figures.__all__}
+    shown = {name: value for name, value in on_the_page().items() if name not in plots}
     without = {name for name, value in shown.items() if ">>>" not in inspect.getdoc(value)}
     assert without == set(EXCEPTIONS), "write an example, or a reason not to"
 

@@ -24,7 +24,7 @@ from accent_lib.evaluation import (
     summary,
     table1,
 )
-from accent_lib.significance import bootstrap, holm, mcnemar, paired_t, ratio
+from accent_lib.evaluation.significance import bootstrap, holm, mcnemar, paired_t, ratio
 
 SLATES = pd.DataFrame(
     [

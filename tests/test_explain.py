@@ -13,9 +13,9 @@ from accent_lib.explainers import accent
 from accent_lib.explanations import Attention, explain, explain_slate, explain_users, methods_for
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, RCF, top_k
-from accent_lib.recipes import RCF as RECIPE_OF_RCF
-from accent_lib.recipes import for_epochs
 from accent_lib.training import Recipe, State, train
+from accent_lib.training.recipes import RCF as RECIPE_OF_RCF
+from accent_lib.training.recipes import for_epochs
 
 
 @pytest.fixture(scope="module")

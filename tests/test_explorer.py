@@ -7,13 +7,14 @@ import shutil
 import numpy as np
 import pytest
 
-from accent_lib import AccentError, workflow
-from accent_lib import explorer as explorer_module
-from accent_lib.__main__ import main
+from accent_book import runs
+from accent_book.__main__ import main
+from accent_book.publish import explorer as explorer_module
+from accent_book.publish.explorer import TEMPLATE, explorer_data, explorer_page, withheld_page
+from accent_book.publish.page import publish_explorer
+from accent_lib import AccentError
 from accent_lib.explanations import closeup, worth_a_look
-from accent_lib.explorer import TEMPLATE, explorer_data, explorer_page, withheld_page
 from accent_lib.retraining.outcomes import scores_of
-from accent_lib.workflow.page import publish_explorer
 from tests.test_book import Page
 
 VARIANTS = {"ncf": "paper", "rcf": "shared"}
@@ -25,7 +26,7 @@ def explored(tiny_run):
     folder, _ = tiny_run
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACCENT_RUNS", str(folder))
-        run = workflow.Run("explorer", {"run": "tiny"})
+        run = runs.Run("explorer", {"run": "tiny"})
         yield run, explorer_data(run)
 
 
@@ -36,8 +37,8 @@ def of_model(data, name):
 @pytest.mark.parametrize("name", ["ncf", "rcf"])
 def test_data_is_what_the_library_computes(explored, name):
     run, data = explored
-    interactions = workflow.interactions(run)
-    model = workflow.trained_model(run, name, interactions)[0]
+    interactions = runs.interactions(run)
+    model = runs.trained_model(run, name, interactions)[0]
     shown, sets, lacking = of_model(data, name), 0, 0
     assert shown["methods"][0] == "accent" and [user["user"] for user in shown["users"]] == list(range(91))
     assert ("attention" in shown["methods"]) == (name == "rcf")
@@ -152,7 +153,7 @@ def test_a_run_without_outcomes_shows_estimates(explored, tmp_path, monkeypatch)
     left_out = shutil.ignore_patterns("outcomes.csv", "*.sqlite", "chapters")
     shutil.copytree(run.folder, tmp_path / "tiny", ignore=left_out)
     monkeypatch.setenv("ACCENT_RUNS", str(tmp_path))
-    estimates = explorer_data(workflow.Run("explorer", {"run": "tiny"}))
+    estimates = explorer_data(runs.Run("explorer", {"run": "tiny"}))
     assert all(
         found["retrained"] is None
         for model in estimates["models"]

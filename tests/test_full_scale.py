@@ -11,7 +11,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from accent_lib import workflow
+from accent_book import runs
 from accent_lib.evaluation import judge, summary
 from tests.conftest import ROOT
 
@@ -70,7 +70,7 @@ def by_hand(request):
 
 def test_the_librarys_table_1_is_that_of_plain_python(by_hand):
     model, figures = by_hand
-    kept = workflow.read_results(f"{model}-paper")
+    kept = runs.read_results(f"{model}-paper")
     ours = summary(judge(kept.explanations, kept.slates, kept.outcomes), resamples=10)
     assert len(ours) == len(figures) >= 12
     for row in ours.itertuples():
@@ -143,7 +143,7 @@ def test_every_glued_number_of_chapter_8(tiny_run):
     }
     # The correlation of all slates lies between those of the slates.
     low, high = map(float, found.pop("r_by_slate").split(" to "))
-    kept = workflow.read_results("ncf-paper")
+    kept = runs.read_results("ncf-paper")
     accent = kept.explanations[kept.explanations["method"] == "accent"]
     for k in (5, 10, 20):
         judged = judge(accent[accent["k"] == k], kept.slates, kept.outcomes).dropna(
@@ -228,7 +228,7 @@ def test_every_glued_number_of_chapter_9(tiny_run):
     about = json.loads((RESULTS / "causes" / "gelu.json").read_text())
     training = json.loads((RESULTS / "ncf-paper" / "training.json").read_text())
     expected |= {"gelu_objective": about["objective"], "relu_objective": training["objective"]}
-    kept = workflow.read_results("ncf-paper")
+    kept = runs.read_results("ncf-paper")
     same_users = [int(row["user"]) for row in gelu]
     accent = kept.explanations.query("method == 'accent' and k == 20")
     accent = accent[accent["user"].isin(same_users)]

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import psutil
@@ -17,14 +16,14 @@ from accent_lib.explanations import explain_users
 from accent_lib.models import NCF
 from accent_lib.retraining.worlds import worlds_of
 from accent_lib.training import Recipe, State, save_checkpoint, train
+from tests.conftest import ROOT, SEARCH_PATH
 
-ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {"models": ["ncf"], "n_users": 0, "workers": 1}
 SETTINGS |= {"retraining_steps": 150, "batch_size": 256, "stack_size": 2}
 PAPERMILL = """
 import json, sys
 from pathlib import Path
-from accent_lib.workflow.kernel import execute, kernel
+from accent_book.runner.kernel import execute, kernel
 source, target, root, runs, settings = sys.argv[1:]
 with kernel({"ACCENT_RUNS": runs, "ACCENT_RUNNER": "1"}) as name:
     execute(Path(source), Path(target), json.loads(settings), name, Path(root))
@@ -55,7 +54,7 @@ def papermill(folder):
     """Start notebook 05 on a run folder, in processes of its own."""
     source, target = ROOT / "notebooks" / "05_verification.ipynb", folder.parent / f"{folder.name}.ipynb"
     settings = json.dumps({"run": folder.name, **SETTINGS})
-    search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    search = os.pathsep.join(filter(None, [SEARCH_PATH, os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, "-c", PAPERMILL, source, target, ROOT, folder.parent, settings],
         env={**os.environ, "PYTHONPATH": search},

@@ -13,9 +13,9 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from accent_lib.__main__ import main
+from accent_book.__main__ import main
+from accent_book.publish.launch import TAG, Repository, cell, links, put, repository
 from accent_lib.errors import AccentError
-from accent_lib.workflow.launch import TAG, Repository, cell, links, put, repository
 from tests.conftest import ROOT, build, chapters, copy_sources
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -97,19 +97,21 @@ def test_the_cell_fetches_the_project_and_goes_into_it(tmp_path, monkeypatch):
         os.chdir(alone)
         exec(cell(Repository(str(origin), "dev")), {})
         assert os.getcwd() == sys.path[0] == str(alone / "accent")
+        assert sys.path[1] == str(alone / "accent" / "book")
     ((command, options), _) = called
     assert options == {"check": True} and command[:2] == [sys.executable, "-m"]
-    assert command[2:] == ["pip", "install", "-q", "-e", f"{alone / 'accent'}[notebooks]"]
+    assert command[2:5] == ["pip", "install", "-q"]
+    assert command[5:] == ["-e", str(alone / "accent"), "-e", f"{alone / 'accent' / 'book'}[notebooks]"]
 
 
 def test_the_cell_says_what_to_do_where_there_is_no_address(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match="accent_lib is not installed: set up the project as"):
+    with pytest.raises(SystemExit, match="accent_book is not installed: set up the project as"):
         exec(cell(Repository("", "main")), {})
 
 
 def test_what_the_cell_installs_leaves_torch_and_the_kernel_alone():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    project = tomllib.loads((ROOT / "book" / "pyproject.toml").read_text("utf-8"))["project"]
     extra = project["optional-dependencies"]["notebooks"]
     assert not [line for line in extra if line.startswith(("torch", "ipykernel", "jupyter"))]
 

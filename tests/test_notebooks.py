@@ -11,7 +11,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from tests.conftest import ROOT, TINY, papermill
+from tests.conftest import ROOT, SEARCH_PATH, TINY, papermill
 
 
 def test_every_notebook_is_tried():
@@ -72,9 +72,9 @@ def test_without_data_and_network_a_run_on_real_data_stops_soon(tmp_path):
     environment |= dict.fromkeys(
         ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"
     )
-    command = [sys.executable, "-m", "accent_lib", "run", "--profile", "ml-100k", "--upto", "1"]
+    command = [sys.executable, "-m", "accent_book", "run", "--profile", "ml-100k", "--upto", "1"]
     begin = time.perf_counter()
-    environment["PYTHONPATH"] = str(ROOT)
+    environment["PYTHONPATH"] = SEARCH_PATH
     finished = subprocess.run(
         command, cwd=tmp_path / "project", env=environment, capture_output=True, text=True
     )

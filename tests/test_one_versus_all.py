@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from accent_book.figures import METHOD_COLOURS, METHOD_NAMES
 from accent_lib.explainers import accent, one_versus_all
 from accent_lib.explanations import METHODS, explain_slate
-from accent_lib.plotting import METHOD_COLOURS, METHOD_NAMES
 from tests.test_explainers import problems
 
 

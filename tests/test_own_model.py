@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from accent_lib import AccentError, plotting
+from accent_book import figures
+from accent_lib import AccentError
 from accent_lib.evaluation import compare, judge, summary
 from accent_lib.explanations import explain, explain_users
 from accent_lib.influence import fast_influence
@@ -181,10 +182,10 @@ def test_it_is_verified_and_judged(judged):
 
 def test_figures_know_no_unit_and_say_so(judged):
     sets = judged[judged["status"] == "ok"]
-    assert "mf" not in plotting.UNITS
-    figure = plotting.estimated_against_true(sets, {"mf": 0.1})
+    assert "mf" not in figures.UNITS
+    figure = figures.estimated_against_true(sets, {"mf": 0.1})
     assert "score units" in figure.axes[0].get_xlabel()
-    plotting.figures_by_method(summary(judged))
+    figures.figures_by_method(summary(judged))
 
 
 def test_it_is_resumed(trained, tables, tmp_path):

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from accent_lib.workflow.pdf import BROWSERS
-from tests.conftest import ROOT, do_without
+from accent_book.publish.pdf import BROWSERS
+from tests.conftest import SEARCH_PATH, do_without
 
 TOC = """
 format: jb-book
@@ -37,8 +37,8 @@ def project(tmp_path):
 
 
 def printed(project):
-    command = [sys.executable, "-m", "accent_lib", "pdf"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "accent_book", "pdf"]
+    environment = os.environ | {"PYTHONPATH": SEARCH_PATH}
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
 
 

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from accent_lib.workflow.progress import progress, watched
+from accent_book.runs.progress import progress, watched
 
 
 def test_lines_tell_rate_and_time_left_from_what_was_there_at_the_start():

@@ -9,12 +9,11 @@ import pytest
 import torch
 from torch.func import functional_call, grad, hessian, vmap
 
-from accent_lib import recipes
 from accent_lib.datasets import prepare
 from accent_lib.datasets.relations import Relations, draw_relation_triples
 from accent_lib.datasets.sample import generate
 from accent_lib.models import RCF, Recommender, top_k
-from accent_lib.training import Recipe, State, _Objective, train
+from accent_lib.training import Recipe, State, _Objective, recipes, train
 
 RECIPE = Recipe(steps=20, learning_rate=0.05, optimizer="adagrad", batch_size=64)
 USER = 4

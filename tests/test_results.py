@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from accent_lib import workflow
-from accent_lib.agreement import agreement
+from accent_book import runs
+from accent_book.figures import METHOD_NAMES, UNITS
+from accent_book.figures.agreement import agreement
 from accent_lib.evaluation import PAPER_TABLE1, influence_errors, judge, noise_floor, summary
-from accent_lib.paper import PAPER_DATA
-from accent_lib.plotting import METHOD_NAMES, UNITS
+from accent_lib.evaluation.paper import PAPER_DATA
 from accent_lib.retraining.outcomes import import_outcomes
 from tests.conftest import ROOT
 
@@ -21,7 +21,7 @@ MODELS = ("ncf", "rcf")
 def results(request):
     """Judged explanations, slates and outcomes, read without the data set and without a run folder."""
     model = request.param
-    kept = workflow.read_results(f"{model}-paper")
+    kept = runs.read_results(f"{model}-paper")
     judged = judge(kept.explanations, kept.slates, kept.outcomes)
     return SimpleNamespace(model=model, judged=judged, **kept._asdict())
 
@@ -73,7 +73,7 @@ def about_training(results):
         f" | {training['pairwise_accuracy']:.1%}, {training['baseline_pairwise_accuracy']:.1%} |"
     )
     for table, said in (("warm", "from a warm start"), ("long", "from 50 epochs, 60 users")):
-        other = workflow.read_results("rcf-paper", table)
+        other = runs.read_results("rcf-paper", table)
         mine = other.explanations[other.explanations["user"].isin(other.outcomes["user"])]
         ours, theirs = (judge(mine, other.slates, of, [0]) for of in (results.outcomes, other.outcomes))
         same = (ours["counterfactual"] == theirs["counterfactual"])[ours["size"] > 0]
@@ -103,7 +103,7 @@ def about_rounds():
 def about_bases():
     """What is said of other base models of NCF, one line each: first order, slate of five."""
     for name in ("ncf-paper", "ncf-paper-1", "ncf-paper-2"):
-        kept = workflow.read_results(name)
+        kept = runs.read_results(name)
         figures = summary(judge(kept.explanations.query("k == 5"), kept.slates, kept.outcomes, [0]))
         figures = figures.set_index("method")
         cells = [
@@ -115,7 +115,7 @@ def about_bases():
 
 def about_other_ways():
     """What is said of RCF by its other Hessian and its other search: first order, slate of five."""
-    kept = workflow.read_results("rcf-paper")
+    kept = runs.read_results("rcf-paper")
     other = pd.read_csv(
         RESULTS / "rcf-variants" / "explanations.csv.gz",
         dtype={"removed": str, "predicted": str},

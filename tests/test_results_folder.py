@@ -8,13 +8,14 @@ import sqlite3
 import pandas as pd
 import pytest
 
-from accent_lib import workflow
+from accent_book import runs
+from accent_book.runner.status import status
+from accent_book.runs import results
+from accent_book.runs.folder import Run
 from accent_lib.errors import AccentError
 from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import COLUMNS, Outcome
 from accent_lib.retraining.store import Store
-from accent_lib.workflow import results
-from accent_lib.workflow.folder import Run
 
 SLATES = {user: [7, 9] for user in (4, 5)}
 
@@ -33,7 +34,7 @@ def run(tmp_path, monkeypatch):
         mark = f"{model[0]}-{table}-mark"
         with Store(results.store_path(run, mark), mark) as store:
             store.record(model, 0, [outcome("", 4, (1.5, 1.0), 7), outcome("4:0 2", 4, (0.5, 1.0), 9)])
-        workflow.describe_store(run, table, model, mark, {"recipe": {"steps": len(mark)}})
+        runs.describe_store(run, table, model, mark, {"recipe": {"steps": len(mark)}})
         run.write_json(f"{model}_training.json", {"objective": 0.5})
     # Of an earlier recipe, and so not what is exported.
     old = {"table": "outcomes", "model": "ncf", "fingerprint": "outdated", "date": "2021-07-11"}
@@ -50,7 +51,7 @@ def run(tmp_path, monkeypatch):
 
 
 def test_exported_tables_fill_the_store_of_another_machine(run, tmp_path, capsys):
-    workflow.export("sample")
+    runs.export("sample")
     assert "results/rcf-sample/warm-0.csv.gz: 2 outcomes" in capsys.readouterr().out
     folder = tmp_path / "results" / "ncf-sample"
     about = json.loads((folder / "outcomes-0.json").read_text())
@@ -58,61 +59,61 @@ def test_exported_tables_fill_the_store_of_another_machine(run, tmp_path, capsys
     assert about["rows"] == 2 and "versions" in about
     assert len(pd.read_csv(folder / "explanations.csv.gz")) == 1  # of the one user who was verified
     with Store(tmp_path / "new.sqlite", "r-outcomes-mark") as store:
-        assert workflow.import_results(run, store, SLATES) == 2
-        assert workflow.import_results(run, store, SLATES) == 0
+        assert runs.import_results(run, store, SLATES) == 2
+        assert runs.import_results(run, store, SLATES) == 0
         with Store(results.store_path(run, "r-outcomes-mark"), "r-outcomes-mark") as first:
             pd.testing.assert_frame_equal(store.outcomes(), first.outcomes())
         assert list(store.outcomes()) == COLUMNS
     with Store(tmp_path / "changed.sqlite", "r-outcomes-mark") as store:
-        assert workflow.import_results(run, store, {4: [9, 7], 5: [7, 9]}) == 0
+        assert runs.import_results(run, store, {4: [9, 7], 5: [7, 9]}) == 0
     assert "0 outcomes taken over from rcf-sample/outcomes-0.csv.gz; 1 user(s) have another slate now" in (
         run.folder / "log.txt"
     ).read_text(encoding="utf-8")
     with Store(tmp_path / "stranger.sqlite", "another mark") as store:
-        assert workflow.import_results(run, store, SLATES) == 0
+        assert runs.import_results(run, store, SLATES) == 0
     assert "2 outcomes taken over from rcf-sample/outcomes-0.csv.gz" in (run.folder / "log.txt").read_text()
 
 
 def test_a_run_that_came_to_nothing_replaces_nothing(run, tmp_path, capsys):
-    workflow.export("sample")
+    runs.export("sample")
     about = json.loads((tmp_path / "results" / "ncf-sample" / "outcomes-0.json").read_text())
     with Store(results.store_path(run, "no-outcomes-yet"), "no-outcomes-yet"):
-        workflow.describe_store(run, "outcomes", "ncf", "no-outcomes-yet", {})
-    workflow.describe_store(run, "outcomes", "ncf", "n-outcomes-mark", {"users": 9})  # begun again
-    workflow.export("sample")
+        runs.describe_store(run, "outcomes", "ncf", "no-outcomes-yet", {})
+    runs.describe_store(run, "outcomes", "ncf", "n-outcomes-mark", {"users": 9})  # begun again
+    runs.export("sample")
     again = json.loads((tmp_path / "results" / "ncf-sample" / "outcomes-0.json").read_text())
     assert again == {**about, "users": 9}
     with Store(results.store_path(run, "another-one"), "another-one") as store:
         store.record("ncf", 0, [outcome("", 4, (1.5, 1.0), 7)])
-        workflow.describe_store(run, "outcomes", "ncf", "another-one", {})  # used last, begun within a second
+        runs.describe_store(run, "outcomes", "ncf", "another-one", {})  # used last, begun within a second
     with pytest.raises(AccentError, match="outcomes-0.csv.gz is of another model or recipe; move its folder"):
-        workflow.export("sample")
+        runs.export("sample")
     results.store_path(run, "n-outcomes-mark").unlink()
     with Store(results.store_path(run, "n-outcomes-mark"), "n-outcomes-mark") as store:
         store.record("ncf", 0, [outcome("", 4, (1.5, 1.0), 7)])
-        workflow.describe_store(run, "outcomes", "ncf", "n-outcomes-mark", {})
+        runs.describe_store(run, "outcomes", "ncf", "n-outcomes-mark", {})
     with pytest.raises(AccentError, match="has 2 outcomes, and the run folder only 1; move it away"):
-        workflow.export("sample")
+        runs.export("sample")
     assert json.loads((tmp_path / "results" / "ncf-sample" / "outcomes-0.json").read_text()) == again
 
 
 def test_tables_of_several_models_are_not_read_as_one(run, tmp_path):
-    workflow.export("sample")
-    assert len(workflow.read_results("ncf-sample").outcomes) == 2
+    runs.export("sample")
+    assert len(runs.read_results("ncf-sample").outcomes) == 2
     with pytest.raises(AccentError, match="There are no long in data/results/ncf-sample"):
-        workflow.read_results("ncf-sample", "long")
+        runs.read_results("ncf-sample", "long")
     with Store(tmp_path / "other.sqlite", "another mark") as store:
         store.record("ncf", 1, [outcome("", 4, (1.5, 1.0), 7)])
         store.export(tmp_path / "results" / "ncf-sample" / "outcomes-1.csv.gz")
     with pytest.raises(AccentError, match="outcomes in data/results/ncf-sample are of several models"):
-        workflow.read_results("ncf-sample")
+        runs.read_results("ncf-sample")
 
 
 def test_a_table_is_the_same_to_the_byte_whenever_it_is_written(tmp_path):
     table = pd.DataFrame({"user": [1, 2], "removed": ["0 3", ""]})
     first, second = (tmp_path / name / "table.csv.gz" for name in ("first", "second"))
-    workflow.write_table(first, table)
-    workflow.write_table(second, table)
+    runs.write_table(first, table)
+    runs.write_table(second, table)
     assert first.read_bytes() == second.read_bytes()
     assert pd.read_csv(first, keep_default_na=False).equals(table)
 
@@ -120,20 +121,20 @@ def test_a_table_is_the_same_to_the_byte_whenever_it_is_written(tmp_path):
 def test_worlds_of_several_users_are_kept_whole():
     columns = {"world": ["", "", "1:0;2:3", "1:0;2:3", "1:5;2:9", "1:5;2:9"], "user": [1, 2, 1, 2, 1, 2]}
     asked = pd.DataFrame({"user": [2], "removed": ["3"]})
-    assert list(workflow.asked_for(pd.DataFrame(columns), asked).index) == [0, 1, 2, 3]
+    assert list(runs.asked_for(pd.DataFrame(columns), asked).index) == [0, 1, 2, 3]
 
 
 def test_nothing_to_export_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("ACCENT_RUNS", str(tmp_path))
     with pytest.raises(AccentError, match="Nothing was verified in .*: run notebook 05_verification first"):
-        workflow.export("sample")
+        runs.export("sample")
 
 
 def test_status_says_what_is_done_under_way_and_left(run, capsys):
     path = run.path("worlds-n-outcom.sqlite")
 
     def line():
-        workflow.status("sample")
+        status("sample")
         return next(
             line
             for line in capsys.readouterr().out.splitlines()

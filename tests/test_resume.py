@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accent_lib.evaluation.judgement import judge
 from accent_lib.explainers import accent
 from accent_lib.influence import fast_influence
-from accent_lib.judgement import judge
 from accent_lib.models import NCF, top_k
 from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import Outcome, scores_of

@@ -8,10 +8,10 @@ import unicodedata
 import nbformat
 import pytest
 
+from accent_book.publish.plain import Book
+from accent_book.publish.slides import SHOWN, collect, page, slides
+from accent_book.publish.student import student_notebook
 from accent_lib.errors import AccentError
-from accent_lib.workflow.plain import Book
-from accent_lib.workflow.slides import SHOWN, collect, page, slides
-from accent_lib.workflow.student import student_notebook
 from tests import test_browser
 from tests.conftest import ROOT
 from tests.test_book import broken_links, outside_requests, undescribed_images

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from accent_book.runner.account import ACCOUNT, account, committed_tables
+from accent_book.runs.parameters import Parameter
 from accent_lib.provenance import provenance
-from accent_lib.workflow.account import ACCOUNT, account, committed_tables
-from accent_lib.workflow.parameters import Parameter
 from tests.conftest import ROOT, build, copy_sources
 
 PARAMETERS = {

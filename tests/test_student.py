@@ -8,10 +8,10 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from accent_lib.__main__ import main
+from accent_book.__main__ import main
+from accent_book.publish.plain import Book, labels_of
+from accent_book.publish.student import answer, blank, student, student_cells, student_notebook
 from accent_lib.errors import AccentError
-from accent_lib.workflow.plain import Book, labels_of
-from accent_lib.workflow.student import answer, blank, student, student_cells, student_notebook
 from tests.conftest import ROOT, TINY
 from tests.trial import checks
 
@@ -145,6 +145,40 @@ def little():
 )
 def test_the_books_markdown_becomes_plain(little, book_text, plain_text):
     assert little.plain(book_text, "01_data") == plain_text
+
+
+@pytest.mark.parametrize(
+    "book_text, unknown",
+    [
+        ("```{mermaid}\na --> b\n```", "the directive {mermaid}"),
+        (":::{note}\nMind.\n:::", "the directive {note}"),
+        ("~~~{code-block} python\n1\n~~~", "the directive {code-block}"),
+        ("```{list table}\n```", "the directive {list table}"),
+        ("````{admonition} Mind\n```{tip}\nIt.\n```\n````", "the directive {tip}"),
+        ("- a list\n  ```{admonition} Mind\n  It.\n  ```", "the directive {admonition}, as it is indented,"),
+        ("so {eq}`eq-a`", "{eq}`eq-a`"),
+        ("so {kbd-x}`a`", "{kbd-x}`a`"),
+        ("so {glue:figure}`n`", "{glue:figure}`n`"),
+        ("so {cite:year}`tran`", "{cite:year}`tran`"),
+        ("so {cite:p}`tran, nobody`", "{cite:p}`tran, nobody`"),
+        ("{paper}`usres` users", "{paper}`usres`"),
+        ("[all {abbr}`x`](02_training)", "{abbr}`x`"),
+        ("```{admonition} Mind\nso {sub}`x`\n```", "{sub}`x`"),
+    ],
+)
+def test_what_has_no_plain_form_is_told_with_its_place(little, book_text, unknown):
+    with pytest.raises(AccentError) as error:
+        little.plain(f"## Films\n\n{book_text}", "01_data")
+    begin = "01_data, the cell or caption that begins with '## Films': "
+    assert str(error.value).startswith(f"{begin}{unknown} has no form in plain Markdown; ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["`{kbd}` and $\\mathrm{a}$", "```python\nf'{x}`'\n```", "- a\n  ```\n  {eq}`b`\n  ```", "{x} `y`"],
+)
+def test_braces_in_code_and_formulas_are_no_roles(little, text):
+    assert little.plain(text, "01_data") == text
 
 
 def test_a_label_of_another_chapter_becomes_a_link(little):
@@ -315,6 +349,6 @@ def test_what_a_student_wrote_is_kept_and_what_nobody_touched_is_made_anew(proje
 
 def test_no_notebooks_is_an_error(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("accent_lib.workflow.notebooks.project_root", lambda: tmp_path)
+    monkeypatch.setattr("accent_book.runs.notebooks.project_root", lambda: tmp_path)
     assert main(["student"]) == 1
     assert "There are no notebooks in" in capsys.readouterr().err

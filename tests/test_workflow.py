@@ -2,11 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import pandas
@@ -14,14 +14,18 @@ import papermill
 import pytest
 from nbformat import v4
 
-from accent_lib import workflow
-from accent_lib.__main__ import main
+from accent_book import runs
+from accent_book.__main__ import main
+from accent_book.publish.launch import put
+from accent_book.runner.kernel import kernel
+from accent_book.runner.plan import plan
+from accent_book.runner.run import run as run_notebooks
+from accent_book.runner.status import status
+from accent_book.runs import parameters
 from accent_lib.errors import AccentError
-from accent_lib.workflow import parameters
-from accent_lib.workflow.kernel import kernel
-from accent_lib.workflow.launch import put
+from accent_lib.provenance import source_hash
+from tests.conftest import ROOT, SEARCH_PATH
 
-ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = """run = "sample"  # type: str  name of the run folder
 n_starts = 64  # type: int  [1..] number of initialisations
 rate = 0.001  # type: float  [>0..1] step size
@@ -39,7 +43,7 @@ VALUES = {
 
 
 def write_notebook(path, *cells, own="run = 'sample'  # type: str  name of the run folder"):
-    begin = f"from accent_lib import workflow\nrun = workflow.begin({path.stem!r}, globals())"
+    begin = f"from accent_book import runs\nrun = runs.begin({path.stem!r}, globals())"
     sources = [v4.new_code_cell(source) for source in (own, begin, *cells)]
     sources[0].metadata["tags"] = ["parameters"]
     # A kernel that no machine has: the runner must bring its own.
@@ -70,14 +74,14 @@ def project(tmp_path, monkeypatch):
     (folder / "notebooks" / "profiles" / "other.yaml").write_text("n_starts: 7\nsteps: 20\n")
     for name in ("ACCENT_RUNS", "ACCENT_RUNNER"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", SEARCH_PATH)
     monkeypatch.chdir(folder)
     return folder
 
 
 def namespace(*injected, **changes):
     """Globals of a kernel that has run the parameters cell, perhaps an injected one, and `begin`."""
-    return {"In": ["", PARAMETERS, *injected, "run = workflow.begin(...)"], **VALUES, **changes}
+    return {"In": ["", PARAMETERS, *injected, "run = runs.begin(...)"], **VALUES, **changes}
 
 
 # Parameters
@@ -91,18 +95,18 @@ def test_parameters_are_papermills_own_form(project):
 
 
 def test_begin_returns_the_run_and_saves_the_settings(project):
-    run = workflow.begin("01_data", namespace())
+    run = runs.begin("01_data", namespace())
     assert run.settings == VALUES
     assert run.folder == project / "runs" / "sample"
     assert json.loads((run.folder / "settings" / "01_data.json").read_text()) == VALUES
 
 
 def test_begin_reads_the_notebook_where_there_is_no_kernel(project):
-    assert workflow.begin("01_data", dict(VALUES)).settings == VALUES
+    assert runs.begin("01_data", dict(VALUES)).settings == VALUES
     with pytest.raises(
         AccentError, match=r"^02_training: steps is not set; run the parameters cell first\.$"
     ):
-        workflow.begin("02_training", {"run": "sample"})
+        runs.begin("02_training", {"run": "sample"})
 
 
 @pytest.mark.parametrize(
@@ -131,7 +135,7 @@ def test_begin_reads_the_notebook_where_there_is_no_kernel(project):
 )
 def test_impossible_values_stop_with_a_sentence(project, changes, sentence):
     with pytest.raises(AccentError) as error:
-        workflow.begin("01_data", namespace(**changes))
+        runs.begin("01_data", namespace(**changes))
     assert str(error.value).startswith("01_data: " + sentence)
 
 
@@ -139,26 +143,26 @@ def test_unknown_names_stop_with_a_sentence(project):
     with pytest.raises(
         AccentError, match=r"^01_data: there is no parameter n_strats; did you mean n_starts\?$"
     ):
-        workflow.begin("01_data", namespace("# Parameters\nn_strats = 3\n", n_strats=3))
+        runs.begin("01_data", namespace("# Parameters\nn_strats = 3\n", n_strats=3))
     with pytest.raises(AccentError, match=r"no parameter steps; 02_training has one of that name\.$"):
-        workflow.begin("01_data", namespace("# Parameters\nsteps = 3\n", steps=3))
+        runs.begin("01_data", namespace("# Parameters\nsteps = 3\n", steps=3))
 
 
 def test_a_live_notebook_may_have_any_variable_and_run_cells_again(project):
     live = namespace(n_strats=3, frame=object(), rate=1)
-    live["run"] = workflow.begin("01_data", live)
+    live["run"] = runs.begin("01_data", live)
     assert live["rate"] == 1.0
     assert isinstance(live["rate"], float)
     live["In"] += ["n_users = 3", "for ks_ in ks:  # type: ignore\n    pass", "begin(...)"]
     live["n_starts"] = 3
-    assert workflow.begin("01_data", live).settings == {**VALUES, "n_starts": 3, "rate": 1.0}
+    assert runs.begin("01_data", live).settings == {**VALUES, "n_starts": 3, "rate": 1.0}
 
 
 def test_relative_data_homes_become_absolute(project, monkeypatch):
     monkeypatch.setenv("ACCENT_DATA_HOME", "data")
     cell = PARAMETERS + '\ndata_home = ""  # type: str  where the ratings lie'
     live = {"In": [cell], **VALUES, "data_home": "mine"}
-    assert workflow.begin("01_data", live).settings["data_home"] == str(project / "mine") == live["data_home"]
+    assert runs.begin("01_data", live).settings["data_home"] == str(project / "mine") == live["data_home"]
     assert os.environ["ACCENT_DATA_HOME"] == str(project / "data")
 
 
@@ -174,17 +178,17 @@ def test_parameters_cells_of_another_form_are_refused(line):
 
 
 def test_missing_inputs_name_the_notebook_and_the_command(project):
-    run = workflow.begin("02_training", {"run": "sample", "steps": 1})
+    run = runs.begin("02_training", {"run": "sample", "steps": 1})
     for missing in ("made.json", "ncf.npz"):
         with pytest.raises(AccentError) as error:
             run.need(missing)
         assert str(error.value) == (
             f"{missing} is missing in the run folder {run.folder}: notebook 01_data makes it; "
-            "run `python -m accent_lib run --profile sample --upto 1` in the project's folder."
+            "run `python -m accent_book run --profile sample --upto 1` in the project's folder."
         )
     with pytest.raises(AccentError, match="The settings of 01_data are missing"):
         run.setting("01_data", "ks")
-    mine = workflow.begin("02_training", {"run": "mine", "steps": 1})
+    mine = runs.begin("02_training", {"run": "mine", "steps": 1})
     with pytest.raises(AccentError, match=r"run `papermill notebooks/01_data\.ipynb out\.ipynb -p run mine`"):
         mine.read_json("made.json")
     with pytest.raises(AccentError, match="no notebook makes it"):
@@ -192,7 +196,7 @@ def test_missing_inputs_name_the_notebook_and_the_command(project):
 
 
 def test_tables_read_back_as_they_were_written(project, capsys):
-    run = workflow.begin("01_data", namespace())
+    run = runs.begin("01_data", namespace())
     frame = pandas.DataFrame(
         {"user": [0, 1], "removed": ["3", ""], "predicted": ["4.1", ""], "score": [0.1, 1 / 3]}
     )
@@ -208,7 +212,7 @@ def test_an_unwritable_place_for_runs_stops_with_a_sentence(project, monkeypatch
     (project / "file").write_text("")
     monkeypatch.setenv("ACCENT_RUNS", str(project / "file"))
     with pytest.raises(AccentError, match="cannot be written .*; set ACCENT_RUNS to a folder that can"):
-        workflow.begin("01_data", namespace())
+        runs.begin("01_data", namespace())
 
 
 # Profiles
@@ -228,7 +232,7 @@ def test_an_unwritable_place_for_runs_stops_with_a_sentence(project, monkeypatch
 def test_wrong_profiles_stop_with_a_sentence(project, text, sentence):
     (project / "notebooks" / "profiles" / "wrong.yaml").write_text(text)
     with pytest.raises(AccentError) as error:
-        workflow.load_profile("wrong")
+        runs.load_profile("wrong")
     assert "wrong.yaml" in str(error.value)
     assert sentence in str(error.value)
 
@@ -245,13 +249,13 @@ def test_unknown_profiles_and_damaged_notebooks_stop_the_command_line(project, c
 
 
 def test_every_profile_fits_the_notebooks_and_sample_is_their_default():
-    assert {"sample", "ml-100k", "paper"} <= set(workflow.profile_names(ROOT))
-    for profile in workflow.profile_names(ROOT):
-        settings = workflow.load_profile(profile, ROOT)
+    assert {"sample", "ml-100k", "paper"} <= set(runs.profile_names(ROOT))
+    for profile in runs.profile_names(ROOT):
+        settings = runs.load_profile(profile, ROOT)
         assert {values["run"] for values in settings.values()} == {profile}
-    for notebook in workflow.notebooks.all_notebooks(ROOT):
+    for notebook in runs.notebooks.all_notebooks(ROOT):
         defaults = {name: parameter.default for name, parameter in notebook.parameters.items()}
-        assert workflow.load_profile("sample", ROOT)[notebook.name] == defaults
+        assert runs.load_profile("sample", ROOT)[notebook.name] == defaults
 
 
 # Runner
@@ -259,21 +263,21 @@ def test_every_profile_fits_the_notebooks_and_sample_is_their_default():
 
 def test_the_runner_skips_what_is_up_to_date_and_runs_from_what_changed(project, capsys):
     chapters = project / "book" / "chapters"
-    assert workflow.run() == ["01_data", "02_training"]
+    assert run_notebooks() == ["01_data", "02_training"]
     made = json.loads((project / "runs" / "sample" / "made.json").read_text())
     assert made == [64, sys.executable, str(project), "1"]
     assert "01_data: trained" in capsys.readouterr().out
     published = (chapters / "01_data.ipynb").read_bytes()
     assert str(project).encode() not in published.replace(json.dumps(made).encode(), b"")
-    assert workflow.run() == []
+    assert run_notebooks() == []
 
     # Another profile has outputs of its own; going back costs nothing.
-    assert workflow.run("other", upto=1) == ["01_data"]
+    assert run_notebooks("other", upto=1) == ["01_data"]
     assert [p.name for p in chapters.glob("*.ipynb")] == ["01_data.ipynb"]
     assert b"n_starts = 7" in (chapters / "01_data.ipynb").read_bytes()
     (told,) = json.loads((chapters / "account.json").read_text())["chapters"]
     assert told["changed"] == {"run": "other", "n_starts": 7} and told["seconds"] > 0
-    assert workflow.run() == []
+    assert run_notebooks() == []
     assert (chapters / "01_data.ipynb").read_bytes() == published
     told = json.loads((chapters / "account.json").read_text())
     assert (told["profile"], len(told["chapters"])) == ("sample", 2)
@@ -281,13 +285,13 @@ def test_the_runner_skips_what_is_up_to_date_and_runs_from_what_changed(project,
 
     # A changed parameter runs its notebook; a missing file the notebook that makes it and all that follow.
     (project / "notebooks" / "profiles" / "sample.yaml").write_text("steps: 11\n")
-    assert workflow.run() == ["02_training"]
+    assert run_notebooks() == ["02_training"]
     (project / "runs" / "sample" / "ncf.npz").unlink()
-    workflow.status()
+    status()
     shown = capsys.readouterr().out
     assert "ncf.npz is missing" in shown
     assert "made.json" in shown
-    assert workflow.run() == ["01_data", "02_training"]
+    assert run_notebooks() == ["01_data", "02_training"]
     provenance = json.loads((project / "runs" / "sample" / "provenance.json").read_text())
     assert provenance["01_data"]["files"] == ["made.json", "ncf.npz"]
     assert provenance["01_data"]["peak_memory"] > 0
@@ -295,7 +299,7 @@ def test_the_runner_skips_what_is_up_to_date_and_runs_from_what_changed(project,
 
 def test_what_makes_a_notebook_outdated(project):
     def stamps():
-        return [chapter.stamp for chapter in workflow.plan.plan("sample")]
+        return [chapter.stamp for chapter in plan("sample")]
 
     first = stamps()
     content = json.loads((project / "notebooks" / "01_data.ipynb").read_text("utf-8"))
@@ -309,6 +313,27 @@ def test_what_makes_a_notebook_outdated(project):
     write_notebook(project / "notebooks" / "02_training.ipynb", own="run = 'a'  # type: str  folder")
     assert stamps()[0] == second[0]
     assert stamps()[1] != second[1]
+
+
+def test_by_its_folder_a_source_makes_notebooks_outdated_or_not(tmp_path, monkeypatch):
+    book = tmp_path / "accent_book"
+    shutil.copytree(ROOT / "book" / "accent_book", book)
+    monkeypatch.setattr(runs.notebooks, "BOOK", book)
+    # The library counts as a whole, and to read all of it each time would take a minute.
+    monkeypatch.setattr(runs.notebooks, "source_hash", lambda *a, **o: source_hash(*a, **o) if a else "")
+    first, outdated = runs.notebooks.sources(), set()
+    folders = {path.parent for path in book.glob("*/*.py")}
+    assert len(folders) == 5
+    for folder in folders:
+        path = max(folder.glob("*.py"))
+        source = path.read_text("utf-8")
+        path.write_text(source + "\n# a comment\n", "utf-8")
+        assert runs.notebooks.sources() == first
+        path.write_text(source + "\nadded = 1\n", "utf-8")
+        if runs.notebooks.sources() != first:
+            outdated.add(folder.name)
+        path.write_text(source, "utf-8")
+    assert outdated == {"runs", "figures"}
 
 
 def test_a_failure_stops_the_run_and_names_notebook_cell_and_error(project, capsys):
@@ -329,7 +354,7 @@ def test_a_killed_run_leaves_no_half_output_and_goes_on(project):
         "while not pathlib.Path('go').exists():\n    time.sleep(0.1)",
     )
     (project / "notebooks" / "profiles" / "other.yaml").unlink()
-    runner = subprocess.Popen([sys.executable, "-m", "accent_lib", "run"], stdout=subprocess.DEVNULL)
+    runner = subprocess.Popen([sys.executable, "-m", "accent_book", "run"], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not (project / "runs" / "sample" / "started").exists():
         assert runner.poll() is None
@@ -340,7 +365,7 @@ def test_a_killed_run_leaves_no_half_output_and_goes_on(project):
     assert [p.name for p in (project / "book" / "chapters").iterdir()] == ["01_data.ipynb"]
     nbformat.validate(nbformat.read(project / "book" / "chapters" / "01_data.ipynb", as_version=4))
     (project / "go").touch()
-    assert workflow.run() == ["02_training"]
+    assert run_notebooks() == ["02_training"]
 
 
 def test_papermill_alone_checks_parameters(project):
@@ -365,14 +390,14 @@ def test_papermill_alone_checks_parameters(project):
 
 
 def test_ensure_makes_what_is_missing_once(project, capsys, monkeypatch):
-    run = workflow.begin("02_training", {"run": "sample", "steps": 1})
+    run = runs.begin("02_training", {"run": "sample", "steps": 1})
     run.ensure(upto=1)
     assert "01_data: done" in capsys.readouterr().out
     assert run.read_json("made.json")[0] == 64
-    workflow.ensure("sample", upto=1)
+    runs.ensure("sample", upto=1)
     assert capsys.readouterr().out == ""
     monkeypatch.setenv("ACCENT_RUNNER", "1")
-    workflow.ensure("nix", upto=1)
+    runs.ensure("nix", upto=1)
     monkeypatch.delenv("ACCENT_RUNNER")
     with pytest.raises(AccentError, match="which no profile fills"):
-        workflow.begin("02_training", {"run": "mine", "steps": 1}).ensure(upto=1)
+        runs.begin("02_training", {"run": "mine", "steps": 1}).ensure(upto=1)

@@ -12,7 +12,7 @@ import json
 import nbformat
 from nbformat import v4
 
-from accent_lib.workflow.student import blank, student_cells
+from accent_book.publish.student import blank, student_cells
 
 NOTE = "trial: "
 

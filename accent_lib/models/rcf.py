@@ -38,7 +38,7 @@ from accent_lib.datasets.relations import (
     training_triples,
 )
 from accent_lib.models.activation import gelu
-from accent_lib.models.attention import Attend, Histories, Weigh, attend_plainly
+from accent_lib.models.rcf_loops import Attend, Histories, Weigh, attend_plainly
 
 
 class Batch(NamedTuple):

@@ -1,9 +1,9 @@
 """Training: recipes, one loop for every model, the search over starts, checkpoints."""
 
 from accent_lib.training.checkpoint import load_checkpoint, save_checkpoint
-from accent_lib.training.loop import State, objective, train
-from accent_lib.training.recipe import ANNEALED, PAPER, Recipe
-from accent_lib.training.search import POOL, SEARCH, Round, search
+from accent_lib.training.halving import POOL, SEARCH, Round, search
+from accent_lib.training.loop import State, objective, train, train_timed
+from accent_lib.training.recipes import ANNEALED, PAPER, Recipe
 
 __all__ = [
     "ANNEALED",
@@ -18,4 +18,5 @@ __all__ = [
     "save_checkpoint",
     "search",
     "train",
+    "train_timed",
 ]

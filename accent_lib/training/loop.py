@@ -6,6 +6,7 @@ the model over it, and all copies see the same batches.  Copies may differ in th
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from accent_lib.errors import AccentError
-from accent_lib.training.recipe import Recipe
+from accent_lib.training.recipes import Recipe
 
 
 @dataclass
@@ -276,3 +277,20 @@ def objective(model: nn.Module, states: Sequence[State]) -> np.ndarray:
             norm = sum(decay[name] / 2 * state.parameters[name].square().sum() for name in names)
             values.append(float(data + norm))
     return np.array(values)
+
+
+def train_timed(model, recipe: Recipe, states: Sequence[State], seed: int = 0) -> tuple[list[State], float]:
+    """Train with one thread, as a worker process should, and say how many seconds it took.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> model = NCF(prepare(load("sample")))
+    >>> states, seconds = train_timed(model, Recipe(steps=2, batch_size=256), [State.of(model)])
+    >>> len(states), seconds > 0
+    (1, True)
+    """
+    torch.set_num_threads(1)
+    begin = time.perf_counter()
+    return train(model, recipe, states, seed=seed), time.perf_counter() - begin

@@ -6,7 +6,7 @@ address there are none.
 
 from pathlib import PurePosixPath
 
-from accent_lib.workflow.launch import Repository, links
+from accent_book.publish.launch import Repository, links
 
 CHAPTERS = PurePosixPath("book/chapters")
 LOGOS = {"Colab": "_static/images/logo_colab.png", "Binder": "_static/images/logo_binder.svg"}

@@ -5,7 +5,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.errors import ExtensionError
 
-from accent_lib import mathjax
+from accent_book.publish import mathjax
 from accent_lib.errors import AccentError
 
 

@@ -1,6 +1,6 @@
 """The directive ``status``: what made chapters and tables, for ``book/reference/status.md``.
 
-The runner leaves an account beside the chapters (``accent_lib.workflow.account``). Chapters that were run by
+The runner leaves an account beside the chapters (``accent_book.runner.account``). Chapters that were run by
 hand have none, and then the page says so.
 """
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from sphinx.util.docutils import SphinxDirective
 
-from accent_lib.workflow import results_folder
-from accent_lib.workflow.account import ACCOUNT, committed_tables
+from accent_book.runner.account import ACCOUNT, committed_tables
+from accent_book.runs import results_folder
 
 BY_HAND = (
     "The chapters of this book were run by hand, one by one, so there is no account of them."
-    " `python -m accent_lib run` writes one."
+    " `python -m accent_book run` writes one."
 )
 
 

@@ -1,0 +1,331 @@
+"""What retraining says about each explanation: is it counterfactual, and was its effect estimated well?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from accent_lib.errors import AccentError
+from accent_lib.evaluation.significance import bootstrap, ratio
+from accent_lib.retraining.outcomes import scores_of
+from accent_lib.retraining.worlds import World, positions_of, world_of
+
+# From the paper's definition to stricter and other ones.
+DEFINITIONS = ("counterfactual", "slate_top", "catalogue_top", "majority")
+_INFLUENCES = [
+    name.format(what)
+    for what in ("gap", "score")
+    for name in ("estimated_{}_influence", "true_{}_influence", "true_{}_influence_original")
+]
+_KEYS = ["model", "method", "k", "user"]
+_NEEDED = {
+    "explanations": _KEYS + ["recommendation", "replacement", "replacement_position", "removed", "predicted"],
+    "slates": ["model", "user", "position", "item", "score"],
+    "outcomes": ["model", "world", "user", "seed", "scores", "top", "status"],
+}
+
+
+class _Shown(NamedTuple):
+    """What one seed of one world showed for one user."""
+
+    scores: np.ndarray  # (k_max,)
+    top: int
+    failed: bool
+
+
+def judge(explanations, slates, outcomes, seeds=None, partial=False) -> pd.DataFrame:
+    """Compare each explanation with what retraining without its set showed.
+
+    Parameters
+    ----------
+    explanations, slates, outcomes : DataFrame
+        The tables of a run. Of several worlds that leave out the set (alone, or with sets of other users),
+        the one with the most seeds counts, then the one with the fewest users.
+    seeds : collection of int, optional
+        Of the retrainings that count; by default all that the model has outcomes of.
+    partial : bool
+        Judge what is there, each set on the seeds at hand. A user of whom one method's outcome is missing is
+        "missing" for all methods of that model and k, so that methods are compared on the same users.
+
+    Returns
+    -------
+    DataFrame
+        One row for each explanation, in their order:
+
+        - ``model, method, k, user, recommendation, replacement, size``; ``world`` (its key);
+          ``users_in_world``; ``seeds`` (how many counted); ``failed_seeds``;
+        - ``status``: "ok", "none" (no set was found), "failed" (a retraining failed) or "missing";
+        - ``counterfactual``: averaged over seeds, the replacement scores above the recommendation (paper);
+        - ``slate_top``: and it is the best of the k of the slate;
+        - ``catalogue_top``: it is the best of the whole catalogue in more than half of the seeds;
+        - ``majority``: its score exceeds the recommendation's in more than half of the seeds;
+        - ``control_flips``: it does so on average in the control, with nothing removed;
+        - ``estimated_gap_influence``: by how much the gap between the two was predicted to shrink;
+          ``true_gap_influence``: by how much it is smaller than in the control with the same seeds;
+          ``true_gap_influence_original``: than before retraining;
+        - ``estimated_score_influence`` and so on: the same for the recommendation's score. NaN unless "ok";
+          against the control, also NaN when that failed.
+
+        A set that is not "ok" is not counterfactual; in a majority, a failed seed is a vote against.
+
+    Raises
+    ------
+    AccentError
+        If tables lack columns or do not belong together, an explanation or outcome occurs twice, methods have
+        not the same users, or (unless `partial`) an outcome is missing.
+
+    Examples
+    --------
+    One user, whose recommendation leads by 0.25. Without her action 3 it was expected to fall behind by 0.25;
+    after retraining it does so by 0.5, while with nothing removed it still leads by 0.25.
+
+    >>> explanations = pd.DataFrame([["ncf", "accent", 2, 0, 7, 4, 1, "3", 1, "2.5 2.75"]])
+    >>> explanations.columns = [
+    ...     *["model", "method", "k", "user", "recommendation", "replacement", "replacement_position"],
+    ...     *["removed", "size", "predicted"],
+    ... ]
+    >>> slates = pd.DataFrame([["ncf", 0, 0, 7, 3.0], ["ncf", 0, 1, 4, 2.75]])
+    >>> slates.columns = "model user position item score".split()
+    >>> control, without = ["ncf", "", 0, 0, "3 2.75", 7, "ok"], ["ncf", "0:3", 0, 0, "2 2.5", 4, "ok"]
+    >>> outcomes = pd.DataFrame([control, without])
+    >>> outcomes.columns = "model world user seed scores top status".split()
+    >>> verdict = judge(explanations, slates, outcomes).iloc[0]
+    >>> bool(verdict["counterfactual"]), bool(verdict["control_flips"])
+    (True, False)
+    >>> float(verdict["estimated_gap_influence"]), float(verdict["true_gap_influence"])
+    (0.5, 0.75)
+    """
+    _check(explanations=explanations, slates=slates, outcomes=outcomes)
+    _check_users(explanations)
+    slate_of = _slates(slates)
+    shown = _shown(outcomes, seeds)
+    expected = {model: set() for model in explanations["model"]}
+    for (model, _, _), worlds in shown.items():
+        for found in worlds.values():
+            expected.setdefault(model, set()).update(found)
+    judged = pd.DataFrame(
+        [_judge_one(row, slate_of, shown, expected[row.model], partial) for row in explanations.itertuples()]
+    )
+    missing = judged["status"] == "missing"
+    if missing.any() and not partial:
+        first = judged[missing].iloc[0]
+        raise AccentError(
+            f"{missing.sum()} of {len(judged)} explanations lack a retrained outcome or its control (first: "
+            f"{first.model}, {first.method}, k = {first.k}, user {first.user}); run notebook 05_verification "
+            "to the end, or pass partial=True."
+        )
+    missing = missing.groupby([judged["model"], judged["k"], judged["user"]]).transform("any")
+    judged.loc[missing, "status"] = "missing"
+    judged.loc[missing, [*DEFINITIONS, "control_flips"]] = False
+    return judged
+
+
+def noise_floor(slates, outcomes, ks=(5, 10, 20), seeds=None) -> pd.DataFrame:
+    """Share of users whose slate gets another top when a model is retrained with nothing removed.
+
+    Parameters
+    ----------
+    slates, outcomes : DataFrame
+    ks : sequence of int
+        Sizes of the slate; sizes beyond the slates' own are left out.
+    seeds : collection of int, optional
+
+    Returns
+    -------
+    DataFrame
+        One row for each model and k: ``users``, ``seeds``, ``failed`` (user-seed pairs left out);
+        ``changed_percentage`` of users, by scores averaged over the seeds, with its 95% interval over users
+        (``changed_low``, ``changed_high``); ``changed_by_seed_percentage`` of user-seed pairs;
+        ``catalogue_changed_percentage`` of user-seed pairs, where the whole catalogue has another top.
+
+    Raises
+    ------
+    AccentError
+        If there is no control.
+
+    Examples
+    --------
+    Two users are retrained with nothing removed, and one of them gets another recommendation:
+
+    >>> slates = pd.DataFrame([["ncf", user, p, p, 3.0 - p] for user in (0, 1) for p in (0, 1)])
+    >>> slates.columns = "model user position item score".split()
+    >>> outcomes = pd.DataFrame([["ncf", "", 0, 0, "3 2", 0, "ok"], ["ncf", "", 1, 0, "2 3", 1, "ok"]])
+    >>> outcomes.columns = "model world user seed scores top status".split()
+    >>> float(noise_floor(slates, outcomes, ks=[2])["changed_percentage"].iloc[0])
+    50.0
+    """
+    _check(slates=slates, outcomes=outcomes)
+    slate_of = _slates(slates)
+    controls = {
+        (model, user): worlds[""]
+        for (model, user, own), worlds in _shown(outcomes, seeds).items()
+        if own == "" and (model, user) in slate_of
+    }
+    if not controls:
+        raise AccentError("There is no outcome of the control; run notebook 05_verification.")
+    rows = []
+    for model in sorted({model for model, _ in controls}):
+        found = {user: seeds for (name, user), seeds in controls.items() if name == model}
+        widest = max(len(slate_of[model, user][0]) for user in found)
+        for k in (k for k in ks if k <= widest):
+            rows.append({"model": model, "k": k, **_noise(model, k, found, slate_of)})
+    return pd.DataFrame(rows)
+
+
+def _noise(model, k, found, slate_of):
+    changed, by_seed, catalogue, failed = [], [], [], 0
+    for user, seeds in found.items():
+        items, _ = slate_of[model, user]
+        good = [one for one in seeds.values() if not one.failed]
+        failed += len(seeds) - len(good)
+        if good:
+            changed.append(_best(np.mean([one.scores for one in good], axis=0)[:k], items[:k]) != 0)
+            by_seed += [_best(one.scores[:k], items[:k]) != 0 for one in good]
+            catalogue += [one.top != items[0] for one in good]
+    low, high = bootstrap(np.column_stack([changed, np.ones(len(changed))]), ratio)
+    return {
+        "users": len(changed),
+        "seeds": max(len(seeds) for seeds in found.values()),
+        "failed": failed,
+        "changed_percentage": 100 * float(np.mean(changed)) if changed else float("nan"),
+        "changed_low": 100 * low,
+        "changed_high": 100 * high,
+        "changed_by_seed_percentage": 100 * float(np.mean(by_seed)) if by_seed else float("nan"),
+        "catalogue_changed_percentage": 100 * float(np.mean(catalogue)) if catalogue else float("nan"),
+    }
+
+
+def _judge_one(row, slate_of, shown, expected, partial):
+    if (row.model, row.user) not in slate_of:
+        raise AccentError(f"User {row.user} of {row.model} has no slate; run notebook 04_explanations again.")
+    items, original = slate_of[row.model, row.user]
+    removed, size = world_of(row.user, row.removed).key, len(positions_of(row.removed))
+    judged = {name: getattr(row, name) for name in [*_KEYS, "recommendation", "replacement"]}
+    judged |= {"size": size, "world": removed, "users_in_world": 0, "seeds": 0, "failed_seeds": 0}
+    judged |= {"status": "none", **dict.fromkeys([*DEFINITIONS, "control_flips"], False)}
+    judged |= dict.fromkeys(_INFLUENCES, float("nan"))
+    control = shown.get((row.model, row.user, ""), {}).get("", {})
+    if size == 0:
+        if partial and not control:
+            judged["status"] = "missing"
+        return judged
+
+    replacement = int(row.replacement_position)
+    predicted = np.array(scores_of(row.predicted))
+    k = min(row.k, len(items))
+    same = 0 < replacement < k and (items[0], items[replacement]) == (row.recommendation, row.replacement)
+    if not same or len(predicted) != k:
+        raise AccentError(
+            f"The explanation of user {row.user} ({row.model}, {row.method}, k = {row.k}) does not fit her "
+            "slate; the two tables are of different runs: run notebook 04_explanations again."
+        )
+    world, found = _chosen(shown.get((row.model, row.user, removed), {}))
+    seeds = sorted(set(found) & set(control))
+    if not seeds or (not partial and set(seeds) != expected):
+        return judged | {"status": "missing"}
+    scores, baseline = (_matrix(row, which, seeds, len(items)) for which in (found, control))
+    failed = sum(found[seed].failed for seed in seeds)
+    tops = [found[seed].top == row.replacement and not found[seed].failed for seed in seeds]
+    # A failed seed is NaN: it makes the mean NaN, and no comparison with NaN holds.
+    mean, still = scores.mean(axis=0), baseline.mean(axis=0)
+    judged |= {
+        "users_in_world": len(World.parse(world).users),
+        "seeds": len(seeds),
+        "failed_seeds": failed,
+        "status": "failed" if failed else "ok",
+        "counterfactual": bool(mean[replacement] > mean[0]),
+        "slate_top": bool(mean[replacement] > mean[0] and _best(mean[:k], items[:k]) == replacement),
+        "catalogue_top": bool(2 * sum(tops) > len(seeds)),
+        "majority": bool(2 * (scores[:, replacement] > scores[:, 0]).sum() > len(seeds)),
+        "control_flips": bool(still[replacement] > still[0]),
+    }
+    if not failed:
+        for what, value in (("gap", lambda of: of[0] - of[replacement]), ("score", lambda of: of[0])):
+            judged[f"estimated_{what}_influence"] = float(value(original) - value(predicted))
+            judged[f"true_{what}_influence"] = float(value(still) - value(mean))
+            judged[f"true_{what}_influence_original"] = float(value(original) - value(mean))
+    return judged
+
+
+def _matrix(row, found, seeds, n_items):
+    """Scores of shape ``(n_seeds, n_items)``; a failed seed is a row of NaN."""
+    rows = [np.full(n_items, np.nan) if found[seed].failed else found[seed].scores for seed in seeds]
+    if any(len(scores) != n_items for scores in rows):
+        raise AccentError(
+            f"An outcome of user {row.user} ({row.model}) has not one score for each item of her slate; the "
+            "two tables are of different runs: run notebook 05_verification again."
+        )
+    return np.array(rows)
+
+
+def _best(scores, items):
+    """Position of the best score; of equal ones, the lower item index."""
+    best = np.flatnonzero(scores == scores.max())
+    return int(best[np.argmin(items[best])]) if len(best) else -1
+
+
+def _chosen(worlds):
+    """Of the worlds that leave out a set: the most seeds, then the fewest users."""
+    order = lambda pair: (-len(pair[1]), pair[0].count(";"), pair[0])  # noqa: E731
+    return min(worlds.items(), key=order, default=("", {}))
+
+
+def _slates(slates):
+    """Items and scores by model and user, in slate order."""
+    ordered = slates.sort_values(["model", "user", "position"])
+    return {
+        key: (group["item"].to_numpy(), group["score"].to_numpy(dtype=float))
+        for key, group in ordered.groupby(["model", "user"])
+    }
+
+
+def _shown(outcomes, seeds):
+    """What was shown, by model, user and her own part of the world; then by world, then by seed."""
+    shown = {}
+    for row in outcomes.itertuples():
+        world = row.world if isinstance(row.world, str) else World.parse(row.world).key
+        own = World.parse(world).only(row.user).key if ";" in world else world
+        # An outcome of somebody who loses nothing in a world in which others do belongs to no explanation.
+        other = world and not own.startswith(f"{row.user}:")
+        if other or (seeds is not None and row.seed not in seeds):
+            continue
+        failed = row.status != "ok"
+        scores = np.array(scores_of(row.scores))
+        found = shown.setdefault((row.model, row.user, own), {}).setdefault(world, {})
+        if row.seed in found:
+            raise AccentError(
+                f"The outcome of world {world!r}, user {row.user}, seed {row.seed} occurs twice."
+            )
+        found[row.seed] = _Shown(scores, row.top, failed)
+    return shown
+
+
+def _check(**tables):
+    for name, table in tables.items():
+        lacking = [column for column in _NEEDED[name] if column not in table]
+        if lacking:
+            raise AccentError(
+                f"The table of {name} lacks the column {lacking[0]!r}; run the notebook that makes it."
+            )
+
+
+def _check_users(explanations):
+    if explanations.empty:
+        raise AccentError("There are no explanations to judge; run notebook 04_explanations.")
+    twice = explanations.duplicated(_KEYS)
+    if twice.any():
+        row = explanations[twice].iloc[0]
+        raise AccentError(
+            f"The explanation of user {row.user} ({row.model}, {row.method}, k = {row.k}) occurs twice."
+        )
+    for model, rows in explanations.groupby("model"):
+        # A share of all users is wrong as soon as a method's table lacks those it could not explain.
+        everyone = set(rows["user"])
+        for (method, k), group in rows.groupby(["method", "k"]):
+            if len(group) < len(everyone):
+                raise AccentError(
+                    f"{model} has {len(everyone)} users, but {method} at k = {k} only {len(group)} rows; "
+                    "users without an explanation need a row with an empty set."
+                )

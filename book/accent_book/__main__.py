@@ -1,0 +1,75 @@
+"""Command line: ``python -m accent_book run --profile sample``."""
+
+import argparse
+import importlib
+import sys
+
+from accent_lib.errors import AccentError
+
+#: Where a command's function is, which has its name. Modules are imported when they are needed.
+PLACES = {
+    "run": "runner.run",
+    "ensure": "runs.earlier",
+    "status": "runner.status",
+    "export": "runs.results",
+    "explorer": "publish.page",
+    "launch": "publish.launch",
+    "student": "publish.student",
+    "slides": "publish.slides",
+    "pdf": "publish.pdf",
+}
+#: Where commands write if nothing is said.
+WRITES = {"student": "_build/student", "slides": "_build/slides", "pdf": "_build/book.pdf"}
+
+
+def main(arguments=None):
+    """Run a command; return its exit status, 0 if all went well."""
+    parser = argparse.ArgumentParser(
+        prog="python -m accent_book", description="Run the notebooks of a profile."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, text in {
+        "run": "execute the notebooks into book/chapters, but for those that are up to date",
+        "ensure": "make what is missing of the first notebooks",
+        "status": "tell what the run folder holds",
+        "export": "copy the outcomes of the run folder, finished or not, to data/results",
+        "explorer": "write a page that shows all explanations of a run folder, one file to open in a browser",
+        "launch": "write the repository's address of _config.yml into the first cell of every notebook",
+        "student": "write the chapters without the solutions of their exercises, for students",
+        "slides": "write the slides of a lecture, from the executed chapters",
+        "pdf": "print the built book into one PDF, with the system's Chromium",
+    }.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name == "launch":
+            continue
+        if name == "explorer":
+            command.add_argument("--run", default="sample", help="folder in runs/ (default: sample)")
+            command.add_argument("--to", default="explorer.html", metavar="FILE", help="the file to write")
+            continue
+        if name in WRITES:
+            command.add_argument("--to", metavar="PATH", help=f"where to (default: {WRITES[name]})")
+            continue
+        command.add_argument(
+            "--profile", default="sample", help="file in notebooks/profiles (default: sample)"
+        )
+        if name in ("run", "ensure"):
+            command.add_argument("--upto", type=int, metavar="N", help="number of the last notebook")
+        if name == "run":
+            command.add_argument("--force", action="store_true", help="run also what is up to date")
+    options = vars(parser.parse_args(arguments))
+    if options["command"] == "ensure" and options["upto"] is None:
+        options["upto"] = 3
+    name = options.pop("command")
+    try:
+        getattr(importlib.import_module(f"accent_book.{PLACES[name]}"), name)(**options)
+    except AccentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; run the same command again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""One style for all figures, and one function for each kind of figure.
+
+Colours are Okabe and Ito's, which stay apart for colour-blind readers; the background is opaque, so that a
+figure can be read in a dark page.
+"""
+
+from accent_book.figures.analysis import (
+    by_setting,
+    definitions,
+    estimated_against_true,
+    figures_by_method,
+    held_and_failed,
+)
+from accent_book.figures.data import heavy_tails, histories, star_counts
+from accent_book.figures.explanations import (
+    gap_and_reach,
+    gap_filled,
+    own_and_gap,
+    set_sizes,
+    slate_positions,
+)
+from accent_book.figures.failures import kinds_of_outcome, rounds, share_by_property, straight_and_bent
+from accent_book.figures.influence import additivity, four_truths, one_parameter, ranked_bars, two_scalings
+from accent_book.figures.rcf import (
+    attention_and_influence,
+    attention_by_type,
+    attention_map,
+    from_scratch,
+    milestones,
+    related_pairs,
+    spread_of_parts,
+    two_parts,
+    warm_and_scratch,
+)
+from accent_book.figures.scale import agreement_and_cost, agreement_of_groups, seconds_by_stack
+from accent_book.figures.style import new_axes, use_style
+from accent_book.figures.training import recipe_curves, scatter_starts, starts, user_errors
+from accent_book.figures.verification import effect_spread, gaps_in_control, slate_scores
+from accent_lib.evaluation.legend import METHOD_COLOURS, METHOD_NAMES, UNITS
+
+__all__ = [
+    "METHOD_COLOURS",
+    "METHOD_NAMES",
+    "UNITS",
+    "additivity",
+    "agreement_and_cost",
+    "agreement_of_groups",
+    "attention_and_influence",
+    "attention_by_type",
+    "attention_map",
+    "by_setting",
+    "definitions",
+    "effect_spread",
+    "estimated_against_true",
+    "figures_by_method",
+    "four_truths",
+    "from_scratch",
+    "gap_and_reach",
+    "gap_filled",
+    "gaps_in_control",
+    "heavy_tails",
+    "held_and_failed",
+    "histories",
+    "kinds_of_outcome",
+    "milestones",
+    "new_axes",
+    "one_parameter",
+    "own_and_gap",
+    "ranked_bars",
+    "recipe_curves",
+    "related_pairs",
+    "rounds",
+    "scatter_starts",
+    "seconds_by_stack",
+    "set_sizes",
+    "share_by_property",
+    "slate_positions",
+    "slate_scores",
+    "spread_of_parts",
+    "star_counts",
+    "starts",
+    "straight_and_bent",
+    "two_parts",
+    "two_scalings",
+    "use_style",
+    "user_errors",
+    "warm_and_scratch",
+]

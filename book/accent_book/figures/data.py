@@ -1,0 +1,92 @@
+"""Figures of the ratings (chapter 1)."""
+
+from accent_book.figures.style import new_axes
+from accent_lib.evaluation.legend import BLUE, VERMILION
+
+
+def star_counts(counts, positive_at):
+    """How often each number of stars was given, coloured by sign (notebook 01).
+
+    Parameters
+    ----------
+    counts : Series
+        Number of ratings, indexed by stars.
+    positive_at : float
+        Ratings from here on are positive.
+
+    Returns
+    -------
+    Axes
+    """
+    _, axes = new_axes(figsize=(5.2, 3.0))
+    for positive, colour, name in ((False, VERMILION, "negative"), (True, BLUE, "positive")):
+        part = counts[(counts.index >= positive_at) == positive]
+        axes.bar(part.index, part, color=colour, label=name, width=0.75 * min(1.0, 5 / len(counts)))
+    axes.set(xlabel="rating (stars)", ylabel="ratings", xticks=counts.index)
+    axes.grid(axis="x", visible=False)
+    axes.legend()
+    return axes
+
+
+def heavy_tails(per_user, per_item):
+    """Ratings of each user and of each film, largest first, both axes logarithmic (notebook 01).
+
+    Parameters
+    ----------
+    per_user, per_item : array-like of int
+        Ratings of each user, and of each film with at least one.
+
+    Returns
+    -------
+    ndarray of Axes, shape (2,)
+    """
+    _, panels = new_axes(1, 2, figsize=(7.5, 3.2), sharey=True)
+    for axes, counts, name, colour in (
+        (panels[0], per_user, "users", BLUE),
+        (panels[1], per_item, "films", VERMILION),
+    ):
+        ordered = sorted(counts, reverse=True)
+        axes.loglog(range(1, len(ordered) + 1), ordered, color=colour, linewidth=2)
+        axes.set(xlabel=f"{name}, most ratings first (rank)")
+    panels[0].set_ylabel("training ratings")
+    return panels
+
+
+def histories(frame, users):
+    """Ratings of some users in the order of time, training and held out (notebook 01).
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With ``user``, ``rating``, ``positive``, ``timestamp`` and ``held_out``.
+    users : sequence of int
+        One row of the figure each.
+
+    Returns
+    -------
+    ndarray of Axes, shape (n_users,)
+    """
+    figure, panels = new_axes(len(users), 1, figsize=(7.5, 1.0 + 1.35 * len(users)), squeeze=False)
+    for axes, user in zip(panels[:, 0], users, strict=True):
+        rows = frame[frame["user"] == user].sort_values("timestamp", kind="stable").reset_index(drop=True)
+        for held_out, marker in ((False, "o"), (True, "D")):
+            for positive, colour in ((True, BLUE), (False, VERMILION)):
+                part = rows[(rows["held_out"] == held_out) & (rows["positive"] == positive)]
+                name = f"{'held out' if held_out else 'training'}, {'positive' if positive else 'negative'}"
+                face = "white" if held_out else colour
+                axes.plot(
+                    part.index + 1,
+                    part["rating"],
+                    marker,
+                    color=colour,
+                    markerfacecolor=face,
+                    ms=5,
+                    label=name,
+                )
+        axes.set(ylim=(0.5, 5.5), yticks=range(1, 6), title=f"user {user}")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    panels[-1, 0].set_xlabel("place in the user's ratings, by time")
+    figure.supylabel("rating (stars)", fontsize=10)
+    handles, names = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=4, fontsize=9)
+    return panels[:, 0]

@@ -1,0 +1,34 @@
+"""One style and one set of colours for all figures."""
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+
+from accent_lib.evaluation.legend import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+
+
+def use_style() -> None:
+    """Set the style; called once at the top of a notebook."""
+    sns.set_theme(
+        context="paper",
+        style="whitegrid",
+        font_scale=1.1,
+        palette=[BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK],
+        rc={
+            "figure.figsize": (7.0, 3.8),
+            "figure.dpi": 110,
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "savefig.facecolor": "white",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "grid.color": "#DDDDDD",
+            "grid.linewidth": 0.7,
+            "legend.frameon": False,
+        },
+    )
+
+
+def new_axes(rows: int = 1, columns: int = 1, **options):
+    """A figure and its axes in the style of the book."""
+    use_style()
+    return plt.subplots(rows, columns, **options)

@@ -1,0 +1,85 @@
+"""How tables of results are shown: names that readers know, intervals, and the layout of the paper."""
+
+import numpy as np
+import pandas as pd
+
+from accent_lib.evaluation import table1
+from accent_lib.evaluation.legend import METHOD_NAMES
+
+
+def named(table) -> pd.DataFrame:
+    """The table with models and methods (also ``first`` and ``second``) by the names that readers know.
+
+    Examples
+    --------
+    >>> named(pd.DataFrame({"model": ["ncf"], "method": ["pure_fia"]})).iloc[0].tolist()
+    ['NCF', 'pure FIA']
+    """
+    table = table.assign(model=table["model"].str.upper())
+    for column in table.columns.intersection(["method", "first", "second"]):
+        table[column] = table[column].map(lambda name: METHOD_NAMES.get(name, name))
+    return table
+
+
+def figure_of(value, digits=1) -> str:
+    """A number as text; a dash where there is none.
+
+    Examples
+    --------
+    >>> figure_of(61.06), figure_of(float("nan"))
+    ('61.1', '–')
+    """
+    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
+
+
+def interval(table, value, stem, digits=1) -> list[str]:
+    """Cells such as ``"61.1 (56.4 to 65.5)"``: a column, and ``<stem>_low`` and ``<stem>_high``.
+
+    Examples
+    --------
+    >>> interval(pd.DataFrame({"cf": [61.1], "cf_low": [56.4], "cf_high": [65.5]}), "cf", "cf")
+    ['61.1 (56.4 to 65.5)']
+    """
+    return [
+        f"{v:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})" if np.isfinite(v) else "–"
+        for v, low, high in zip(table[value], table[f"{stem}_low"], table[f"{stem}_high"], strict=True)
+    ]
+
+
+def in_papers_layout(beside, marks=None) -> pd.DataFrame:
+    """Our figures and the paper's, two rows a method, in the layout of its Table 1.
+
+    Parameters
+    ----------
+    beside : DataFrame
+        From :func:`accent_lib.evaluation.beside_paper`.
+    marks : dict of (model, method, k, measure) to str, optional
+        What to write behind our figures.
+
+    Returns
+    -------
+    DataFrame of str
+        Rows (model, method, source); columns (k, measure).
+
+    Examples
+    --------
+    >>> beside = pd.DataFrame([["ncf", "accent", 5, 61.1, 6.99, 57.3, 4.73]])
+    >>> beside.columns = "model method k cf_percentage set_size cf_percentage_paper set_size_paper".split()
+    >>> in_papers_layout(beside).iloc[:, 0].to_dict()
+    {('NCF', 'ACCENT', 'here'): '61.1', ('NCF', 'ACCENT', 'paper'): '57.3'}
+    """
+    measures = {"cf_percentage": ("CF%", "{:.1f}"), "set_size": ("size", "{:.2f}")}
+    of_paper = beside.drop(columns=list(measures)).rename(columns={f"{m}_paper": m for m in measures})
+    sources = {"here": table1(beside), "paper": table1(of_paper).dropna(how="all")}
+    rows = {}
+    for model, method in sources["here"].index:
+        for source, table in sources.items():
+            if (model, method) in table.index:
+                rows[model.upper(), METHOD_NAMES[method], source] = {
+                    (f"k = {k}", measures[measure][0]): measures[measure][1].format(value)
+                    + ((marks or {}).get((model, method, k, measure), "") if source == "here" else "")
+                    for (k, measure), value in table.loc[(model, method)].items()
+                }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.columns = pd.MultiIndex.from_tuples(table.columns)
+    return table

@@ -1,0 +1,156 @@
+"""A notebook opened alone: its first cell, and the addresses that open it on Colab and on Binder.
+
+All of it follows from the two settings ``repository: url`` and ``repository: branch`` of ``_config.yml``.
+"""
+
+import json
+import re
+from typing import NamedTuple
+
+from accent_book.runs import notebooks
+from accent_lib.errors import AccentError
+from accent_lib.files import atomic
+
+#: Tag of the cell in the notebooks.
+TAG = "launch"
+#: It is written into every notebook; on a machine that has the packages it does nothing.
+CELL = """\
+# Where the project is not installed, as on Colab: fetch it, install what is missing, and go into its folder.
+import importlib.util
+import os
+import subprocess
+import sys
+
+REPOSITORY, BRANCH = {url}, {branch}  # from _config.yml, by `make format`
+if importlib.util.find_spec("accent_book") is None:
+    if not REPOSITORY:
+        sys.exit("accent_book is not installed: set up the project as its README.md says, and come back.")
+    folder = os.path.abspath(os.path.basename(REPOSITORY).removesuffix(".git"))
+    if not os.path.isdir(folder):
+        subprocess.run(["git", "clone", "--depth=1", "--branch", BRANCH, REPOSITORY, folder], check=True)
+    book = os.path.join(folder, "book")
+    # Without --upgrade pip leaves the torch that is there.
+    packages = ["-e", folder, "-e", f"{{book}}[notebooks]"]
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *packages], check=True)
+    sys.path[:0] = [folder, book]
+    os.chdir(folder)"""
+
+
+class Repository(NamedTuple):
+    """Where the project is published; `url` is empty as long as it is not."""
+
+    url: str
+    branch: str
+
+
+def repository(root=None):
+    """Read the setting.
+
+    Parameters
+    ----------
+    root : Path, optional
+        Folder with ``_config.yml``; the project's by default.
+
+    Returns
+    -------
+    Repository
+        Without a slash at the end of its address.
+    """
+    import yaml
+
+    path = (root or notebooks.project_root()) / "_config.yml"
+    setting = yaml.safe_load(path.read_text("utf-8")).get("repository") or {}
+    return Repository((setting.get("url") or "").rstrip("/"), setting.get("branch") or "main")
+
+
+def links(where, notebook):
+    """Addresses that open a notebook for a reader who has nothing installed.
+
+    Parameters
+    ----------
+    where : Repository
+    notebook : str
+        Its name, such as ``"04_explanations"``.
+
+    Returns
+    -------
+    dict of str to str
+        ``Colab`` and ``Binder``; empty without an address.
+
+    Raises
+    ------
+    AccentError
+        If the address is not GitHub's.
+
+    Examples
+    --------
+    >>> links(Repository("https://github.com/ann/accent", "main"), "01_data")["Colab"]
+    'https://colab.research.google.com/github/ann/accent/blob/main/notebooks/01_data.ipynb'
+    """
+    if not where.url:
+        return {}
+    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?", where.url)
+    if found is None:
+        raise AccentError(
+            f"repository: url in _config.yml must be https://github.com/<owner>/<name>, not {where.url!r}."
+        )
+    path = f"notebooks/{notebook}.ipynb"
+    return {
+        "Colab": f"https://colab.research.google.com/github/{found[1]}/blob/{where.branch}/{path}",
+        "Binder": f"https://mybinder.org/v2/gh/{found[1]}/{where.branch}?urlpath=lab/tree/{path}",
+    }
+
+
+def cell(where):
+    """Source of the cell.
+
+    Parameters
+    ----------
+    where : Repository
+
+    Returns
+    -------
+    str
+    """
+    return CELL.format(url=json.dumps(where.url), branch=json.dumps(where.branch))
+
+
+def launch():
+    """Write the cell into every notebook, with the address of ``_config.yml``.
+
+    It stands before the parameters. A notebook that has it already is left alone.
+    """
+    source = cell(repository())
+    for notebook in notebooks.all_notebooks():
+        content = json.loads(notebook.path.read_text("utf-8"))
+        if put(content["cells"], source):
+            with atomic(notebook.path) as file:
+                file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            print(f"{notebook.path.name}: launch cell written")
+
+
+def put(cells, source):
+    """Put the launch cell before the first code cell.
+
+    Parameters
+    ----------
+    cells : list of dict
+        A notebook's cells, changed in place.
+    source : str
+
+    Returns
+    -------
+    bool
+        Whether anything changed.
+    """
+    lines = source.splitlines(keepends=True)
+    for found in cells:
+        if TAG in found["metadata"].get("tags", []):
+            changed = found["source"] != lines
+            found["source"] = lines
+            return changed
+    first = next(place for place, found in enumerate(cells) if found["cell_type"] == "code")
+    metadata = {"tags": ["remove-cell", TAG]}
+    new = {"cell_type": "code", "execution_count": None, "id": TAG, "metadata": metadata, "outputs": []}
+    cells.insert(first, {**new, "source": lines})
+    return True

@@ -1,0 +1,102 @@
+"""The explorer's page of a run: on its own, and in the book."""
+
+import hashlib
+from pathlib import Path
+
+from accent_book.runs import notebooks
+from accent_book.runs.folder import Run
+from accent_book.runs.notebooks import BOOK, read_json, short, sources
+from accent_lib.errors import AccentError
+from accent_lib.files import atomic
+from accent_lib.provenance import fingerprint, source_hash
+
+#: Data that anyone may have; the rest never gets into the book.
+PUBLIC = ("sample",)
+
+
+def explorer(run="sample", to="explorer.html"):
+    """Write the explorer of a run folder as one self-contained file.
+
+    Parameters
+    ----------
+    run : str
+        Name of the run folder.
+    to : path
+        The file to make or replace.
+
+    Raises
+    ------
+    AccentError
+        If the run folder lacks a file, or the page cannot be written.
+    """
+    from accent_book.publish.explorer import explorer_data, explorer_page
+
+    if not (notebooks.runs_folder() / run).is_dir():
+        raise AccentError(
+            f"There is no run {run!r} in {notebooks.runs_folder()}; make one with the notebooks."
+        )
+    data = explorer_data(Run("explorer", {"run": run}))
+    try:
+        with atomic(to) as file:
+            file.write_text(explorer_page(data), "utf-8")
+    except OSError as error:
+        raise AccentError(f"{to} cannot be written: {error.strerror or error}.") from None
+    print(f"The explorer of {run}, one file that needs no network: {to}")
+    if data["dataset"] not in PUBLIC:
+        print(f"It holds histories of {data['dataset']}, which may not be passed on.")
+
+
+def publish_explorer(folder, root):
+    """Put the explorer of a run into the book.
+
+    For data that may not be published, it is that of the sample if there is one, else a page that says so.
+
+    The run folder keeps a copy, which is made again only when something changed that it shows. A run without
+    explanations has no explorer; then none is left in the book.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    root : Path
+        The project's folder.
+    """
+    published, kept = root / "book" / "_static" / "explorer.html", folder / "explorer.html"
+    about = read_json(folder / "data.json")
+    if about is None or not (folder / "explanations.csv").exists():
+        published.unlink(missing_ok=True)
+        return
+    if about["dataset"] in PUBLIC:
+        mark = f"<!-- {_mark(folder)} -->"
+        if not kept.exists() or not kept.read_text("utf-8").endswith(mark):
+            from accent_book.publish.explorer import explorer_data, explorer_page
+
+            page = explorer_page(explorer_data(Run("explorer", {"run": folder.name})))
+            with atomic(kept) as file:
+                file.write_text(page + mark, "utf-8")
+        page = kept.read_text("utf-8")
+    elif (sample := folder.with_name("sample") / "explorer.html").exists():
+        page = sample.read_text("utf-8")
+    else:
+        from accent_book.publish.explorer import withheld_page
+
+        page = withheld_page(folder.name, about["dataset"])
+    if not published.exists() or published.read_text("utf-8") != page:
+        with atomic(published) as file:
+            file.write_text(page, "utf-8")
+    print(f"The explorer is in {short(published, root)}.", flush=True)
+
+
+def _hash(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _mark(folder):
+    """Fingerprint of all that the page shows."""
+    files = ["slates.csv", "explanations.csv", "outcomes.csv", *sorted(p.name for p in folder.glob("*.npz"))]
+    return fingerprint(
+        sources=sources(),
+        page=source_hash("publish/explorer.py", package=BOOK),
+        template=Path(__file__).with_name("explorer.html").read_text("utf-8"),
+        files={name: _hash(folder / name) for name in files if (folder / name).exists()},
+    )

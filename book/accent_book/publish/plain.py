@@ -1,0 +1,266 @@
+"""The book's Markdown (MyST) as plain Markdown, for notebooks that are read in Jupyter."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+import nbformat
+import yaml
+
+from accent_lib.errors import AccentError
+from accent_lib.evaluation.paper import paper_figures
+
+UNKNOWN = "…"
+FENCE = re.compile(r"(\s*)(`{3,}|:{3,}|~{3,})(?:\{([^}]+)\}[ \t]*(.*))?")
+OPTION = re.compile(r":([\w-]+):\s*(.*)")
+LABEL = re.compile(r"\(([\w-]+)\)=\s*")
+# What stands within a line; code and formulas are found so that nothing in them is taken for a link.
+INLINE = re.compile(
+    r"\{(?P<role>[\w:+.-]+)\}`(?P<content>[^`]*)`"
+    r"|(?P<code>(?P<ticks>`+)(?!`).*?(?P=ticks))"
+    r"|(?P<formula>\$\$.*?\$\$|\$[^$\n]+\$)"
+    r"|(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)\s]*)\)",
+    re.DOTALL,
+)
+# Directives that only mark a place; what stands between them is text.
+MARKS = ("exercise-end", "solution-start", "solution-end")
+# Those whose text is set off under a title.
+BOXES = ("admonition", "figure", "image", "prf:algorithm", "prf:definition", "prf:proof", "prf:theorem")
+
+
+class _Unknown(Exception):
+    """Says what has no plain form; where it stands is known further out."""
+
+
+@dataclass
+class Book:
+    """What roles refer to.
+
+    Attributes
+    ----------
+    glued : dict
+        Notebook name to name to text, as the executed chapter displays it.
+    paper : dict
+        The paper's figures by name.
+    cited : dict
+        Key to (authors, year, link).
+    labels : dict
+        Label to (notebook name, text), such as ``("01_data", "Figure 2")``.
+    """
+
+    glued: dict = field(default_factory=dict)
+    paper: dict = field(default_factory=dict)
+    cited: dict = field(default_factory=dict)
+    labels: dict = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, root, sources):
+        """Read what there is in the project's folder.
+
+        Parameters
+        ----------
+        root : Path
+        sources : dict
+            Notebook name to its cells, unexecuted.
+        """
+        executed = {path.stem: path for path in sorted((root / "book" / "chapters").glob("*.ipynb"))}
+        # The book numbers from page to page, and its first page comes before the notebooks.
+        intro = root / "book" / "intro.md"
+        count = Counter(Figure=intro.read_text("utf-8").count("{figure}") if intro.exists() else 0)
+        labels = {}
+        for name, cells in sources.items():
+            labels |= {label: (name, text) for label, text in labels_of(cells, count).items()}
+        return cls(
+            {name: glued(nbformat.read(path, as_version=4).cells) for name, path in executed.items()},
+            paper_figures(yaml.safe_load((root / "book" / "paper.yml").read_text("utf-8"))),
+            citations(root / "book" / "references.bib"),
+            labels,
+        )
+
+    def plain(self, text, chapter):
+        """Rewrite a cell of the book, or a caption, as plain Markdown.
+
+        Parameters
+        ----------
+        text : str
+        chapter : str
+            Name of the notebook that the cell belongs to.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        AccentError
+            If there is a directive, a role, a figure of the paper or a citation in it that is not known: in
+            Jupyter it would be shown as it is written.
+        """
+        try:
+            return re.sub(r"\n{3,}", "\n\n", self._blocks(text.splitlines(), chapter)).strip("\n")
+        except _Unknown as unknown:
+            begin = text.strip().partition("\n")[0]
+            raise AccentError(
+                f"{chapter}, the cell or caption that begins with {begin!r}: {unknown} has no form in plain "
+                "Markdown; write it otherwise, or add one to accent_book/publish/plain.py."
+            ) from None
+
+    def _blocks(self, lines, chapter):
+        """Go through directives and what stands between them."""
+        done, prose, lines = [], [], list(lines)
+
+        def flush():
+            # All of it at once: a role may go over the end of a line.
+            done.append(INLINE.sub(lambda found: self._inline(found, chapter), "\n".join(prose)))
+            prose.clear()
+
+        while lines:
+            line = lines.pop(0)
+            opened = FENCE.match(line)
+            if LABEL.fullmatch(line):
+                continue
+            if not opened:
+                prose.append(line)
+                continue
+            flush()
+            indent, fence, name, argument = opened.groups()
+            closing = next((i for i, one in enumerate(lines) if one.strip() == fence), len(lines))
+            body, lines = lines[:closing], lines[closing + 1 :]
+            if not name:
+                done.append("\n".join([line, *body, indent + fence]))
+            elif indent:
+                raise _Unknown(f"the directive {{{name}}}, as it is indented,")
+            else:
+                done.append(self._directive(name, argument, body, chapter))
+        flush()
+        return "\n".join(done)
+
+    def _directive(self, name, argument, body, chapter):
+        options = {}
+        while body and OPTION.fullmatch(body[0]):
+            key, options[key] = OPTION.fullmatch(body.pop(0)).groups()
+        if name in MARKS:
+            return ""
+        if name == "math":
+            return "\n".join(["$$", *body, "$$"])
+        if name not in BOXES and name != "exercise-start":
+            raise _Unknown(f"the directive {{{name}}}")
+        if name in ("figure", "image"):  # The argument is a file, which lies elsewhere.
+            argument = ""
+        numbered = self.labels.get(options.get("label"), (chapter, ""))[1]
+        title = ": ".join(filter(None, [numbered, argument]))
+        if name == "exercise-start":
+            return f"### {title or 'Exercise'}\n"
+        inside = self._blocks(body, chapter).strip("\n")
+        title = title or name.rpartition(":")[2].capitalize()
+        if "$$" in inside:  # A formula may not go on in a quotation's next line.
+            return f"**{title}**\n\n{inside}\n"
+        return "\n".join(f"> {line}".rstrip() for line in (f"**{title}**", "", *inside.splitlines()))
+
+    def _inline(self, found, chapter):
+        if found["code"] or found["formula"]:
+            return found[0]
+        if found["role"]:
+            return self._role(found["role"], " ".join(found["content"].split()), chapter)
+        text = INLINE.sub(lambda inner: self._inline(inner, chapter), found["text"])
+        target, _, _ = found["target"].partition("#")
+        if re.match(r"\w+:", target):
+            return f"[{text}]({found['target']})"
+        return f"[{text}]({target}.ipynb)" if re.fullmatch(r"\d\d_\w+", target) else text
+
+    def _role(self, role, content, chapter):
+        text, _, target = content.partition("<")
+        text, target = text.strip(), target.rstrip(">").strip()
+        if role == "glue:text":
+            return self._glued(content, chapter)
+        if role == "paper" and content in self.paper:
+            return self.paper[content]
+        if role in ("cite:t", "cite:p") and all(key.strip() in self.cited for key in content.split(",")):
+            return self._citation(content, role == "cite:t")
+        if role.startswith("py:"):
+            return f"`{content.rpartition('.')[2] if content.startswith('~') else content}`"
+        if role == "doc":
+            return self._inline(INLINE.match(f"[{text}]({target})"), chapter) if target else text
+        if role not in ("ref", "numref", "prf:ref"):
+            raise _Unknown(f"{{{role}}}`{content}`")
+        place, label = self.labels.get(target or text, (chapter, text))
+        exercise = label.startswith("Exercise ")  # by its number it can be found in Jupyter
+        said = text if target and not exercise else label
+        return said if place == chapter else f"[{said}]({place}.ipynb)"
+
+    def _glued(self, content, chapter):
+        from myst_nb.core.variables import format_plain_text
+
+        path, _, content = content.rpartition("::")
+        name, _, form = content.partition(":")
+        of_chapter = self.glued.get(path.rpartition("/")[2].removesuffix(".ipynb") or chapter, {})
+        return format_plain_text(of_chapter[name], form) if name in of_chapter else UNKNOWN
+
+    def _citation(self, keys, in_text):
+        said = []
+        for key in keys.split(","):
+            authors, year, link = self.cited[key.strip()]
+            words = f"{authors} ({year})" if in_text else f"{authors}, {year}"
+            said.append(f"[{words}]({link})" if link else words)
+        return ", ".join(said) if in_text else f"({'; '.join(said)})"
+
+
+def labels_of(cells, count):
+    """What a chapter's labels are called: figures, exercises, theorems and sections.
+
+    Parameters
+    ----------
+    cells : list of NotebookNode
+    count : Counter
+        How many of each kind came before this chapter; those of the chapter are added.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    labels = {}
+
+    def number(kind, label):
+        count[kind] += 1
+        labels[label] = f"{kind} {count[kind]}"
+
+    for cell in cells:
+        if cell.cell_type == "code":
+            figure = cell.metadata.get("mystnb", {}).get("figure", {})
+            if "name" in figure:
+                number("Figure", figure["name"])
+            continue
+        for kind, label in re.findall(
+            r"^[`:]{3,}\{([\w:-]+)\}[^\n]*\n:label: (\S+)", cell.source, re.MULTILINE
+        ):
+            number(kind.removesuffix("-start").rpartition(":")[2].capitalize(), label)
+        for label, heading in re.findall(r"^\(([\w-]+)\)=\s*\n#+ (.*)", cell.source, re.MULTILINE):
+            labels[label] = heading
+    return labels
+
+
+def glued(cells):
+    """What executed cells glued: name to text."""
+    found = {}
+    for cell in cells:
+        for output in cell.get("outputs", ()):
+            scrap = output.get("metadata", {}).get("scrapbook")
+            if scrap:
+                text = output["data"].get(f"{scrap['mime_prefix']}text/plain", UNKNOWN)
+                found[scrap["name"]] = "".join(text)
+    return found
+
+
+def citations(path):
+    """Authors, year and address of each entry of a BibTeX file, by key."""
+    from pybtex.database import parse_file
+
+    found = {}
+    for key, entry in parse_file(str(path)).entries.items():
+        names = [" ".join(p.prelast_names + p.last_names) for p in entry.persons.get("author", ())]
+        names = [re.sub(r"[{}]", "", name) for name in names]
+        authors = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+        fields = entry.fields
+        link = f"https://doi.org/{fields['doi']}" if "doi" in fields else fields.get("url", "")
+        found[key] = authors, fields.get("year", ""), link
+    return found

@@ -1,0 +1,125 @@
+"""What a profile would run: its chapters, and why each is up to date or not."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from accent_book.publish.launch import TAG as LAUNCH
+from accent_book.runs import notebooks
+from accent_book.runs.notebooks import read_json
+from accent_book.runs.profiles import load_profile, run_name
+from accent_lib.errors import AccentError
+from accent_lib.provenance import fingerprint
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A notebook as a profile runs it.
+
+    Attributes
+    ----------
+    notebook : Notebook
+    settings : dict
+        All of its parameters.
+    stamp : str
+        Fingerprint of everything its output follows from: its cells and settings, the sources that it may
+        import, the committed tables if it reads them, and the stamps of the chapters before it.
+    folder : Path
+        The run folder.
+    output : Path
+        Its place in ``book/chapters``.
+    """
+
+    notebook: notebooks.Notebook
+    settings: dict
+    stamp: str
+    folder: Path
+    output: Path
+
+    @property
+    def name(self):
+        """The notebook's name."""
+        return self.notebook.name
+
+    @property
+    def executed(self):
+        """The run's own copy of the executed notebook: changing profiles back and forth costs nothing."""
+        return self.folder / "chapters" / f"{self.name}.ipynb"
+
+    def files(self):
+        """Files in the run folder that are of its making, sorted relative names."""
+        found = (path for pattern in self.notebook.makes for path in self.folder.glob(pattern))
+        return sorted({path.relative_to(self.folder).as_posix() for path in found})
+
+    def outdated(self, records):
+        """Say why it has to be run, or nothing if it is up to date.
+
+        Parameters
+        ----------
+        records : dict
+            ``provenance.json`` of the run folder.
+        """
+        record = records.get(self.name)
+        if record is None or not self.executed.exists():
+            return "not run yet, or not since an earlier notebook was"
+        if record["settings"] != self.settings:
+            return "its parameters changed"
+        if record["stamp"] != self.stamp:
+            return "it, the library, a committed table or an earlier notebook changed"
+        missing = [name for name in record["files"] if not (self.folder / name).exists()]
+        if missing:
+            return f"{missing[0]} is missing"
+        by_hand = read_json(self.folder / "settings" / f"{self.name}.json")
+        if by_hand and by_hand != self.settings:
+            return "it was run by hand with other parameters"
+        return ""
+
+
+def plan(profile, upto=None, root=None):
+    """Chapters of a profile, in order.
+
+    Parameters
+    ----------
+    profile : str
+        Its name.
+    upto : int, optional
+        Number of the last notebook; all by default.
+    root : Path, optional
+        The project's folder.
+
+    Returns
+    -------
+    list of Chapter
+
+    Raises
+    ------
+    AccentError
+        If the profile does not exist or does not fit, or if no notebook has a number up to `upto`.
+    """
+    root = root or notebooks.project_root()
+    settings = load_profile(profile, root)
+    sources = notebooks.sources()
+    folder = notebooks.runs_folder() / run_name(profile, root)
+    chapters, before = [], []
+    for notebook in notebooks.all_notebooks(root):
+        if upto is not None and notebook.number > upto:
+            break
+        # The launch cell does nothing in a run, and the address in it may change.
+        cells = [cell for cell in notebook.cells if LAUNCH not in cell[1]]
+        parts = {"cells": cells, "settings": settings[notebook.name], "sources": sources}
+        if any("results_folder" in text for _, _, text in notebook.cells):
+            parts["kept"] = _kept(root / "data" / "results")
+        before.append(fingerprint(**parts, before=before))
+        output = root / "book" / "chapters" / notebook.path.name
+        chapters.append(Chapter(notebook, settings[notebook.name], before[-1], folder, output))
+    if not chapters:
+        raise AccentError(f"There is no notebook with a number up to {upto}.")
+    return chapters
+
+
+def _kept(folder):
+    """Hashes of the committed tables, which one chapter reads."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }

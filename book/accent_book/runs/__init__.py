@@ -1,0 +1,61 @@
+"""What a notebook touches: its parameters, its run folder, and what earlier notebooks left there.
+
+The code cell after a notebook's parameters is ``run = runs.begin("02_training", globals())``.
+"""
+
+from accent_book.runs.artifacts import (
+    Retraining,
+    interactions,
+    model_class,
+    new_model,
+    relation_triples,
+    retraining,
+    slates_of,
+    trained_model,
+    untrained_model,
+)
+from accent_book.runs.earlier import ensure
+from accent_book.runs.folder import Run, begin
+from accent_book.runs.notebooks import project_root, runs_folder
+from accent_book.runs.profiles import load_profile, profile_names
+from accent_book.runs.results import (
+    asked_for,
+    describe_store,
+    export,
+    import_results,
+    outcomes_store,
+    read_results,
+    results_folder,
+    retrained_outcomes,
+    store_path,
+    write_table,
+)
+
+__all__ = [
+    "Retraining",
+    "Run",
+    "asked_for",
+    "begin",
+    "describe_store",
+    "ensure",
+    "export",
+    "import_results",
+    "interactions",
+    "load_profile",
+    "model_class",
+    "new_model",
+    "outcomes_store",
+    "profile_names",
+    "project_root",
+    "read_results",
+    "relation_triples",
+    "results_folder",
+    "retrained_outcomes",
+    "retraining",
+    "runs_folder",
+    "slates_of",
+    "store_path",
+    "trained_model",
+    "untrained_model",
+    "write_table",
+]

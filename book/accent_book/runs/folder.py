@@ -1,0 +1,248 @@
+"""The run folder as a notebook sees it: checked parameters in, files in and out."""
+
+import json
+import os
+import re
+import time
+from datetime import UTC, datetime
+
+from accent_book.runs import notebooks, parameters
+from accent_book.runs.earlier import ensure
+from accent_book.runs.profiles import profile_of_run
+from accent_lib.errors import AccentError
+from accent_lib.files import atomic
+from accent_lib.provenance import plain
+
+# Columns that hold text even where every entry looks like a number, such as a removed set of one action.
+TEXT_COLUMNS = ("removed", "predicted", "scores", "world", "reason")
+
+
+def begin(notebook, namespace):
+    """Check a notebook's parameters and open its run folder; called by the code cell after the parameters.
+
+    Parameters
+    ----------
+    notebook : str
+        The notebook's name, such as ``"02_training"``.
+    namespace : dict
+        The notebook's ``globals()``. An integer given for a float becomes one there, and a relative
+        ``data_home`` becomes absolute.
+
+    Returns
+    -------
+    Run
+        The folder, and everything to read and write in it.
+
+    Raises
+    ------
+    AccentError
+        If papermill passed an unknown name, or if a value has the wrong type or is impossible.
+
+    Notes
+    -----
+    Only the cell that papermill injects is searched for unknown names; variables of a live notebook are free.
+
+    Examples
+    --------
+    >>> run = begin("01_data", {
+    ...     "run": "mine", "dataset": "sample", "data_home": "", "positive_at": 3, "min_positive": 10,
+    ...     "min_negative": 10, "holdout": 0.2,
+    ... })
+    >>> run.settings["positive_at"], run.folder.name
+    (3.0, 'mine')
+    """
+    declared, injected = _declared(notebook, namespace)
+    for name in injected:
+        if name not in declared:
+            others = (other.name for other in notebooks.all_notebooks() if name in other.parameters)
+            raise parameters.unknown(name, declared, notebook, next(others, ""))
+    settings = {}
+    for name, parameter in declared.items():
+        if name not in namespace:
+            raise AccentError(f"{notebook}: {name} is not set; run the parameters cell first.")
+        value = namespace[name]
+        if isinstance(getattr(value, "settings", None), dict):  # `run = begin(…)` run a second time
+            value = value.settings.get(name, value)
+        settings[name] = parameter.check(value, notebook)
+        if settings[name] is not value:
+            namespace[name] = settings[name]
+    _absolute_data_home(settings, namespace)
+    return Run(notebook, settings)
+
+
+def _declared(notebook, namespace):
+    """Parameters from the cell that was run, else from the notebook's file; the names papermill injected."""
+    cells = [cell for cell in namespace.get("In", []) if isinstance(cell, str)]
+    for position in range(len(cells) - 1, -1, -1):
+        if "# type:" not in cells[position]:
+            continue
+        try:
+            declared = parameters.parse(cells[position], notebook)
+        except AccentError:
+            continue  # another cell that happens to mention types
+        injected = [cell for cell in cells[position + 1 :] if cell.startswith("# Parameters\n")]
+        return declared, parameters.assigned(injected[-1]) if injected else []
+    for candidate in notebooks.all_notebooks():
+        if candidate.name == notebook and candidate.parameters:
+            return candidate.parameters, []
+    raise AccentError(f"{notebook}: no parameters cell was found; run the cell of parameters, then this one.")
+
+
+def _absolute_data_home(settings, namespace):
+    """Notebooks run in other working directories: what was given relatively holds where it was given."""
+    if settings.get("data_home"):
+        settings["data_home"] = namespace["data_home"] = notebooks.absolute(settings["data_home"])
+    if os.environ.get("ACCENT_DATA_HOME"):
+        os.environ["ACCENT_DATA_HOME"] = notebooks.absolute(os.environ["ACCENT_DATA_HOME"])
+
+
+class Run:
+    """A run folder, seen from one notebook.
+
+    Parameters
+    ----------
+    notebook : str
+        The notebook's name.
+    settings : dict
+        Its parameters; ``settings["run"]`` names the folder (``"sample"`` if there is none).
+
+    Attributes
+    ----------
+    name, notebook : str
+        Of the run and of the notebook.
+    folder : Path
+        ``runs/<name>``, made if need be.
+    settings : dict
+        The notebook's parameters, also written to ``settings/<notebook>.json`` in the folder.
+
+    Raises
+    ------
+    AccentError
+        If the run's name is not a plain name or its folder cannot be written.
+
+    Examples
+    --------
+    >>> run = Run("01_data", {"run": "mine"})
+    >>> run.write_json("data.json", {"dataset": "sample"})
+    >>> run.read_json("data.json")
+    {'dataset': 'sample'}
+    >>> run.need("ncf.npz")
+    Traceback (most recent call last):
+        ...
+    accent_lib.errors.AccentError: ncf.npz is missing in the run folder ...: notebook 02_training makes it...
+    """
+
+    def __init__(self, notebook, settings):
+        self.notebook = notebook
+        self.settings = settings
+        self.name = settings.get("run", "sample")
+        if not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise AccentError(
+                f"{notebook}: run must be a folder's plain name, such as sample, not {self.name!r}."
+            )
+        self.folder = notebooks.runs_folder() / self.name
+        self._start = time.perf_counter()
+        try:
+            self.write_json(f"settings/{notebook}.json", settings)
+        except OSError as error:
+            raise AccentError(
+                f"The run folder {self.folder} cannot be written ({error.strerror}); "
+                "set ACCENT_RUNS to a folder that can."
+            ) from None
+
+    def __repr__(self):
+        return f"Run({self.name!r}, notebook={self.notebook!r})"
+
+    def path(self, name):
+        """Where to make a file, in a folder that exists; write it through `accent_lib.files.atomic`."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def need(self, name):
+        """Where a file made by an earlier notebook lies.
+
+        Raises
+        ------
+        AccentError
+            If it is missing: names the notebook that makes it and the command.
+        """
+        path = self.folder / name
+        if path.exists():
+            return path
+        maker = notebooks.maker(name)
+        if maker is None:
+            raise AccentError(f"{name} is missing in the run folder {self.folder}, and no notebook makes it.")
+        raise AccentError(f"{name} is missing in the run folder {self.folder}: {self._advice(maker)}")
+
+    def _advice(self, maker):
+        profile = profile_of_run(self.name)
+        if profile:
+            how = f"python -m accent_book run --profile {profile} --upto {maker.number}"
+        else:
+            how = f"papermill notebooks/{maker.name}.ipynb out.ipynb -p run {self.name}"
+        return f"notebook {maker.name} makes it; run `{how}` in the project's folder."
+
+    def setting(self, notebook, name):
+        """Value that a parameter of an earlier notebook of this run had.
+
+        Raises
+        ------
+        AccentError
+            If that notebook has not been run, or has no such parameter.
+        """
+        path = self.folder / "settings" / f"{notebook}.json"
+        if not path.exists():
+            makers = [n for n in notebooks.all_notebooks() if n.name == notebook]
+            advice = self._advice(makers[0]) if makers else f"there is no notebook {notebook}."
+            raise AccentError(f"The settings of {notebook} are missing in {self.folder}: {advice}")
+        settings = self.read_json(f"settings/{notebook}.json")
+        if name not in settings:
+            raise parameters.unknown(name, settings, notebook)
+        return settings[name]
+
+    def ensure(self, upto):
+        """Make what is missing in this folder of notebooks 1 to `upto`; see `accent_book.runs.ensure`."""
+        ensure(profile_of_run(self.name), upto, folder=self.name)
+
+    def log(self, message):
+        """Print a line with the seconds since the notebook began, and append it to ``log.txt``."""
+        print(f"{time.perf_counter() - self._start:8.1f} s  {message}", flush=True)
+        with open(self.path("log.txt"), "a", encoding="utf-8") as log:
+            log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {self.notebook}: {message}\n")
+
+    def write_json(self, name, content):
+        """Write JSON atomically; NumPy scalars become numbers."""
+        with atomic(self.path(name)) as file:
+            file.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=plain) + "\n", "utf-8")
+
+    def read_json(self, name):
+        """Read JSON that an earlier notebook wrote; a missing file is the error of `need`."""
+        return json.loads(self.need(name).read_text("utf-8"))
+
+    def write_csv(self, name, frame):
+        """Write a data frame atomically, without its index; floats read back exactly."""
+        with atomic(self.path(name)) as file:
+            frame.to_csv(file, index=False)
+
+    def read_csv(self, name, text=TEXT_COLUMNS):
+        """Read a table that an earlier notebook wrote; a missing file is the error of `need`.
+
+        Parameters
+        ----------
+        name : str
+            File in the run folder.
+        text : iterable of str
+            Columns read as text, an empty entry as ``""``.
+
+        Returns
+        -------
+        DataFrame
+        """
+        import pandas
+
+        # Reading floats exactly had to be asked for before pandas 3.1, and must not be since.
+        old = tuple(int(part) for part in pandas.__version__.split(".")[:2]) < (3, 1)
+        options = {"float_precision": "round_trip"} if old else {}
+        frame = pandas.read_csv(self.need(name), dtype=dict.fromkeys(text, str), **options)
+        return frame.fillna(dict.fromkeys(text, ""))

@@ -1,0 +1,143 @@
+"""The project as found on disk: its root, its notebooks, and what each notebook takes and makes."""
+
+import functools
+import json
+import os
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from accent_book.runs import parameters
+from accent_lib.errors import AccentError
+from accent_lib.provenance import PACKAGE, fingerprint, source_hash
+
+BOOK = Path(__file__).resolve().parents[1]
+#: Folders of this package that a notebook may import, beside the whole of the library.
+FOR_NOTEBOOKS = ("runs", "figures")
+MAKES = re.compile(r"""\brun\.(?:path|write_csv|write_json)\(\s*f?["']([^"']+)["']""")
+
+
+def project_root():
+    """Folder that holds ``notebooks/profiles``: upwards from the working directory, else from the package.
+
+    Returns
+    -------
+    Path
+        The working directory itself if there is none, as on a machine that has the package alone.
+
+    Examples
+    --------
+    >>> (project_root() / "notebooks" / "profiles" / "sample.yaml").exists()
+    True
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[3]):
+        if (folder / "notebooks" / "profiles").is_dir():
+            return folder
+    return here
+
+
+def runs_folder():
+    """Folder of all runs: ``$ACCENT_RUNS``, else ``runs`` in the project root.
+
+    Examples
+    --------
+    >>> os.environ["ACCENT_RUNS"] = "/tmp/runs"
+    >>> runs_folder().as_posix()
+    '/tmp/runs'
+    """
+    return Path(os.environ.get("ACCENT_RUNS") or project_root() / "runs").absolute()
+
+
+def absolute(path):
+    """Text of a path made absolute from the working directory, with ``~`` expanded."""
+    return str(Path(path).expanduser().absolute())
+
+
+def search_path():
+    """``PYTHONPATH`` for another process, in which it finds both packages, installed or not."""
+    folders = [PACKAGE.parent, BOOK.parent]
+    return os.pathsep.join([*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def sources():
+    """Fingerprint of all sources that a notebook may import; no other change makes its output outdated."""
+    return fingerprint(library=source_hash(), book=source_hash(*FOR_NOTEBOOKS, package=BOOK))
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook's source: its file, and its cells as (type, tags, text)."""
+
+    path: Path
+    cells: tuple
+
+    @property
+    def name(self):
+        """File name without suffix, such as ``"02_training"``."""
+        return self.path.stem
+
+    @property
+    def number(self):
+        """Place in the order, from the file name."""
+        return int(re.match(r"\d+", self.name)[0])
+
+    @functools.cached_property
+    def parameters(self):
+        """Declared parameters, a dict of name to `Parameter`; empty if no cell is tagged ``parameters``."""
+        for kind, tags, text in self.cells:
+            if kind == "code" and "parameters" in tags:
+                return parameters.parse(text, self.name)
+        return {}
+
+    @functools.cached_property
+    def makes(self):
+        """Files it makes in the run folder, as patterns: ``run.path(f"{model}.npz")`` gives ``"*.npz"``."""
+        found = [name for kind, _, text in self.cells if kind == "code" for name in MAKES.findall(text)]
+        return tuple(dict.fromkeys(re.sub(r"\{[^}]*\}", "*", name) for name in found))
+
+
+def read(path):
+    """Read a notebook's source.
+
+    Raises
+    ------
+    AccentError
+        If the file is not a notebook.
+    """
+    try:
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        parts = [(c["cell_type"], tuple(c["metadata"].get("tags", ())), "".join(c["source"])) for c in cells]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AccentError(f"{path} cannot be read as a notebook: {error!r:.100}.") from None
+    return Notebook(path, tuple(parts))
+
+
+def all_notebooks(root=None):
+    """Every notebook of the project in order, a list of `Notebook`; empty if it has none."""
+    folder = (root or project_root()) / "notebooks"
+    return [read(path) for path in sorted(folder.glob("[0-9]*_*.ipynb"))]
+
+
+def maker(name, root=None):
+    """First notebook that makes a file of the run folder, or ``None``."""
+    for notebook in all_notebooks(root):
+        if any(fnmatch(name, pattern) for pattern in notebook.makes):
+            return notebook
+    return None
+
+
+def short(path, root):
+    """Shorten a path for a message: relative to the project if it lies there."""
+    return path.relative_to(root) if path.is_relative_to(root) else path
+
+
+def read_json(path):
+    """Read a JSON file of the run folder; ``None`` if it is not there."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise AccentError(f"{path} is damaged; delete it, and the notebooks run again.") from None

@@ -1,0 +1,324 @@
+"""Outcome tables that are kept with the project: out of a run folder, and back into one."""
+
+import gzip
+import json
+import shutil
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from accent_book.runs import notebooks
+from accent_book.runs.folder import Run
+from accent_book.runs.notebooks import short
+from accent_book.runs.profiles import run_name
+from accent_lib.errors import AccentError
+from accent_lib.files import atomic
+from accent_lib.provenance import provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def results_folder():
+    """Where committed tables lie, one folder for each model and run.
+
+    Examples
+    --------
+    >>> results_folder().name
+    'results'
+    """
+    return notebooks.project_root() / "data" / "results"
+
+
+def store_path(run, fingerprint: str):
+    """Where the store of a fingerprint lies in a run folder.
+
+    Examples
+    --------
+    >>> from accent_book.runs.folder import Run
+    >>> store_path(Run("05_verification", {"run": "mine"}), "cd5ae6ce7657d4a7").name
+    'worlds-cd5ae6ce.sqlite'
+    """
+    return run.path(f"worlds-{fingerprint[:8]}.sqlite")
+
+
+def describe_store(run, table: str, model: str, fingerprint: str, facts: dict) -> None:
+    """Write beside a store what it holds, so that it can be exported at any time.
+
+    A run that goes on may add to the facts; the provenance stays that of the one that began.
+
+    Parameters
+    ----------
+    run : Run
+    table : {"outcomes", "warm"}
+        Which table it fills.
+    model, fingerprint : str
+    facts : dict
+        What to say besides the provenance.
+
+    Examples
+    --------
+    >>> from accent_book.runs.folder import Run
+    >>> run = Run("05_verification", {"run": "mine"})
+    >>> describe_store(run, "outcomes", "ncf", "cd5ae6ce7657d4a7", {"seeds": [0]})
+    >>> run.read_json("worlds-cd5ae6ce.json")["model"]
+    'ncf'
+    """
+    path = store_path(run, fingerprint).with_suffix(".json")
+    began = json.loads(path.read_text()) if path.exists() else provenance()
+    about = {"table": table, "model": model, "fingerprint": fingerprint, "described": time.time()}
+    run.write_json(path.name, {**began, **about, **facts})
+
+
+def export(profile="ml-100k"):
+    """Copy what verification has shown so far from a run folder to ``data/results``.
+
+    Each model of the run gets a folder ``<model>-<run>`` with its newest outcomes, one compressed table for
+    each seed (and its provenance beside), the slates and explanations of the users in them, and the facts of
+    training.
+
+    Parameters
+    ----------
+    profile : str
+        Whose run folder it is.
+
+    Raises
+    ------
+    AccentError
+        If nothing was verified in it, or if a table would be replaced by a smaller one.
+    """
+    from accent_lib.retraining.outcomes import beside, export_outcomes, of_slates
+    from accent_lib.retraining.store import Store
+
+    name = run_name(profile)
+    run, newest = Run("export", {"run": name}), {}
+    for path in (notebooks.runs_folder() / name).glob("worlds-*.json"):
+        about = json.loads(path.read_text())
+        with Store(path.with_suffix(".sqlite"), about["fingerprint"]) as store:
+            outcomes = store.outcomes()
+        key = about["model"], about["table"]
+        # The one that a notebook used last, which need not be the one that was begun last.
+        when = about.pop("described", 0)
+        if len(outcomes) and (key not in newest or newest[key][0] < when):
+            newest[key] = when, about, outcomes
+    if not newest:
+        where = short(notebooks.runs_folder() / name, notebooks.project_root())
+        raise AccentError(f"Nothing was verified in {where}: run notebook 05_verification first.")
+    slates = run.read_csv("slates.csv")
+    for (model, table), (_, about, outcomes) in newest.items():
+        mine = slates[slates["model"] == model].sort_values("position").groupby("user")["item"]
+        outcomes = of_slates(outcomes, mine.agg(list).to_dict())
+        folder = results_folder() / f"{model}-{name}"
+        folder.mkdir(parents=True, exist_ok=True)
+        outcomes = asked_for(outcomes, run.read_csv("explanations.csv").query("model == @model"))
+        outcomes = outcomes[outcomes["seed"].isin(about.get("seeds", [0]))]
+        for seed, rows in outcomes.groupby("seed"):
+            path = folder / f"{table}-{seed}.csv.gz"
+            if beside(path).exists():
+                _check_successor(path, rows, about)
+            export_outcomes(path, rows, {**about, "seeds": [seed]})
+            print(f"{short(path, notebooks.project_root())}: {len(rows):,} outcomes")
+        if table == "outcomes":
+            for other in ("explanations", "slates"):
+                rows = run.read_csv(f"{other}.csv").query("model == @model and user in @outcomes.user")
+                write_table(folder / f"{other}.csv.gz", rows)
+            shutil.copyfile(run.need(f"{model}_training.json"), folder / "training.json")
+
+
+def _check_successor(path, outcomes, about):
+    """Refuse to put outcomes in the place of more of them, or of another model's or recipe's."""
+    from accent_lib.retraining.outcomes import beside
+
+    where, there = short(path, notebooks.project_root()), json.loads(beside(path).read_text())
+    if there["fingerprint"] != about["fingerprint"]:
+        raise AccentError(
+            f"{where} is of another model or recipe; move its folder away if these are to take its place."
+        )
+    if there["rows"] > len(outcomes):
+        raise AccentError(
+            f"{where} has {there['rows']:,} outcomes, and the run folder only {len(outcomes):,}; move it "
+            "away if these are to take its place."
+        )
+
+
+def write_table(path, table) -> None:
+    """Write a compressed table that is the same to the byte whenever its rows are.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> path = Path(tempfile.mkdtemp()) / "slates.csv.gz"
+    >>> write_table(path, pd.DataFrame({"user": [3], "item": [7]}))
+    >>> pd.read_csv(path).values.tolist()
+    [[3, 7]]
+    """
+    with atomic(path) as file:
+        # Not by pandas: it writes the name of the temporary file into the header.
+        file.write_bytes(gzip.compress(table.to_csv(index=False, lineterminator="\n").encode(), mtime=0))
+
+
+def asked_for(outcomes, explanations):
+    """Outcomes of the control and of all worlds with a set of these explanations: a store may have others.
+
+    Worlds are taken whole, for one that is there in part would count as done.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> outcomes = pd.DataFrame({"world": ["", "0:3", "1:4"], "user": [0, 0, 1]})
+    >>> asked_for(outcomes, pd.DataFrame({"user": [0], "removed": ["3"]}))["world"].tolist()
+    ['', '0:3']
+    """
+    from accent_lib.retraining.worlds import World, worlds_of
+
+    asked = {world.removed[0] for world in worlds_of(explanations)}
+    wanted = {key for key in outcomes["world"].unique() if not key or asked & {*World.parse(key).removed}}
+    return outcomes[outcomes["world"].isin(wanted)]
+
+
+class Results(NamedTuple):
+    """The committed tables of one model and run, as `judge` takes them."""
+
+    explanations: "pd.DataFrame"
+    slates: "pd.DataFrame"
+    outcomes: "pd.DataFrame"
+    about: dict  #: provenance of the outcomes, of the first seed
+    training: dict  #: facts of the base model
+
+
+def read_results(name: str, table: str = "outcomes") -> Results:
+    """Read the tables that `export` wrote; needs no data set.
+
+    Parameters
+    ----------
+    name : str
+        Folder in ``data/results``, such as ``"ncf-paper"``.
+    table : {"outcomes", "warm"}
+        Which outcomes; all seeds that are there.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    AccentError
+        If there are none, or they are of several fingerprints.
+
+    Examples
+    --------
+    >>> kept = read_results("ncf-paper")
+    >>> sorted(kept.outcomes["seed"].unique().tolist())
+    [0, 1, 2, 3, 4]
+    """
+    import pandas as pd
+
+    from accent_lib.retraining.outcomes import import_outcomes
+
+    folder = results_folder() / name
+    parts = [import_outcomes(path) for path in sorted(folder.glob(f"{table}-*.csv.gz"))]
+    if not parts:
+        raise AccentError(
+            f"There are no {table} in data/results/{name}; `python -m accent_book export` writes them."
+        )
+    if len({about["fingerprint"] for _, about in parts}) > 1:
+        raise AccentError(
+            f"The {table} in data/results/{name} are of several models or recipes; export again."
+        )
+    text = {"removed": str, "predicted": str}
+    return Results(
+        pd.read_csv(folder / "explanations.csv.gz", dtype=text, keep_default_na=False),
+        pd.read_csv(folder / "slates.csv.gz"),
+        pd.concat([outcomes for outcomes, _ in parts], ignore_index=True),
+        parts[0][1],
+        json.loads((folder / "training.json").read_text()),
+    )
+
+
+def import_results(run, store, slates) -> int:
+    """Take over from ``data/results`` what belongs into a store, so that a run goes on from committed tables.
+
+    Parameters
+    ----------
+    run : Run
+        Whose log tells.
+    store : Store
+    slates : mapping of int to ndarray of int
+        Of the users in question; outcomes of another slate are of no use here, and are counted.
+
+    Returns
+    -------
+    int
+        How many outcomes were new.
+    """
+    new = 0
+    for about in sorted(results_folder().glob("*/*.json")):
+        table = about.with_suffix(".csv.gz")
+        if table.exists() and json.loads(about.read_text()).get("fingerprint") == store.fingerprint:
+            taken, strangers = store.import_(table, slates)
+            if taken or strangers:
+                others = f"; {strangers} user(s) have another slate now" if strangers else ""
+                run.log(f"{taken:,} outcomes taken over from {table.parent.name}/{table.name}{others}")
+            new += taken
+    return new
+
+
+@contextmanager
+def outcomes_store(run, retraining, slates):
+    """Open the store of a retraining's outcomes in a run folder, with what ``data/results`` has of them.
+
+    Parameters
+    ----------
+    run : Run
+    retraining : Retraining
+    slates : mapping of int to ndarray of int
+    """
+    from accent_lib.retraining.store import Store
+
+    path = store_path(run, retraining.fingerprint)
+    with Store(path, retraining.fingerprint) as store:
+        import_results(run, store, slates)
+        yield store
+
+
+def retrained_outcomes(run, retraining, worlds, slates, *, table=None, seeds=(0,), facts=None, **options):
+    """Retrain in some worlds and return what they showed: store, import and verification in one.
+
+    Parameters
+    ----------
+    run : Run
+    retraining : Retraining
+    worlds : sequence of World
+        In the same order at every call.
+    slates : mapping of int to ndarray of int
+        Original slates of all users in question.
+    table : {"outcomes", "warm"}, optional
+        Under which name :func:`export` keeps the outcomes; by default it does not.
+    seeds : sequence of int
+        Orders of the batches.
+    facts : dict, optional
+        What the exported tables shall say besides.
+    **options
+        For :func:`~accent_lib.retraining.verification.verify`.
+
+    Returns
+    -------
+    DataFrame
+        Outcomes of these worlds, seeds and users, and of the control.
+    """
+    from dataclasses import asdict
+
+    from accent_lib.retraining.verification import verify
+
+    how = retraining
+    if table is not None:
+        described = {"seeds": list(seeds), "recipe": asdict(how.recipe), **(facts or {})}
+        describe_store(run, table, how.name, how.fingerprint, described)
+    options |= {"seeds": seeds, "stack_size": how.stack_size, "device": how.device}
+    with outcomes_store(run, how, slates) as store:
+        verify(how.name, how.model, how.recipe, how.state, worlds, slates, store, **options)
+        outcomes = store.outcomes(slates)
+    asked = outcomes["world"].isin(["", *(world.key for world in worlds)])
+    return outcomes[asked & outcomes["seed"].isin(seeds)].reset_index(drop=True)
