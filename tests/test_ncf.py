@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtri
 
-from accent_lib.models import NCF, Recommender, top_k
+from accent_lib.models import NCF, Recommender, ncf_loops, top_k
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +103,16 @@ def test_removed_rows_weigh_nothing(model):
 
 def test_offers_the_protocol(model):
     assert isinstance(model, Recommender)
+
+
+def test_initial_values_are_quantiles_of_the_cut_normal_distribution():
+    share = np.linspace(0, 1, 100_001)
+    low = 0.0227501319481792  # of a normal distribution, below two standard deviations
+    assert np.abs(ncf_loops.cut_normal(share) - ndtri(low + share * (1 - 2 * low))).max() < 4e-8
+
+
+def test_the_quotient_of_gelu_is_the_hyperbolic_tangent():
+    y = np.linspace(0, ncf_loops.TANH_LIMIT, 100_001)
+    p, q = (np.polynomial.polynomial.polyval(y**2, c) for c in (ncf_loops.TANH_P, ncf_loops.TANH_Q))
+    assert np.abs(y * p / q - np.tanh(y)).max() < 4e-8
+    assert 1 - np.tanh(ncf_loops.TANH_LIMIT) < 4e-8

@@ -19,50 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from accent_lib.models.activation import gelu
-from accent_lib.models.ncf_loops import WIDTH, Loops
+from accent_lib.models.ncf_loops import WIDTH, Loops, cut_normal
 
 #: Draws of the initial parameters are whole numbers below this.
 _DRAWS = 2**24
-_BELOW = 0.02275013194817921  # the share of a normal distribution that lies below -2 standard deviations
-# Of P. J. Acklam's rational approximation to the quantiles of the normal distribution, central part.
-_QUANTILE_P = (
-    -3.969683028665376e01,
-    2.209460984245205e02,
-    -2.759285104469687e02,
-    1.383577518672690e02,
-    -3.066479806614716e01,
-    2.506628277459239e00,
-)
-_QUANTILE_Q = (
-    -5.447609879822406e01,
-    1.615858368580409e02,
-    -1.556989798598866e02,
-    6.680131188771972e01,
-    -1.328068155288572e01,
-    1.0,
-)
-
-
-def cut_normal(share: np.ndarray) -> np.ndarray:
-    """Quantiles of the standard normal distribution, cut at two standard deviations on both sides.
-
-    Parameters
-    ----------
-    share : ndarray
-        The share of the cut distribution that lies below, between 0 and 1.
-
-    Returns
-    -------
-    ndarray, of the same shape
-        Off by less than 4e-8, and the same in every IEEE arithmetic: only ``+ - * /`` are used.
-
-    Examples
-    --------
-    >>> cut_normal(np.array([0.0, 0.5, 1.0])).round(6).tolist()
-    [-2.0, 0.0, 2.0]
-    """
-    q = (share - 0.5) * (1 - 2 * _BELOW)
-    return q * np.polyval(_QUANTILE_P, q * q) / np.polyval(_QUANTILE_Q, q * q)
 
 
 class NCF(nn.Module):
