@@ -5,15 +5,22 @@ optimiser (the fused one, as in the library, so that no ratio comes from there).
 of copies, with loops of its own where the model has them (NCF) and by ``torch.vmap`` where it has not.  All
 see the same batches, and in each world other actions weigh zero.
 
+The loops of NCF give the same bytes on every processor.  What that costs is told by the same loops with the
+order of additions left to the compiler, and, with ``--loops-of``, by those of an earlier commit.
+
 All compute the same: after some steps in double precision the parameters must agree, or the run fails.  The
 ways take turns, so that a machine that slows down slows all of them, and medians are compared.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 import time
+import types
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +29,7 @@ import torch
 from accent_book.runs import runs_folder
 from accent_lib.datasets import load, prepare
 from accent_lib.files import atomic
-from accent_lib.models import NCF, RCF
+from accent_lib.models import NCF, RCF, gelu, ncf_loops
 from accent_lib.provenance import provenance
 from accent_lib.training import ANNEALED, Recipe, State, recipes, train
 from bench.rcf import Plain
@@ -34,7 +41,50 @@ WARM = Recipe(steps=4_000, learning_rate=1e-3, schedule="linear")
 class ByVmap(NCF):
     """NCF without loops of its own."""
 
-    adam_steps = None
+    loops = None
+
+
+def compiled(name, source):
+    """Module of loops from its source."""
+    module = types.ModuleType(name)
+    sys.modules[name] = module  # dataclasses look their module up
+    exec(compile(source.replace("cache=True", "cache=False"), name, "exec"), vars(module))
+    return module
+
+
+def with_other_loops(name, source):
+    """NCF whose loops are compiled from another source."""
+    module = compiled(name, source)
+
+    class Other(NCF):
+        @property
+        def loops(self):
+            fields = vars(super().loops)
+            return module.Loops(**fields) if hasattr(module, "Loops") else Earlier(**fields)
+
+    class Earlier(ncf_loops.Loops):
+        """Loops as they were before they had an interface of their own."""
+
+        def adam_steps(self, copy, keep, rows, rates, done):
+            data = self.users[rows], self.items[rows], self.ratings[rows], self._weights(keep)[rows]
+            module.adam_steps(*data, rates, done, *copy, self.ends, self.decays, self.shape)
+
+    return Other
+
+
+def reordered():
+    """NCF with loops whose sums the compiler may take in any order, and fuse with products."""
+    free = 'njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model'
+    source = Path(ncf_loops.__file__).read_text("utf-8")
+    assert "njit(error_model" in source
+    return with_other_loops("reordered", source.replace("njit(error_model", free))
+
+
+def of_commit(commit):
+    """NCF with the loops of an earlier commit, when they lay in ``models/stacked.py``."""
+    command = ["git", "show", f"{commit}:accent_lib/models/stacked.py"]
+    source = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return with_other_loops("earlier", source)
 
 
 def one_at_a_time(model, recipe, states, keep):
@@ -125,6 +175,8 @@ def drift(subject):
 def seconds_a_step(subject, repeats):
     """Median seconds of a step of each of the ways, which take turns."""
     recipe, times = replace(subject.recipe, steps=subject.steps), [[] for _ in subject.ways]
+    for _, run, model, _, _ in subject.ways:  # compiles
+        run(model, replace(recipe, steps=1), [subject.state], keep=worlds(model, 1))
     for _ in range(repeats):
         for (_, run, model, copies, threads), taken in zip(subject.ways, times, strict=True):
             torch.set_num_threads(threads)
@@ -162,6 +214,7 @@ class Subject(NamedTuple):
     compared: int  # copies whose scores are compared in single precision
     score: Callable
     ways: list  # (name, function, model, copies, threads)
+    close: float = 1e-9  # how far parameters of the ways may differ in double precision
 
 
 def ncf(data, arguments):
@@ -170,8 +223,19 @@ def ncf(data, arguments):
     (state,) = train(model, ANNEALED, [State.of(model)])
     ways = [("one at a time", one_at_a_time, plain, 1, threads) for threads in (1, 2)]
     ways += [("stack, own loops", train, model, copies, 1) for copies in arguments.copies]
+    ways += [("any order of sums", train, reordered()(data), 16, 1)]
+    if arguments.loops_of:
+        ways += [("earlier loops", train, of_commit(arguments.loops_of)(data), 16, 1)]
     ways += [("stack, vmap", train, by_vmap, copies, 1) for copies in arguments.copies]
     return Subject("ncf", model, plain, WARM, state, arguments.steps, 20, 16, ncf_scores, ways)
+
+
+def smooth_ncf(data, arguments):
+    """NCF with GELU, whose tanh is a quotient of polynomials in the loops."""
+    model, plain = NCF(data, activation=gelu), NCF(data, activation=gelu)
+    (state,) = train(model, ANNEALED, [State.of(model)])
+    ways = [("one at a time", one_at_a_time, plain, 1, 1), ("stack, own loops", train, model, 16, 1)]
+    return Subject("ncf, gelu", model, plain, WARM, state, arguments.steps, 20, 16, ncf_scores, ways, 1e-5)
 
 
 def rcf(data, arguments):
@@ -191,15 +255,17 @@ def main():
     parser.add_argument("--steps", type=int, default=98, help="of NCF in each turn")
     parser.add_argument("--rcf-steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5, help="turns")
+    parser.add_argument("--loops-of", metavar="COMMIT", help="time NCF's loops of this commit, too")
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     data = prepare(load(arguments.dataset))
     records, differences = [], []
-    for subject in (ncf(data, arguments), rcf(data, arguments)):
+    for make in (ncf, smooth_ncf, rcf):
+        subject = make(data, arguments)
         worst = disagreement(subject)
-        if not worst <= 1e-9:  # nor NaN
+        if not worst <= subject.close:  # nor NaN
             raise SystemExit(f"{subject.name}: the ways disagree by {worst:.1e}: the ratios mean nothing.")
         differences.append({"model": subject.name, "double_precision": worst, **drift(subject)})
         seconds = seconds_a_step(subject, arguments.repeats)
