@@ -112,7 +112,7 @@ def paper(model, damping, user, items, solver):
     """Influence of the variant ``paper`` by dattri, ``(n_items, n_history)``."""
     user_table, item_table = model.user_table.weight.detach(), model.item_table.weight.detach()
     of_user = torch.arange(model.n_actions)[model.action_slice(user)]
-    found = []
+    influences = []
     for item in items.tolist():
         rows = torch.cat([of_user, torch.nonzero(model.items == item).flatten()])
         moves_item = (model.items[rows] == item)[:, None]  # no point has both: the item is a candidate
@@ -129,10 +129,10 @@ def paper(model, damping, user, items, solver):
             return model.rating(*block.chunk(2))
 
         points, n = (moves_item, others, model.ratings[rows]), len(rows)
-        actions, target = tuple(one[: len(of_user)] for one in points), (torch.zeros(1, 1),)
+        actions, target = tuple(column[: len(of_user)] for column in points), (torch.zeros(1, 1),)
         block = torch.cat([model.block(user), model.item_block(item)])
-        found.append(attribute(block, loss, score, points, actions, target, solver, damping) / n)
-    return np.concatenate(found)
+        influences.append(attribute(block, loss, score, points, actions, target, solver, damping) / n)
+    return np.concatenate(influences)
 
 
 def compare(problem, model, users, k, repeats, solvers):
@@ -153,14 +153,14 @@ def compare(problem, model, users, k, repeats, solvers):
             ways[f"dattri, {name}"] = partial(problem, model, analysis.damping, solver=solver)
         seconds = dict.fromkeys(ways, 0.0)
         for user, items in slates.items():
-            found = {}
+            influences = {}
             for way, influence in ways.items():
                 begin = time.perf_counter()
-                found[way] = influence(user, items)
+                influences[way] = influence(user, items)
                 seconds[way] += time.perf_counter() - begin
-            ours = found["this library"]
+            ours = influences["this library"]
             for way in ways:
-                errors.setdefault(way, []).append(np.abs(found[way] - ours).max() / np.abs(ours).max())
+                errors.setdefault(way, []).append(np.abs(influences[way] - ours).max() / np.abs(ours).max())
         for way in ways:
             taken.setdefault(way, []).append(1e3 * seconds[way] / len(slates))
     return [

@@ -44,14 +44,14 @@ def seconds_a_step(model, steps):
     return float(np.median(times[2:]))  # the first ones compile
 
 
-def disagreement(one, other):
+def disagreement(model, plain):
     """Largest difference of two models' gradients on a batch, relative to the largest gradient."""
     gradients = []
-    for model in (one, other):
-        model.load_state_dict(one.state_dict())
+    for each in (model, plain):
+        each.load_state_dict(model.state_dict())
         batch = next(model.batches(64, torch.Generator().manual_seed(1)))
-        found = torch.autograd.grad(model.batch_loss(batch), list(model.parameters()))
-        gradients.append(torch.cat([part.flatten() for part in found]))
+        parts = torch.autograd.grad(each.batch_loss(batch), list(each.parameters()))
+        gradients.append(torch.cat([part.flatten() for part in parts]))
     return float((gradients[0] - gradients[1]).abs().max() / gradients[0].abs().max())
 
 
@@ -76,8 +76,8 @@ def main():
     epoch = {}
     for threads in (1, arguments.threads):
         torch.set_num_threads(threads)
-        for name, one in (("compiled", model), ("plain", plain)):
-            epoch[f"{name}, {threads} thread(s)"] = steps * seconds_a_step(one, arguments.steps)
+        for name, timed in (("compiled", model), ("plain", plain)):
+            epoch[f"{name}, {threads} thread(s)"] = steps * seconds_a_step(timed, arguments.steps)
 
     torch.set_num_threads(1)
     (state,) = train(model, for_epochs(model, RECIPE, arguments.epochs), [State.of(RCF(data))])

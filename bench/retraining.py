@@ -89,7 +89,7 @@ def of_commit(commit):
 
 def one_at_a_time(model, recipe, states, keep):
     """As :func:`accent_lib.training.train`, one plain loop after the other."""
-    return [_train_one(model, recipe, *one) for one in zip(states, keep, strict=True)]
+    return [_train_one(model, recipe, state, weights) for state, weights in zip(states, keep, strict=True)]
 
 
 def _train_one(model, recipe, state, keep):
@@ -138,13 +138,13 @@ def disagreement(subject):
             for name, moments in subject.state.moments.items()
         },
     )
-    recipe, found = replace(subject.recipe, steps=subject.checked), []
+    recipe, ends = replace(subject.recipe, steps=subject.checked), []
     for run, model in {name: (run, model) for name, run, model, _, _ in subject.ways}.values():
         model.double()
         trained = run(model, recipe, [state] * 3, keep=worlds(model, 3))
-        found.append(torch.stack([torch.cat([p.flatten() for p in s.parameters.values()]) for s in trained]))
+        ends.append(torch.stack([torch.cat([p.flatten() for p in s.parameters.values()]) for s in trained]))
         model.float()
-    return float(torch.stack([(one - found[0]).abs().max() for one in found[1:]]).max())
+    return float(torch.stack([(end - ends[0]).abs().max() for end in ends[1:]]).max())
 
 
 def drift(subject):
@@ -159,8 +159,8 @@ def drift(subject):
     model, recipe = subject.model, replace(subject.recipe, steps=2 * subject.steps)
     keep, start = worlds(model, subject.compared), [subject.state] * subject.compared
     stacked, single = (
-        np.stack([subject.score(state.into(model)) for state in run(one, recipe, start, keep=keep)])
-        for run, one in ((train, model), (one_at_a_time, subject.plain))
+        np.stack([subject.score(state.into(model)) for state in run(trained, recipe, start, keep=keep)])
+        for run, trained in ((train, model), (one_at_a_time, subject.plain))
     )
     difference = np.abs(stacked - single)
     return {

@@ -85,14 +85,14 @@ def measure(n_users, n_items, mean_length, sample, k):
             analysis(user, slates[user][0])
         first = clock() - begin
         begin = clock()
-        found = {user: analysis(user, slates[user][0]) for user in users}
+        influences = {user: analysis(user, slates[user][0]) for user in users}
         again = clock() - begin
         record |= {f"ms_influence_{variant}": 1e3 * again / sample, f"peak_mib_{variant}": peak()}
     # What the variant paper computes once an item shows in the difference.
     record["ms_item_paper"] = 1e3 * (first - again) / len({i for items, _ in slates.values() for i in items})
     begin = clock()
     for user in users:
-        accent(slates[user][1], found[user].influence)
+        accent(slates[user][1], influences[user].influence)
     record["ms_accent"] = 1e3 * (clock() - begin) / sample
     begin = clock()
     explain(model, users[0], k)

@@ -13,7 +13,8 @@ from accent_lib.datasets import prepare
 from accent_lib.datasets.relations import Relations, draw_relation_triples
 from accent_lib.datasets.sample import generate
 from accent_lib.models import RCF, Recommender, top_k
-from accent_lib.training import Recipe, State, _Objective, recipes, train
+from accent_lib.training import Recipe, State, recipes, train
+from accent_lib.training.loop import _Objective
 
 RECIPE = Recipe(steps=20, learning_rate=0.05, optimizer="adagrad", batch_size=64)
 USER = 4

@@ -9,6 +9,7 @@ turns epoch by epoch.  ``bench/retraining.py`` times this beside tensor operatio
 Training of a ReLU network is chaotic: one rounding that differs ends in another optimum.  So every
 rounding is laid down here.
 
+- Initial values and the order of the batches are drawn as whole numbers.
 - ``+ - * /`` and the square root are the same in every IEEE arithmetic; nothing else is used.  The
   tanh of GELU is a quotient of polynomials.
 - The compiler may neither reorder a sum nor fuse a product into it.  A sum over a batch runs side by side for
@@ -163,7 +164,7 @@ def _relu(x, derivative):
 @_jit
 def _gelu(x, derivative):
     real = x.dtype.type
-    half, one, root, cube, slope = real(0.5), real(1), real(_ROOT_2_PI), real(_CUBE), real(3 * _CUBE)
+    half, unit, root, cube, slope = real(0.5), real(1), real(_ROOT_2_PI), real(_CUBE), real(3 * _CUBE)
     limit = real(TANH_LIMIT)
     p0, p1, p2, p3, p4 = real(TANH_P[0]), real(TANH_P[1]), real(TANH_P[2]), real(TANH_P[3]), real(TANH_P[4])
     q0, q1, q2, q3, q4 = real(TANH_Q[0]), real(TANH_Q[1]), real(TANH_Q[2]), real(TANH_Q[3]), real(TANH_Q[4])
@@ -171,16 +172,16 @@ def _gelu(x, derivative):
         for t in range(TILE):
             v = x[o, t]
             square = v * v
-            y = root * v * (one + cube * square)
+            y = root * v * (unit + cube * square)
             flat = abs(y) > limit
             y = (limit if y > 0 else -limit) if flat else y
             z = y * y
             p = p0 + z * (p1 + z * (p2 + z * (p3 + z * p4)))
             q = q0 + z * (q1 + z * (q2 + z * (q3 + z * q4)))
             tanh = y * p / q
-            steep = real(0) if flat else (one - tanh * tanh) * root * (one + slope * square)
-            derivative[o, t] = half * (one + tanh) + half * v * steep
-            x[o, t] = half * v * (one + tanh)
+            steep = real(0) if flat else (unit - tanh * tanh) * root * (unit + slope * square)
+            derivative[o, t] = half * (unit + tanh) + half * v * steep
+            x[o, t] = half * v * (unit + tanh)
 
 
 @_jit
@@ -253,7 +254,7 @@ def _activate(x, derivative, smooth):
 
 
 @_jit
-def objective(users, items, ratings, keep, vector, ends, decays, shape, smooth):
+def objective(users, items, ratings, keep, vector, ends, decays, shape, smooth) -> float:
     """The training objective of one copy: mean squared error of all rows plus the penalty on the weights.
 
     Parameters
@@ -270,9 +271,10 @@ def objective(users, items, ratings, keep, vector, ends, decays, shape, smooth):
         Summed in double precision, in the order of the rows and of the parameters.
     """
     tile, loss, penalty, begin = _tile(shape[2], vector.dtype), 0.0, 0.0, 0
+    _, _, _, _, _, _, _, _, errors, _ = tile
     for start in range(0, len(users), TILE):
         for t in range(_forward(users, items, ratings, start, vector, shape, smooth, tile)):
-            error = np.float64(tile[8][0, t])
+            error = np.float64(errors[0, t])
             loss += np.float64(keep[start + t]) * error * error
     for tensor in range(len(ends)):
         square = 0.0
@@ -284,7 +286,7 @@ def objective(users, items, ratings, keep, vector, ends, decays, shape, smooth):
 
 
 @_jit
-def add_gradient(users, items, ratings, keep, vector, gradient, shape, smooth):
+def add_gradient(users, items, ratings, keep, vector, gradient, shape, smooth) -> None:
     """Add the gradient of the mean squared error on a batch.
 
     Parameters
@@ -456,7 +458,9 @@ class Loops:
     shape: tuple[int, int, int]
     smooth: bool
 
-    def adam_steps(self, copy: Sequence[np.ndarray], keep, rows: np.ndarray, rates: np.ndarray, done: int):
+    def adam_steps(
+        self, copy: Sequence[np.ndarray], keep, rows: np.ndarray, rates: np.ndarray, done: int
+    ) -> None:
         """Take a copy through some steps of Adam.
 
         Parameters

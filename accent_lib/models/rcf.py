@@ -222,13 +222,13 @@ class RCF(nn.Module):
         # Projecting all items takes longer than the rest of a score, so it is kept until a parameter changes.
         of = (self.item_table.weight, self.value_table.weight, self.item_query)
         of = (*of, self.target_weight, self.history_weight, self.value_weight)
-        mark = [(one.data_ptr(), one._version) for one in of]
-        if self._projected[0] != mark:
+        versions = [(tensor.data_ptr(), tensor._version) for tensor in of]
+        if self._projected[0] != versions:
             with torch.no_grad():
                 *projections, query = self._projections()
-                found = (*(torch.exp(2 * one) for one in projections), query.detach())
+                exponentials = (*(torch.exp(2 * values) for values in projections), query.detach())
             # Holding on to their memory keeps the addresses from being given to others.
-            self._projected = mark, found, [one.detach() for one in of]
+            self._projected = versions, exponentials, [tensor.detach() for tensor in of]
         return self._projected[1]
 
     def __getstate__(self):

@@ -49,7 +49,7 @@ class Histories:
         """Sort the items of actions that are sorted by user and time."""
         users = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         actions = np.lexsort((items, users))
-        ours = [np.ascontiguousarray(one, np.int32) for one in (starts, items[actions], actions)]
+        ours = [np.ascontiguousarray(array, np.int32) for array in (starts, items[actions], actions)]
         return cls(*ours, relations.pointers, relations.values, relations.types)
 
     @property
@@ -169,7 +169,7 @@ def _weigh(starts, history, actions, pointers, values, types, user, targets, a, 
 
 
 def _exponentials(*projections):
-    return [torch.exp(2 * one.detach()).contiguous().numpy() for one in projections]
+    return [torch.exp(2 * values.detach()).contiguous().numpy() for values in projections]
 
 
 def _array(tensor):
@@ -209,7 +209,7 @@ class Attend(torch.autograd.Function):
     def backward(ctx, of_sums, of_totals):
         """Gradients by the projections, the queries and the items."""
         a, b, c, query, x, keep, users, targets = ctx.saved_tensors
-        gradients = [torch.zeros(one.shape, dtype=one.dtype) for one in (a, b, c, query, x)]
+        gradients = [torch.zeros(value.shape, dtype=value.dtype) for value in (a, b, c, query, x)]
         _sum_backward(
             *ctx.histories.tables,
             *map(_array, (users, targets, keep)),
@@ -225,8 +225,8 @@ class Attend(torch.autograd.Function):
         copies = [
             Attend.apply(
                 *(
-                    one if dim is None else one.select(dim, copy)
-                    for one, dim in zip(inputs, in_dims, strict=True)
+                    value if dim is None else value.select(dim, copy)
+                    for value, dim in zip(inputs, in_dims, strict=True)
                 )
             )
             for copy in range(info.batch_size)
@@ -234,7 +234,7 @@ class Attend(torch.autograd.Function):
         return tuple(torch.stack(parts) for parts in zip(*copies, strict=True)), (0, 0)
 
 
-def attend_plainly(a, b, c, query, x, keep, users, targets, histories):
+def attend_plainly(a, b, c, query, x, keep, users, targets, histories) -> tuple[torch.Tensor, torch.Tensor]:
     """:class:`Attend` in plain tensor code, several times slower on a CPU, but on any device.
 
     Differentiable and fit for ``vmap`` over all arguments but the last three.
@@ -264,7 +264,7 @@ def _entries(users, targets, histories, n_items):
     value = h.values[np.repeat(h.pointers[at], counts) + inside]
     pair, place = np.repeat(pair, counts), np.repeat(place, counts)
     arrays = (pair, h.items[place], value, h.actions[place], h.types[value])
-    return [torch.from_numpy(one.astype(np.int64)).to(device) for one in arrays]
+    return [torch.from_numpy(array.astype(np.int64)).to(device) for array in arrays]
 
 
 class Weigh(torch.autograd.Function):
@@ -282,7 +282,7 @@ class Weigh(torch.autograd.Function):
         length = int(histories.starts[user + 1] - histories.starts[user])
         *exponentials, query = projections()
         weights = query.new_zeros(len(query), targets.numel(), length)
-        arrays = [_array(one) for one in (*exponentials, query, weights)]
+        arrays = [_array(value) for value in (*exponentials, query, weights)]
         _weigh(*histories.tables, user, _array(targets.flatten()), *arrays)
         return weights.unflatten(1, targets.shape)
 
