@@ -143,7 +143,7 @@ NCF_CHANGES = {
     ),
     "another loss": ("2 * keep[start + t]", "2.001 * keep[start + t]"),
     "another constant of Adam": ("real(0.999)", "real(0.9991)"),
-    "another correction of bias": ("power2 * 0.999, 0", "power2 * 0.9991, 0"),
+    "another correction of bias": ("_power(power2, 0.999), 0", "_power(power2, 0.9991), 0"),
 }
 RCF_CHANGES = {
     "a removed action stays by half": NCF_CHANGES["a removed action stays by half"],

@@ -144,3 +144,32 @@ def test_checkpoints_that_do_not_fit_are_refused(models, tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(AccentError, match="cannot be read"):
         load_checkpoint(path, "abc")
+
+
+def test_each_copy_goes_on_from_its_own_moments_and_steps(sample):
+    """To the bit, for copies that have seen different numbers of steps, none at all among them."""
+    model = NCF(sample, dim=8)
+    fresh = State.of(model)
+    states = [fresh, *(train(model, Recipe(steps, batch_size=256), [fresh])[0] for steps in (7, 20))]
+    for state, together in zip(states, train(model, RECIPE, states, seed=7), strict=True):
+        (alone,) = train(model, RECIPE, [state], seed=7)
+        assert together.digest() == alone.digest()
+    step = train(model, RECIPE, states, seed=7)[2].moments["output.bias"]["step"]
+    assert int(step) == 20 + RECIPE.steps
+
+
+def test_searches_of_different_seeds_share_no_start(sample):
+    short, starts = Recipe(1, batch_size=256), {}
+    for seed in (0, 1, 2):
+        record = search(lambda start: NCF(sample, dim=8, seed=start), [Round(3, short)], seed=seed)[1]
+        starts[seed] = {row["start"] for row in record}
+        assert len(starts[seed]) == 3
+    assert not starts[0] & starts[1] and not starts[1] & starts[2] and not starts[0] & starts[2]
+
+
+def test_a_state_whose_parameters_disagree_on_the_steps_is_refused(sample):
+    model = NCF(sample, dim=8)
+    (state,) = train(model, Recipe(2, batch_size=256), [State.of(model)])
+    state.moments["output.bias"]["step"] += 1
+    with pytest.raises(AccentError, match="have seen different numbers of steps"):
+        train(model, RECIPE, [state])

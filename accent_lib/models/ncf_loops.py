@@ -396,11 +396,11 @@ def adam_steps(users, items, ratings, keep, rates, done, vector, first, second, 
     """
     gradient = np.zeros_like(vector)
     power1, power2 = 1.0, 1.0  # of Adam's 0.9 and 0.999; pow() is not the same everywhere
-    for _ in range(done):
-        power1, power2 = power1 * 0.9, power2 * 0.999
+    for _ in range(min(done, 100_000)):  # by then both are zero
+        power1, power2 = _power(power1, 0.9), _power(power2, 0.999)
     for step in range(len(rates)):
         add_gradient(users[step], items[step], ratings[step], keep[step], vector, gradient, shape, smooth)
-        power1, power2, begin = power1 * 0.9, power2 * 0.999, 0
+        power1, power2, begin = _power(power1, 0.9), _power(power2, 0.999), 0
         root = np.sqrt(1 - power2)
         rate, small = rates[step] * root / (1 - power1), 1e-8 * root
         for tensor in range(len(ends)):
