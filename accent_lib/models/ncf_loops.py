@@ -374,6 +374,13 @@ def _adam(x, first, second, gradient, decay, rate, small):
 
 
 @_jit
+def _power(power, factor):
+    """The next power of a factor, zero where it is too small to be taken from one."""
+    power *= factor
+    return power if power > 1e-20 else 0.0
+
+
+@_jit
 def adam_steps(users, items, ratings, keep, rates, done, vector, first, second, ends, decays, shape, smooth):
     """Take one copy through some steps of Adam, with the constants of ``torch.optim.Adam``.
 
