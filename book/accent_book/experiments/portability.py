@@ -1,8 +1,8 @@
 """What another processor changes: base models, slates, sets and scores as older processors compute them.
 
-Trains NCF (a short annealed recipe) and RCF (20 epochs, as long as it is retrained) on MovieLens 100K: on this
-processor with one thread and with two, and as on each older processor that it can imitate (`PROCESSORS`).
-Explains all users, and compares with this processor and one thread.  Writes
+Trains NCF (a short annealed recipe) and RCF (20 epochs, as long as it is retrained) on MovieLens 100K: on
+this processor with one thread and with two, and as on each older processor that it can imitate
+(`PROCESSORS`).  Explains all users, and compares with this processor and one thread.  Writes
 ``data/results/portability/processors.csv``.
 """
 
