@@ -56,7 +56,8 @@ def observed(name, threads, to):
     (state,) = train(model, recipe, [State.of(model)])
     state.into(model)
     methods = ["accent", "fia"]
-    slates, explanations, _ = explain_users(name, model, range(data.n_users), [20], methods)
+    variant = "paper" if name == "ncf" else "shared"
+    slates, explanations, _ = explain_users(name, model, range(data.n_users), [20], methods, variant=variant)
     slates.to_csv(to / "slates.csv", index=False)
     explanations.to_csv(to / "explanations.csv", index=False)
     (to / "state.txt").write_text(state.digest())
