@@ -12,11 +12,13 @@ import platform
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
 from accent_lib.errors import AccentError
+from accent_lib.retraining.cells import from_text, to_text
 from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import (
     COLUMNS,
@@ -25,7 +27,6 @@ from accent_lib.retraining.outcomes import (
     export_outcomes,
     import_outcomes,
     of_slates,
-    scores_text,
 )
 
 # Marks the file as ours: the letters "ACCE" as a number, and the version of the tables.
@@ -204,14 +205,13 @@ class Store:
         AccentError
             If an outcome occurs twice in the stack, or the file cannot be written; nothing is recorded then.
         """
-        rows = []
-        for one in outcomes:
-            numbers = scores_text(one.scores), int(one.top)
-            rest = one.status, one.reason, round(float(one.seconds), 3)
-            rows.append((model, one.world, int(one.user), int(seed), one.slate, *numbers, *rest))
-        return self._insert(rows)
+        table = pd.DataFrame(map(asdict, outcomes), columns=COLUMNS)
+        return self._insert(
+            table.assign(model=model, seed=seed, seconds=table["seconds"].astype(float).round(3))
+        )
 
-    def _insert(self, rows) -> int:
+    def _insert(self, outcomes) -> int:
+        rows = list(to_text(outcomes).astype(TYPES).itertuples(index=False, name=None))
         if len({row[:5] for row in rows}) < len(rows):
             raise AccentError(
                 "The same model, world, user and seed occur twice in a stack; record each outcome once."
@@ -279,12 +279,11 @@ class Store:
         Returns
         -------
         DataFrame
-            With the columns `outcomes.COLUMNS`; ``scores`` is text that `outcomes.scores_of` reads. The order
-            of recording leaves no trace.
+            With the columns `outcomes.COLUMNS`. The order of recording leaves no trace.
         """
         order = "model, seed, world, user, slate"
         rows = self._read(f"SELECT {', '.join(COLUMNS)} FROM outcomes ORDER BY {order}")
-        table = pd.DataFrame(rows, columns=COLUMNS).astype(TYPES)
+        table = from_text(pd.DataFrame(rows, columns=COLUMNS)).astype(TYPES)
         return table if slates is None else of_slates(table, slates)
 
     def status(self) -> pd.DataFrame:
@@ -351,4 +350,4 @@ class Store:
             known = set(outcomes["user"]) & set(slates)
             outcomes = of_slates(outcomes, slates)
             strangers = len(known - set(outcomes["user"]))
-        return self._insert(list(outcomes.itertuples(index=False, name=None))), strangers
+        return self._insert(outcomes), strangers

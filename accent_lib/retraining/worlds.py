@@ -8,8 +8,9 @@ so that a world means nothing without the data.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -143,56 +144,15 @@ class World:
         return keep
 
 
-def positions_of(removed) -> tuple[int, ...]:
-    """Read the positions from a cell of the column ``removed`` of an explanations table, in their order.
-
-    Parameters
-    ----------
-    removed : str, number or missing value
-        ``"3 17 42"``. pandas reads an empty cell as missing, and a column of lone positions as numbers.
-
-    Returns
-    -------
-    tuple of int
-        Empty where no explanation was found.
-
-    Raises
-    ------
-    AccentError
-        If the cell holds anything but whole numbers from 0 on.
+def world_of(user: int, removed: Sequence[int]) -> World:
+    """Return the world in which one user's set is left out: the control if nothing is in it.
 
     Examples
     --------
-    >>> positions_of("17 3 42"), positions_of(3.0), positions_of(float("nan"))
-    ((17, 3, 42), (3,), ())
-    """
-    if isinstance(removed, str):
-        words = removed.split()
-        if all(word.isdecimal() for word in words):
-            return tuple(map(int, words))
-    elif pd.isna(removed):
-        return ()
-    elif isinstance(removed, Real) and removed >= 0 and float(removed).is_integer():
-        return (int(removed),)
-    raise AccentError(f"A set of removed actions is written like '3 17 42', but a table has {removed!r}.")
-
-
-def world_of(user, removed) -> World:
-    """Return the world in which one user's explanation comes true.
-
-    Parameters
-    ----------
-    user : int
-    removed : str, number or missing value
-        As in `positions_of`. With nothing removed, the world is the control.
-
-    Examples
-    --------
-    >>> world_of(12, "17 3").key
+    >>> world_of(12, (17, 3)).key
     '12:3 17'
     """
-    positions = positions_of(removed)
-    return World(((int(user), positions),)) if positions else World()
+    return World(((user, removed),)) if len(removed) else World()
 
 
 def worlds_of(explanations) -> list[World]:
@@ -219,7 +179,7 @@ def worlds_of(explanations) -> list[World]:
     --------
     Two methods that take the same actions ask for one world:
 
-    >>> explanations = pd.DataFrame({"user": [0, 0, 1, 2], "removed": ["3 1", "1 3", "5", ""]})
+    >>> explanations = pd.DataFrame({"user": [0, 0, 1, 2], "removed": [(3, 1), (1, 3), (5,), ()]})
     >>> [world.key for world in worlds_of(explanations)]
     ['0:1 3', '1:5']
     """
