@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accent_lib.errors import AccentError
-from accent_lib.retraining.worlds import World, cut, grouped, world_of, worlds_of
+from accent_lib.retraining.verification import stacks_of
+from accent_lib.retraining.worlds import World, grouped, world_of, worlds_of
 
 # Three users with 4, 1 and 3 actions, numbered user after user.
 STARTS = [0, 4, 5, 8]
@@ -100,17 +101,22 @@ def test_worlds_are_of_one_model():
 
 
 @given(st.lists(worlds, max_size=20), st.integers(1, 6))
-def test_cut_keeps_order_and_loses_nothing(listed, size):
-    stacks = cut(listed, size)
-    assert [world for stack in stacks for world in stack] == listed
+def test_stacks_keep_order_and_lose_nothing(listed, size):
+    stacks, known = stacks_of(listed, size), list(dict.fromkeys(world for world in listed if world.removed))
+    assert [world for stack in stacks for world in stack if world.removed] == known
     assert all(len(stack) == size for stack in stacks[:-1])
-    assert all(0 < len(stack) <= size for stack in stacks)
+    assert all(0 < len(stack) <= size and (size == 1 or not stack[0].removed) for stack in stacks)
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, "4"])
-def test_cut_refuses_an_impossible_size(size):
+def test_groups_of_an_impossible_size_are_refused(size):
     with pytest.raises(AccentError):
-        cut([World()], size)
+        grouped([[World()]], size)
+
+
+def test_stacks_of_an_impossible_size_are_refused():
+    with pytest.raises(AccentError):
+        stacks_of([World()], 0)
 
 
 @given(st.lists(st.lists(st.integers(0, 5), unique=True, max_size=4), max_size=9), st.integers(1, 4))

@@ -38,16 +38,13 @@ def rmse(ratings: np.ndarray, scores: np.ndarray) -> float:
 def pairwise_accuracy(frame: pd.DataFrame, scores: np.ndarray) -> float:
     """Share of a user's (liked, disliked) pairs that the scores put in order; a tie counts half.
 
+    The mean is over all pairs of all users: 0.5 is chance.
+
     Parameters
     ----------
     frame : DataFrame
         With ``user`` and ``positive``; pairs are formed within a user.
     scores : ndarray, shape (n_rows,)
-
-    Returns
-    -------
-    float
-        Mean over all pairs of all users: 0.5 is chance.
 
     Examples
     --------

@@ -93,10 +93,6 @@ def closeup(model, user: int, k: int = 10, method: str = "accent", **options) ->
     **options
         For :func:`~accent_lib.influence.fast_influence`.
 
-    Returns
-    -------
-    Closeup
-
     Raises
     ------
     AccentError
@@ -153,8 +149,8 @@ def gaps_of(
 
     Parameters
     ----------
-    scores : ndarray, shape (k,)
-    influence : ndarray, shape (k, n_history)
+    scores, influence
+        As for :func:`~accent_lib.explainers.accent`.
     explanation : Explanation or None
     attention : Attention, optional
         Of the attention baselines, which score anew at each step and add no influences up.

@@ -50,7 +50,9 @@ def retrain(model, recipe: Recipe, state: State, worlds: Sequence[World], seed: 
     return train(model, recipe, [state] * len(worlds), keep=keep, seed=seed)
 
 
-def observe(model, world: World, users: Iterable[int], slates: Mapping[int, np.ndarray], seconds=0.0):
+def observe(
+    model, world: World, users: Iterable[int], slates: Mapping[int, np.ndarray], seconds: float = 0.0
+) -> list[Outcome]:
     """What a retrained model recommends, one :class:`Outcome` a user.
 
     Parameters
@@ -110,10 +112,6 @@ def run_stack(model, recipe, state, worlds, slates, seed, controlled=(), device=
         Users of whom the control is observed; a world is observed for those who lose an action in it.
     device : str
         Where to train; scores are always computed on the CPU.
-
-    Returns
-    -------
-    list of Outcome
 
     Examples
     --------

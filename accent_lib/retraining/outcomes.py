@@ -84,14 +84,7 @@ class Outcome:
 
 
 def of_slates(outcomes: pd.DataFrame, slates: Mapping[int, Sequence[int]]) -> pd.DataFrame:
-    """Outcomes of some users that tell the scores of the slates they have now.
-
-    Parameters
-    ----------
-    outcomes : DataFrame
-        With `COLUMNS`.
-    slates : mapping of int to sequence of int
-        Items by user.
+    """Outcomes of some users that tell the scores of the slates they have now: items, by user.
 
     Examples
     --------
@@ -164,22 +157,18 @@ def beside(path) -> Path:
 
 
 def export_outcomes(path, outcomes, about) -> Path:
-    """Write an outcomes table as CSV, and beside it a JSON file that says where it comes from.
+    """Write an outcomes table as CSV, and `beside` it a JSON file that says where it comes from.
+
+    Each file is replaced as a whole or not at all.
 
     Parameters
     ----------
     path : str or Path
-        Of the table, compressed if it ends in ``.gz``; the other file is `beside` it. Each is replaced as a
-        whole or not at all.
+        Of the table, compressed if it ends in ``.gz``; it is returned.
     outcomes : DataFrame
         With `COLUMNS`.
     about : dict
         What to say besides the number of rows and the table's hash; ``fingerprint`` must be in it.
-
-    Returns
-    -------
-    Path
-        Of the table.
 
     Raises
     ------
@@ -208,19 +197,9 @@ def export_outcomes(path, outcomes, about) -> Path:
 
 
 def import_outcomes(path) -> tuple[pd.DataFrame, dict]:
-    """Read what `export_outcomes` wrote, and make sure that it is unchanged.
+    """Read what `export_outcomes` wrote, the table and its JSON file, and make sure that it is unchanged.
 
-    Parameters
-    ----------
-    path : str or Path
-        Of the table; its JSON file must lie beside it.
-
-    Returns
-    -------
-    outcomes : DataFrame
-        With `COLUMNS`; empty cells are empty text.
-    about : dict
-        What the JSON file says.
+    Its columns are `COLUMNS`; empty cells are empty text.
 
     Raises
     ------

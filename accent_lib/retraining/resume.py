@@ -28,7 +28,7 @@ COLUMNS = (
 class Start:
     """What one user's rounds start from.
 
-    Parameters
+    Attributes
     ----------
     items : ndarray of int, shape (k_max,)
         Her slate, the recommendation first; it may go on beyond the ``k`` items of the explanation.
@@ -98,7 +98,7 @@ def resume(removed: Sequence[int], measured: np.ndarray, influence: np.ndarray) 
             added = left[list(added)].tolist()
             predicted = rounded(measured - influence[:, added].sum(1))
             longer.append(Explanation((*removed, *added), replacement, predicted))
-    return min(longer, key=lambda explanation: (len(explanation), explanation.remaining_gap), default=None)
+    return min(longer, key=Explanation.cost, default=None)
 
 
 def verify_and_resume(
@@ -168,7 +168,7 @@ def verify_and_resume(
     >>> table["round"].tolist(), set(table["status"]) <= {"holds", "open", "unsolved"}
     ([0, 1], True)
     """
-    latest = {user: dict(_NO_SET) for user in sorted(starts)}
+    latest = {user: _row(starts[user].items, None, None, None) for user in sorted(starts)}
     promised = {user: starts[user].explanation for user in latest if starts[user].explanation is not None}
     options |= {"seeds": seeds, "users_per_world": users_per_world}
     rows = []
@@ -288,22 +288,13 @@ def verify_sets(
 def retrained(
     store: Store, name: str, slates: Mapping[int, np.ndarray], seeds: Sequence[int] = (0,)
 ) -> dict[tuple[int, str], Retrained]:
-    """Read from a store what it has of each set for all of the seeds.
-
-    Parameters
-    ----------
-    store : Store
-    name : str
-        Of the model in the store.
-    slates : mapping of int to ndarray of int
-        Of the users in question.
-    seeds : sequence of int
+    """Read from a store what it has of each set of some users for all of the seeds.
 
     Returns
     -------
     dict
-        By user and set, as the key of the world that leaves out nothing else; ``""`` is her control. Which
-        world counts for a set says :func:`~accent_lib.retraining.outcomes.by_set`.
+        By user and set, as the key of the world that leaves out nothing else; ``""`` is her control.
+        :func:`~accent_lib.retraining.outcomes.by_set` says which world counts.
 
     Examples
     --------
@@ -331,30 +322,24 @@ def retrained(
 
 
 def _row(items, explanation, measured, control):
-    """What a round says about one user with a set."""
+    """What a round says about a user."""
 
     def gap(scores):
-        return np.nan if scores is None else float(scores[0] - scores[explanation.replacement])
+        return np.nan if scores is None else float(scores[0] - scores[place])
 
+    if explanation is None:
+        removed, place, estimated, status = (), -1, np.nan, "unsolved"
+    else:
+        removed, place, estimated = explanation.removed, explanation.replacement, explanation.remaining_gap
+        status = "failed" if measured is None else "holds" if gap(measured) < 0 else "open"
     return {
-        "removed": explanation.removed,
-        "size": len(explanation),
-        "replacement": int(items[explanation.replacement]),
-        "replacement_position": explanation.replacement,
-        "estimated_gap": explanation.remaining_gap,
+        "removed": removed,
+        "size": len(removed),
+        "replacement": int(items[place]) if removed else -1,
+        "replacement_position": place,
+        "estimated_gap": estimated,
         "retrained_gap": gap(measured),
         "control_gap": gap(control),
-        "counterfactual": gap(measured) < 0,
-        "status": "failed" if measured is None else "holds" if gap(measured) < 0 else "open",
+        "counterfactual": status == "holds",
+        "status": status,
     }
-
-
-_NO_SET = {
-    "removed": (),
-    "size": 0,
-    "replacement": -1,
-    "replacement_position": -1,
-    **dict.fromkeys(["estimated_gap", "retrained_gap", "control_gap"], np.nan),
-    "counterfactual": False,
-    "status": "unsolved",
-}
