@@ -65,7 +65,7 @@ def pairwise_accuracy(frame: pd.DataFrame, scores: np.ndarray) -> float:
 
 
 def mean_baseline(train: pd.DataFrame, frame: pd.DataFrame, strength: float = 5.0) -> np.ndarray:
-    """Predict by the mean rating plus shrunken user and item deviations: what any model has to beat.
+    """Predict by the mean rating plus shrunken user and item deviations, shape ``(n_rows,)``: the baseline.
 
     Parameters
     ----------
@@ -73,10 +73,6 @@ def mean_baseline(train: pd.DataFrame, frame: pd.DataFrame, strength: float = 5.
         With ``user``, ``item``, and in ``train`` ``rating``.
     strength : float
         Ratings' worth of pull towards zero deviation.
-
-    Returns
-    -------
-    ndarray, shape (n_rows,)
 
     Examples
     --------

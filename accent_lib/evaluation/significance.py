@@ -51,7 +51,7 @@ def bootstrap(sums, statistic, level=0.95, resamples=2000, seed=0) -> tuple[floa
     if len(sums) == 0:
         return float("nan"), float("nan")
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = statistic((_draws(len(sums), resamples, seed) @ sums).T)
+        values = statistic((_draws(len(sums), resamples, seed) @ sums).T)  # of (n_sums, resamples)
     # A resample may leave the statistic undefined, such as a mean over none.
     values = values[np.isfinite(values)]
     if len(values) == 0:
@@ -72,12 +72,7 @@ def ratio(sums) -> np.ndarray:
 
 
 def mcnemar(first, second) -> dict:
-    """McNemar's exact test of two methods on the same users.
-
-    Parameters
-    ----------
-    first, second : ndarray of bool, shape (n_users,)
-        Whether each method's explanation is counterfactual.
+    """McNemar's exact test of whether two methods' sets hold, each of shape ``(n_users,)``, same users.
 
     Returns
     -------

@@ -190,7 +190,8 @@ def influence_errors(judged, by=("model",), truth="control", **bootstrap_options
         for quantity in ("gap", "score"):
             columns = [f"estimated_{quantity}_influence", f"true_{quantity}_influence{suffix}"]
             pairs = group.dropna(subset=columns)
-            errors = _errors(*pairs[columns].to_numpy(dtype=float).T, pairs["user"], bootstrap_options)
+            estimated, true = pairs[columns].to_numpy(dtype=float).T  # (n_sets, 2) -> (2, n_sets)
+            errors = _errors(estimated, true, pairs["user"], bootstrap_options)
             rows.append({**dict(zip(by, names, strict=True)), "quantity": quantity, **errors})
     return pd.DataFrame(rows)
 

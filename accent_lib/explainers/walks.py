@@ -19,7 +19,7 @@ def walk(
     Parameters
     ----------
     scores : ndarray, shape (k,)
-        Scores of the slate, position 0 the recommendation.
+        Of the slate, position 0 the recommendation.
     order : sequence of int
         Positions in the history, the first to be removed first.
     rescore : callable
