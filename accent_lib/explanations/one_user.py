@@ -79,7 +79,7 @@ class Closeup:
 
 
 def closeup(model, user: int, k: int = 10, method: str = "accent", **options) -> Closeup:
-    """Look closely at one user; :func:`explain` with all that it goes by.
+    """Look closely at one user: :func:`explain` with all that it goes by, as a :class:`Closeup`.
 
     Parameters
     ----------

@@ -74,7 +74,7 @@ class OwnExplanation:
 def explain_ratings(
     path, model, data, k: int = 10, method: str = "accent", min_ratings: int = 10, **options
 ) -> OwnExplanation:
-    """Explain what a trained NCF would recommend to somebody with these ratings.
+    """Explain what a trained NCF would recommend to somebody with these ratings: an :class:`OwnExplanation`.
 
     Parameters
     ----------
