@@ -59,7 +59,7 @@ def test_outcomes_are_those_of_a_model_trained_in_the_world(base, tmp_path):
     )
     items, scores = top_k(trained, 2, 4)
     retrained = trained.scores(trained.block(2), 2, torch.tensor(slates[2])).detach().numpy()
-    np.testing.assert_allclose(np.array(row["scores"].split(), float), retrained, atol=1e-4)
+    np.testing.assert_allclose(row["scores"], retrained, atol=1e-4)
     assert row["top"] == items[0]
 
 

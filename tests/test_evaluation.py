@@ -25,6 +25,12 @@ from accent_lib.evaluation import (
     table1,
 )
 from accent_lib.evaluation.significance import bootstrap, holm, mcnemar, paired_t, ratio
+from accent_lib.retraining.cells import from_text, to_text
+
+
+def table(text):
+    return from_text(pd.read_csv(io.StringIO(text)))
+
 
 SLATES = pd.DataFrame(
     [
@@ -34,9 +40,8 @@ SLATES = pd.DataFrame(
     ],
     columns=["model", "user", "position", "item", "score"],
 )
-EXPLANATIONS = pd.read_csv(
-    io.StringIO(
-        """model,method,k,user,recommendation,replacement,replacement_position,removed,size,predicted
+EXPLANATIONS = table(
+    """model,method,k,user,recommendation,replacement,replacement_position,removed,size,predicted
 ncf,accent,3,1,10,11,1,2 0,2,3.25 3.5 3.0
 ncf,accent,3,2,10,12,2,5,1,2.75 2.5 3.0
 ncf,accent,3,3,10,-1,-1,,0,
@@ -46,11 +51,9 @@ ncf,fia,3,2,10,12,2,5,1,2.75 2.5 3.0
 ncf,fia,3,3,10,11,1,1,1,3.25 3.5 3.0
 ncf,fia,3,4,10,-1,-1,,0,
 """
-    )
 )
-OUTCOMES = pd.read_csv(
-    io.StringIO(
-        """model,world,user,seed,scores,top,status,reason,seconds
+OUTCOMES = table(
+    """model,world,user,seed,scores,top,status,reason,seconds
 ncf,,1,0,4.25 3.5 3.0,10,ok,,1
 ncf,,1,1,3.75 3.5 3.0,10,ok,,1
 ncf,,2,0,4.25 3.5 3.0,10,ok,,1
@@ -70,7 +73,6 @@ ncf,1:0 2 4,1,1,2.5 3.0 2.0,11,ok,,1
 ncf,3:1,3,0,3.0 3.5 3.0,11,ok,,1
 ncf,3:1,3,1,3.25 3.5 3.0,11,ok,,1
 """
-    )
 )
 
 
@@ -298,10 +300,10 @@ def test_grouped_worlds_are_found_and_named():
     )
     assert summary(judged)["users_per_world"].tolist() == [2, 2]
     # With both at hand, the user's own world counts.
-    changed = grouped[alone].assign(scores="9 9 9")
+    changed = grouped[alone].assign(scores=[(9.0, 9.0, 9.0)] * 4)
     pd.testing.assert_frame_equal(judge(EXPLANATIONS, SLATES, pd.concat([changed, OUTCOMES])), expected)
     # What another user saw in somebody's world is no control.
-    bystander = OUTCOMES[OUTCOMES["world"] == "2:5"].assign(user=1, scores="9 9 9")
+    bystander = OUTCOMES[OUTCOMES["world"] == "2:5"].assign(user=1, scores=[(9.0, 9.0, 9.0)] * 2)
     pd.testing.assert_frame_equal(judge(EXPLANATIONS, SLATES, pd.concat([OUTCOMES, bystander])), expected)
 
 
@@ -327,7 +329,8 @@ def test_a_world_with_all_seeds_comes_before_a_smaller_one_with_some():
         ({"explanations": EXPLANATIONS.assign(k=2)}, "does not fit her slate"),
         ({"slates": SLATES[SLATES["user"] != 2]}, "User 2 of ncf has no slate"),
         ({"outcomes": pd.concat([OUTCOMES, OUTCOMES.tail(1)])}, "occurs twice"),
-        ({"outcomes": OUTCOMES.assign(scores="4 3")}, "one score for each item"),
+        ({"outcomes": OUTCOMES.assign(scores=[(4.0, 3.0)] * len(OUTCOMES))}, "one score for each item"),
+        ({"outcomes": to_text(OUTCOMES)}, "'scores' of outcomes is text"),
     ],
 )
 def test_tables_that_do_not_belong_together_are_refused(change, words):
@@ -360,14 +363,14 @@ def test_definitions_hold_for_any_scores(retrained, replacement, k, shift):
         {"model": "m", "user": 0, "position": range(4), "item": items, "score": [4.0, 3, 2, 1]}
     )
     explanations = pd.DataFrame(
-        {"model": "m", "method": "accent", "k": k, "user": 0, "recommendation": 7, "removed": "1", "size": 1},
-        index=[0],
-    ).assign(replacement=items[replacement], replacement_position=replacement, predicted=" ".join("1" * k))
+        {"model": "m", "method": "accent", "k": k, "user": 0, "recommendation": 7, "size": 1}, index=[0]
+    ).assign(replacement=items[replacement], replacement_position=replacement)
+    explanations = explanations.assign(removed=[(1,)], predicted=[(1.0,) * k])
     tops = [items[np.lexsort((items, -np.array(row)))[0]] for row in retrained]
 
     def tables(shift):
         rows = [
-            ("m", world, 0, seed, " ".join(str(score + shift) for score in row), top, "ok")
+            ("m", world, 0, seed, tuple(score + shift for score in row), top, "ok")
             for world in ("", "0:1")
             for seed, (row, top) in enumerate(zip(retrained, tops, strict=True))
         ]

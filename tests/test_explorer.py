@@ -14,7 +14,6 @@ from accent_book.publish.explorer import TEMPLATE, explorer_data, explorer_page,
 from accent_book.publish.page import publish_explorer
 from accent_lib import AccentError
 from accent_lib.explanations import closeup, worth_a_look
-from accent_lib.retraining.outcomes import scores_of
 from tests.test_book import Page
 
 VARIANTS = {"ncf": "paper", "rcf": "shared"}
@@ -87,7 +86,6 @@ def test_what_retraining_showed_is_in_the_outcomes(explored):
                 rows = table[table["user"] == user["user"]]
                 of_world = [own in world.split(";") for world in rows["world"]]
                 (scores,) = rows["scores"][of_world].unique()
-                scores = np.array(scores_of(scores))
                 gap = scores[0] - scores[found["replacement"]]
                 assert retrained["gap"] / shown["parts"] == pytest.approx(gap, abs=0.51 / shown["parts"])
                 assert retrained["holds"] == (gap < 0)
@@ -141,7 +139,7 @@ def test_tables_of_another_model_are_refused(explored, monkeypatch):
     run, _ = explored
     table = run.read_csv("explanations.csv")
     rows = table["method"].eq("accent") & table["size"].gt(0)
-    table.loc[rows, "predicted"] = ["9 " * int(k) for k in table.loc[rows, "k"]]
+    table.loc[rows, "predicted"] = [(9.0,) * k for k in table.loc[rows, "k"]]
     read = run.read_csv
     monkeypatch.setattr(run, "read_csv", lambda name: table if name == "explanations.csv" else read(name))
     with pytest.raises(AccentError, match="run notebook 04_explanations again"):

@@ -10,6 +10,7 @@ from accent_book.figures import METHOD_NAMES, UNITS
 from accent_book.figures.agreement import agreement
 from accent_lib.evaluation import PAPER_TABLE1, influence_errors, judge, noise_floor, summary
 from accent_lib.evaluation.paper import PAPER_DATA
+from accent_lib.retraining.cells import from_text
 from accent_lib.retraining.outcomes import import_outcomes
 from tests.conftest import ROOT
 
@@ -116,11 +117,7 @@ def about_bases():
 def about_other_ways():
     """What is said of RCF by its other Hessian and its other search: first order, slate of five."""
     kept = runs.read_results("rcf-paper")
-    other = pd.read_csv(
-        RESULTS / "rcf-variants" / "explanations.csv.gz",
-        dtype={"removed": str, "predicted": str},
-        keep_default_na=False,
-    )
+    other = from_text(pd.read_csv(RESULTS / "rcf-variants" / "explanations.csv.gz"))
     outcomes = pd.concat([kept.outcomes, import_outcomes(RESULTS / "rcf-variants" / "outcomes-0.csv.gz")[0]])
     outcomes = outcomes.drop_duplicates(["world", "user", "seed"])
     found = pd.concat([kept.explanations, other]).query("k == 5")

@@ -43,7 +43,7 @@ def run(tmp_path, monkeypatch):
     run.write_json("worlds-outdated.json", old)
     for name in ("slates", "explanations"):
         table = pd.DataFrame({"model": ["ncf", "ncf", "rcf"], "user": [4, 5, 4]})
-        table["removed"] = ["0 2", "", "2 0"]
+        table["removed"] = [(0, 2), (), (2, 0)]
         if name == "slates":
             table = table.loc[[0, 0, 1, 1, 2, 2]].assign(position=[0, 1] * 3, item=[7, 9] * 3)
         run.write_csv(f"{name}.csv", table)
@@ -110,17 +110,17 @@ def test_tables_of_several_models_are_not_read_as_one(run, tmp_path):
 
 
 def test_a_table_is_the_same_to_the_byte_whenever_it_is_written(tmp_path):
-    table = pd.DataFrame({"user": [1, 2], "removed": ["0 3", ""]})
+    table = pd.DataFrame({"user": [1, 2], "removed": [(0, 3), ()]})
     first, second = (tmp_path / name / "table.csv.gz" for name in ("first", "second"))
     runs.write_table(first, table)
     runs.write_table(second, table)
     assert first.read_bytes() == second.read_bytes()
-    assert pd.read_csv(first, keep_default_na=False).equals(table)
+    assert pd.read_csv(first, keep_default_na=False)["removed"].tolist() == ["0 3", ""]
 
 
 def test_worlds_of_several_users_are_kept_whole():
     columns = {"world": ["", "", "1:0;2:3", "1:0;2:3", "1:5;2:9", "1:5;2:9"], "user": [1, 2, 1, 2, 1, 2]}
-    asked = pd.DataFrame({"user": [2], "removed": ["3"]})
+    asked = pd.DataFrame({"user": [2], "removed": [(3,)]})
     assert list(runs.asked_for(pd.DataFrame(columns), asked).index) == [0, 1, 2, 3]
 
 

@@ -15,11 +15,11 @@ from accent_lib.explainers import accent
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k
 from accent_lib.retraining.identity import slate_identity
-from accent_lib.retraining.outcomes import Outcome, scores_of
+from accent_lib.retraining.outcomes import Outcome
 from accent_lib.retraining.resume import COLUMNS, Start, resume, retrained, verify_and_resume, verify_sets
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import verify
-from accent_lib.retraining.worlds import World, positions_of, world_of
+from accent_lib.retraining.worlds import World, world_of
 from accent_lib.training import Recipe, State, train
 from tests.test_explainers import EIGHTHS, problems
 
@@ -127,7 +127,7 @@ def together(base, tmp_path_factory):
 def measured(outcomes, user, removed):
     """Mean retrained scores, straight from the outcomes."""
     rows = outcomes[(outcomes["user"] == user) & (outcomes["world"] == world_of(user, removed).key)]
-    return np.mean([[float(score) for score in text.split()] for text in rows["scores"]], axis=0)
+    return np.mean(rows["scores"].tolist(), axis=0)
 
 
 def test_every_set_goes_on_from_the_one_before_until_one_holds(base, whole):
@@ -139,11 +139,11 @@ def test_every_set_goes_on_from_the_one_before_until_one_holds(base, whole):
         start = base[2][user]
         items, influence, first = start.items, start.influence, start.explanation
         if number == 0:
-            assert row["removed"] == ("" if first is None else " ".join(map(str, first.removed)))
+            assert row["removed"] == (() if first is None else first.removed)
         if first is None:
             assert (row["status"], row["size"], row["replacement"]) == ("unsolved", 0, -1)
             continue
-        scores, control = (measured(outcomes, user, removed) for removed in (row["removed"], ""))
+        scores, control = (measured(outcomes, user, removed) for removed in (row["removed"], ()))
         place = row["replacement_position"]
         assert len(scores) == K + 1 and 0 < place < K and row["replacement"] == items[place]
         assert row["counterfactual"] == (scores[place] > scores[0]) == (row["status"] == "holds")
@@ -151,9 +151,9 @@ def test_every_set_goes_on_from_the_one_before_until_one_holds(base, whole):
         assert row["control_gap"] == control[0] - control[place]
         following = rows.get((number + 1, user))
         if following is not None and row["status"] == "open":
-            expected = resume(positions_of(row["removed"]), scores[:K], influence)
-            assert positions_of(following["removed"]) == expected.removed
-            assert expected.removed[: row["size"]] == positions_of(row["removed"])
+            expected = resume(row["removed"], scores[:K], influence)
+            assert following["removed"] == expected.removed
+            assert expected.removed[: row["size"]] == row["removed"]
             assert following["size"] == len(expected) > row["size"]
             assert following["estimated_gap"] == expected.remaining_gap < 0
             longer += 1
@@ -188,7 +188,7 @@ def test_the_first_round_says_what_the_judge_says(base, whole):
     slates = pd.DataFrame(slates, columns=["model", "user", "position", "item", "score"])
     explanations = first.assign(
         recommendation=[starts[user].items[0] for user in first["user"]],
-        predicted=[" ".join(["0"] * K)] * len(first),
+        predicted=[(0.0,) * K] * len(first),
     )
     judged = judge(explanations, slates, outcomes)
     assert judged["counterfactual"].tolist() == first["counterfactual"].tolist()
@@ -267,7 +267,7 @@ def test_in_grouped_rounds_each_user_is_judged_by_the_world_that_leaves_out_her_
     shown = {}  # by user, set and seed
     for row in outcomes.itertuples():
         world = World.parse(row.world)
-        shown[row.user, world.only(row.user).key, row.seed] = (scores_of(row.scores), len(world.users))
+        shown[row.user, world.only(row.user).key, row.seed] = (row.scores, len(world.users))
     assert len(shown) == len(outcomes)  # each set was retrained once
     joined = set()
     for row in table[table["size"] > 0].itertuples():
@@ -298,10 +298,7 @@ def test_grouped_rounds_that_are_there_already_train_nothing(base, together, tmp
 
 
 def outcomes_of(rows):
-    return [
-        Outcome(row.world, row.user, scores_of(row.scores), row.top, slate=row.slate)
-        for row in rows.itertuples()
-    ]
+    return [Outcome(row.world, row.user, row.scores, row.top, slate=row.slate) for row in rows.itertuples()]
 
 
 def test_sets_from_another_grouping_are_not_retrained_but_get_their_control(base, together, tmp_path):
@@ -326,7 +323,7 @@ def test_sets_from_another_grouping_are_not_retrained_but_get_their_control(base
         assert store.done("ncf", 0, slates)[""] == set(asked)
     for row in there.itertuples():
         found = shown[row.user, World.parse(group).only(row.user).key]
-        assert found.world == group and found.scores.tolist() == scores_of(row.scores)
+        assert found.world == group and tuple(found.scores) == row.scores
     assert len(shown) == 2 * len(asked)
 
 

@@ -1,6 +1,7 @@
 """The store: whole stacks or none, through kills, full disks and strangers' files."""
 
 import json
+import math
 import os
 import random
 import signal
@@ -11,12 +12,14 @@ import time
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from accent_lib.errors import AccentError
+from accent_lib.retraining.cells import from_text, to_text
 from accent_lib.retraining.identity import slate_identity
-from accent_lib.retraining.outcomes import Outcome, import_outcomes, scores_of, scores_text
+from accent_lib.retraining.outcomes import Outcome, import_outcomes
 from accent_lib.retraining.store import Store
 
 SLATE = [3, 1]
@@ -86,10 +89,12 @@ def test_what_is_recorded_comes_back(store):
     assert store.done("ncf", 1, SLATES) == {"": {7}, "7:1 3": {7}}
     assert store.done("rcf", 1, SLATES) == store.done("ncf", 2, SLATES) == {}
     table = store.outcomes()
+    assert all(map(math.isnan, table["scores"].iloc[2]))
+    table["scores"] = [*table["scores"].iloc[:2], ()]
     assert table.values.tolist() == [
-        ["ncf", "", 7, 0, slate, "4.125 3", 12, "ok", "", 0.0],
-        ["ncf", "", 7, 1, slate, "4.125 3", 12, "ok", "", 0.0],
-        ["ncf", "7:1 3", 7, 1, slate, "nan nan", -1, "failed", "the loss, \n diverged", 1.235],
+        ["ncf", "", 7, 0, slate, (4.125, 3.0), 12, "ok", "", 0.0],
+        ["ncf", "", 7, 1, slate, (4.125, 3.0), 12, "ok", "", 0.0],
+        ["ncf", "7:1 3", 7, 1, slate, (), -1, "failed", "the loss, \n diverged", 1.235],
     ]
     status = store.status()
     assert status.values.tolist() == [["ncf", 0, 1, 1, 0, 0.0], ["ncf", 1, 2, 2, 1, 1.235]]
@@ -133,7 +138,7 @@ def test_what_is_there_stays(store):
     outcome = Outcome("7:1", 7, (4.0,), 1)
     store.record("ncf", 0, [outcome])
     assert store.record("ncf", 0, [replace(outcome, scores=(9.0,)), Outcome("8:1", 8, (3.0,), 1)]) == 1
-    assert store.outcomes()["scores"].tolist() == ["4", "3"]
+    assert store.outcomes()["scores"].tolist() == [(4.0,), (3.0,)]
 
 
 def test_a_stack_with_the_same_outcome_twice_is_refused_whole(store):
@@ -157,12 +162,24 @@ def test_impossible_outcomes_are_refused(wrong):
         Outcome(**{"world": "7:1", "user": 7, "scores": (4.0,), "top": 1, **wrong})
 
 
-def test_scores_survive_as_text():
-    import numpy as np
-
+def test_sets_and_scores_survive_as_text(tmp_path):
     scores = np.random.default_rng(0).normal(size=1000).astype(np.float32)
-    assert (np.array(scores_of(scores_text(scores)), dtype=np.float32) == scores).all()
-    assert scores_of(float("nan")) == [] and scores_of("") == [] and scores_of(4.0) == [4.0]
+    table = pd.DataFrame({"removed": [(4,), (), (0, 17)], "scores": [tuple(scores), (), (4.0,)]})
+    to_text(table).to_csv(tmp_path / "table.csv", index=False)
+    read = from_text(pd.read_csv(tmp_path / "table.csv"))
+    assert (np.array(read["scores"][0], dtype=np.float32) == scores).all()
+    assert read["removed"].tolist() == table["removed"].tolist()
+    assert read["scores"].tolist()[1:] == [(), (4.0,)]
+
+
+def test_lone_numbers_are_read_as_pandas_takes_them():
+    assert from_text(pd.DataFrame({"removed": [4.0, float("nan")]}))["removed"].tolist() == [(4,), ()]
+
+
+@pytest.mark.parametrize("cell", ["3,4", "-1", "1.5", 1.5, [3]])
+def test_other_cells_are_refused(cell):
+    with pytest.raises(AccentError, match="column removed"):
+        from_text(pd.DataFrame({"removed": [cell]}))
 
 
 def test_a_store_of_another_fingerprint_is_refused(store):

@@ -198,7 +198,7 @@ def test_missing_inputs_name_the_notebook_and_the_command(project):
 def test_tables_read_back_as_they_were_written(project, capsys):
     run = runs.begin("01_data", namespace())
     frame = pandas.DataFrame(
-        {"user": [0, 1], "removed": ["3", ""], "predicted": ["4.1", ""], "score": [0.1, 1 / 3]}
+        {"user": [0, 1], "removed": [(3,), ()], "predicted": [(4.1,), ()], "score": [0.1, 1 / 3]}
     )
     run.write_csv("tables/sets.csv", frame)
     pandas.testing.assert_frame_equal(run.read_csv("tables/sets.csv"), frame, check_exact=True)

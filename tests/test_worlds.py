@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accent_lib.errors import AccentError
-from accent_lib.retraining.worlds import World, cut, grouped, positions_of, world_of, worlds_of
+from accent_lib.retraining.verification import stacks_of
+from accent_lib.retraining.worlds import World, grouped, world_of, worlds_of
 
 # Three users with 4, 1 and 3 actions, numbered user after user.
 STARTS = [0, 4, 5, 8]
@@ -63,8 +64,7 @@ def test_bad_keys_are_refused(key):
 
 @pytest.mark.parametrize("empty", [None, float("nan"), pd.NA, ""])
 def test_an_empty_cell_is_the_control(empty):
-    assert World.parse(empty) == World()
-    assert world_of(4, empty) == World()
+    assert World.parse(empty) == World() == world_of(4, ())
 
 
 def test_keep_is_zero_at_the_removed_actions_only():
@@ -79,28 +79,14 @@ def test_keep_refuses_what_the_model_does_not_have(removed, words):
         World(removed).keep(MODEL)
 
 
-@pytest.mark.parametrize(
-    ("cell", "positions"), [("3 17 4", (3, 17, 4)), ("5", (5,)), (5.0, (5,)), (np.int64(5), (5,)), ("", ())]
-)
-def test_positions_as_pandas_reads_them(cell, positions):
-    assert positions_of(cell) == positions
-
-
-@pytest.mark.parametrize("cell", ["3,4", "-1", -1, 1.5, float("inf"), [3]])
-def test_other_cells_are_refused(cell):
-    with pytest.raises(AccentError):
-        positions_of(cell)
-
-
 def test_each_world_once_whoever_asks():
     explanations = pd.DataFrame(
         [
-            ("ncf", "accent", 5, 7, "3 1"),
-            ("ncf", "fia", 20, 7, "1 3"),
-            ("ncf", "fia", 5, 7, "1"),
-            ("ncf", "fia", 5, 10, "1"),
-            ("ncf", "accent", 5, 2, ""),
-            ("ncf", "accent", 5, 9, float("nan")),
+            ("ncf", "accent", 5, 7, (3, 1)),
+            ("ncf", "fia", 20, 7, (1, 3)),
+            ("ncf", "fia", 5, 7, (1,)),
+            ("ncf", "fia", 5, 10, (1,)),
+            ("ncf", "accent", 5, 2, ()),
         ],
         columns=["model", "method", "k", "user", "removed"],
     )
@@ -109,30 +95,28 @@ def test_each_world_once_whoever_asks():
     assert worlds_of(explanations.head(0)) == []
 
 
-def test_worlds_survive_a_table_of_lone_positions(tmp_path):
-    table = pd.DataFrame({"user": [1, 2, 3], "removed": ["4", "", "0"]})
-    table.to_csv(tmp_path / "explanations.csv", index=False)
-    # pandas reads this column as the numbers 4.0, NaN, 0.0.
-    assert worlds_of(pd.read_csv(tmp_path / "explanations.csv")) == worlds_of(table)
-
-
 def test_worlds_are_of_one_model():
     with pytest.raises(AccentError, match="ncf, rcf"):
-        worlds_of(pd.DataFrame({"model": ["rcf", "ncf"], "user": [1, 1], "removed": ["1", "1"]}))
+        worlds_of(pd.DataFrame({"model": ["rcf", "ncf"], "user": [1, 1], "removed": [(1,), (1,)]}))
 
 
 @given(st.lists(worlds, max_size=20), st.integers(1, 6))
-def test_cut_keeps_order_and_loses_nothing(listed, size):
-    stacks = cut(listed, size)
-    assert [world for stack in stacks for world in stack] == listed
+def test_stacks_keep_order_and_lose_nothing(listed, size):
+    stacks, known = stacks_of(listed, size), list(dict.fromkeys(world for world in listed if world.removed))
+    assert [world for stack in stacks for world in stack if world.removed] == known
     assert all(len(stack) == size for stack in stacks[:-1])
-    assert all(0 < len(stack) <= size for stack in stacks)
+    assert all(0 < len(stack) <= size and (size == 1 or not stack[0].removed) for stack in stacks)
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, "4"])
-def test_cut_refuses_an_impossible_size(size):
+def test_groups_of_an_impossible_size_are_refused(size):
     with pytest.raises(AccentError):
-        cut([World()], size)
+        grouped([[World()]], size)
+
+
+def test_stacks_of_an_impossible_size_are_refused():
+    with pytest.raises(AccentError):
+        stacks_of([World()], 0)
 
 
 @given(st.lists(st.lists(st.integers(0, 5), unique=True, max_size=4), max_size=9), st.integers(1, 4))

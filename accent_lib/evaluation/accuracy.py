@@ -38,16 +38,13 @@ def rmse(ratings: np.ndarray, scores: np.ndarray) -> float:
 def pairwise_accuracy(frame: pd.DataFrame, scores: np.ndarray) -> float:
     """Share of a user's (liked, disliked) pairs that the scores put in order; a tie counts half.
 
+    The mean is over all pairs of all users: 0.5 is chance.
+
     Parameters
     ----------
     frame : DataFrame
         With ``user`` and ``positive``; pairs are formed within a user.
     scores : ndarray, shape (n_rows,)
-
-    Returns
-    -------
-    float
-        Mean over all pairs of all users: 0.5 is chance.
 
     Examples
     --------
@@ -68,7 +65,7 @@ def pairwise_accuracy(frame: pd.DataFrame, scores: np.ndarray) -> float:
 
 
 def mean_baseline(train: pd.DataFrame, frame: pd.DataFrame, strength: float = 5.0) -> np.ndarray:
-    """Predict by the mean rating plus shrunken user and item deviations: what any model has to beat.
+    """Predict by the mean rating plus shrunken user and item deviations, shape ``(n_rows,)``: the baseline.
 
     Parameters
     ----------
@@ -76,10 +73,6 @@ def mean_baseline(train: pd.DataFrame, frame: pd.DataFrame, strength: float = 5.
         With ``user``, ``item``, and in ``train`` ``rating``.
     strength : float
         Ratings' worth of pull towards zero deviation.
-
-    Returns
-    -------
-    ndarray, shape (n_rows,)
 
     Examples
     --------

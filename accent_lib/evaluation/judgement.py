@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 
 from accent_lib.errors import AccentError
 from accent_lib.evaluation.significance import bootstrap, ratio
-from accent_lib.retraining.outcomes import scores_of
-from accent_lib.retraining.worlds import World, positions_of, world_of
+from accent_lib.retraining.cells import CELLS
+from accent_lib.retraining.outcomes import by_set
+from accent_lib.retraining.worlds import World, world_of
 
 # From the paper's definition to stricter and other ones.
 DEFINITIONS = ("counterfactual", "slate_top", "catalogue_top", "majority")
@@ -27,22 +26,14 @@ _NEEDED = {
 }
 
 
-class _Shown(NamedTuple):
-    """What one seed of one world showed for one user."""
-
-    scores: np.ndarray  # (k_max,)
-    top: int
-    failed: bool
-
-
 def judge(explanations, slates, outcomes, seeds=None, partial=False) -> pd.DataFrame:
     """Compare each explanation with what retraining without its set showed.
 
     Parameters
     ----------
     explanations, slates, outcomes : DataFrame
-        The tables of a run. Of several worlds that leave out the set (alone, or with sets of other users),
-        the one with the most seeds counts, then the one with the fewest users.
+        The tables of a run. Which world counts for a set says
+        :func:`~accent_lib.retraining.outcomes.by_set`.
     seeds : collection of int, optional
         Of the retrainings that count; by default all that the model has outcomes of.
     partial : bool
@@ -81,15 +72,15 @@ def judge(explanations, slates, outcomes, seeds=None, partial=False) -> pd.DataF
     One user, whose recommendation leads by 0.25. Without her action 3 it was expected to fall behind by 0.25;
     after retraining it does so by 0.5, while with nothing removed it still leads by 0.25.
 
-    >>> explanations = pd.DataFrame([["ncf", "accent", 2, 0, 7, 4, 1, "3", 1, "2.5 2.75"]])
+    >>> explanations = pd.DataFrame([["ncf", "accent", 2, 0, 7, 4, 1, (3,), 1, (2.5, 2.75)]])
     >>> explanations.columns = [
     ...     *["model", "method", "k", "user", "recommendation", "replacement", "replacement_position"],
     ...     *["removed", "size", "predicted"],
     ... ]
     >>> slates = pd.DataFrame([["ncf", 0, 0, 7, 3.0], ["ncf", 0, 1, 4, 2.75]])
     >>> slates.columns = "model user position item score".split()
-    >>> control, without = ["ncf", "", 0, 0, "3 2.75", 7, "ok"], ["ncf", "0:3", 0, 0, "2 2.5", 4, "ok"]
-    >>> outcomes = pd.DataFrame([control, without])
+    >>> control = ["ncf", "", 0, 0, (3.0, 2.75), 7, "ok"]
+    >>> outcomes = pd.DataFrame([control, ["ncf", "0:3", 0, 0, (2.0, 2.5), 4, "ok"]])
     >>> outcomes.columns = "model world user seed scores top status".split()
     >>> verdict = judge(explanations, slates, outcomes).iloc[0]
     >>> bool(verdict["counterfactual"]), bool(verdict["control_flips"])
@@ -99,14 +90,14 @@ def judge(explanations, slates, outcomes, seeds=None, partial=False) -> pd.DataF
     """
     _check(explanations=explanations, slates=slates, outcomes=outcomes)
     _check_users(explanations)
-    slate_of = _slates(slates)
-    shown = _shown(outcomes, seeds)
-    expected = {model: set() for model in explanations["model"]}
-    for (model, _, _), worlds in shown.items():
-        for found in worlds.values():
-            expected.setdefault(model, set()).update(found)
+    slate_of, retrained = _slates(slates), by_set(outcomes, seeds)
+    counting = outcomes if seeds is None else outcomes[outcomes["seed"].isin(seeds)]
+    expected = {model: set(of_model) for model, of_model in counting.groupby("model")["seed"]}
     judged = pd.DataFrame(
-        [_judge_one(row, slate_of, shown, expected[row.model], partial) for row in explanations.itertuples()]
+        [
+            _judge_row(row, slate_of, retrained, expected.get(row.model, set()), partial)
+            for row in explanations.itertuples()
+        ]
     )
     missing = judged["status"] == "missing"
     if missing.any() and not partial:
@@ -151,7 +142,8 @@ def noise_floor(slates, outcomes, ks=(5, 10, 20), seeds=None) -> pd.DataFrame:
 
     >>> slates = pd.DataFrame([["ncf", user, p, p, 3.0 - p] for user in (0, 1) for p in (0, 1)])
     >>> slates.columns = "model user position item score".split()
-    >>> outcomes = pd.DataFrame([["ncf", "", 0, 0, "3 2", 0, "ok"], ["ncf", "", 1, 0, "2 3", 1, "ok"]])
+    >>> rows = [["ncf", "", 0, 0, (3.0, 2.0), 0, "ok"], ["ncf", "", 1, 0, (2.0, 3.0), 1, "ok"]]
+    >>> outcomes = pd.DataFrame(rows)
     >>> outcomes.columns = "model world user seed scores top status".split()
     >>> float(noise_floor(slates, outcomes, ks=[2])["changed_percentage"].iloc[0])
     50.0
@@ -159,61 +151,63 @@ def noise_floor(slates, outcomes, ks=(5, 10, 20), seeds=None) -> pd.DataFrame:
     _check(slates=slates, outcomes=outcomes)
     slate_of = _slates(slates)
     controls = {
-        (model, user): worlds[""]
-        for (model, user, own), worlds in _shown(outcomes, seeds).items()
+        (model, user): by_seed
+        for (model, user, own), (_, by_seed) in by_set(outcomes, seeds).items()
         if own == "" and (model, user) in slate_of
     }
     if not controls:
         raise AccentError("There is no outcome of the control; run notebook 05_verification.")
     rows = []
     for model in sorted({model for model, _ in controls}):
-        found = {user: seeds for (name, user), seeds in controls.items() if name == model}
-        widest = max(len(slate_of[model, user][0]) for user in found)
+        of_model = {user: by_seed for (name, user), by_seed in controls.items() if name == model}
+        widest = max(len(slate_of[model, user][0]) for user in of_model)
         for k in (k for k in ks if k <= widest):
-            rows.append({"model": model, "k": k, **_noise(model, k, found, slate_of)})
+            rows.append({"model": model, "k": k, **_noise(model, k, of_model, slate_of)})
     return pd.DataFrame(rows)
 
 
-def _noise(model, k, found, slate_of):
-    changed, by_seed, catalogue, failed = [], [], [], 0
-    for user, seeds in found.items():
+def _noise(model, k, controls, slate_of):
+    changed, changed_by_seed, catalogue, failed = [], [], [], 0
+    for user, by_seed in controls.items():
         items, _ = slate_of[model, user]
-        good = [one for one in seeds.values() if not one.failed]
-        failed += len(seeds) - len(good)
+        good = [control for control in by_seed.values() if control.status == "ok"]
+        failed += len(by_seed) - len(good)
         if good:
-            changed.append(_best(np.mean([one.scores for one in good], axis=0)[:k], items[:k]) != 0)
-            by_seed += [_best(one.scores[:k], items[:k]) != 0 for one in good]
-            catalogue += [one.top != items[0] for one in good]
+            scores = np.array([control.scores for control in good])  # (n_seeds, k_max)
+            changed.append(_best(scores.mean(axis=0)[:k], items[:k]) != 0)
+            changed_by_seed += [_best(of_seed[:k], items[:k]) != 0 for of_seed in scores]
+            catalogue += [control.top != items[0] for control in good]
     low, high = bootstrap(np.column_stack([changed, np.ones(len(changed))]), ratio)
+    percentage = lambda flags: 100 * float(np.mean(flags)) if flags else float("nan")  # noqa: E731
     return {
         "users": len(changed),
-        "seeds": max(len(seeds) for seeds in found.values()),
+        "seeds": max(map(len, controls.values())),
         "failed": failed,
-        "changed_percentage": 100 * float(np.mean(changed)) if changed else float("nan"),
+        "changed_percentage": percentage(changed),
         "changed_low": 100 * low,
         "changed_high": 100 * high,
-        "changed_by_seed_percentage": 100 * float(np.mean(by_seed)) if by_seed else float("nan"),
-        "catalogue_changed_percentage": 100 * float(np.mean(catalogue)) if catalogue else float("nan"),
+        "changed_by_seed_percentage": percentage(changed_by_seed),
+        "catalogue_changed_percentage": percentage(catalogue),
     }
 
 
-def _judge_one(row, slate_of, shown, expected, partial):
+def _judge_row(row, slate_of, retrained, expected, partial):
     if (row.model, row.user) not in slate_of:
         raise AccentError(f"User {row.user} of {row.model} has no slate; run notebook 04_explanations again.")
     items, original = slate_of[row.model, row.user]
-    removed, size = world_of(row.user, row.removed).key, len(positions_of(row.removed))
+    removed, size = world_of(row.user, row.removed).key, len(row.removed)
     judged = {name: getattr(row, name) for name in [*_KEYS, "recommendation", "replacement"]}
     judged |= {"size": size, "world": removed, "users_in_world": 0, "seeds": 0, "failed_seeds": 0}
     judged |= {"status": "none", **dict.fromkeys([*DEFINITIONS, "control_flips"], False)}
     judged |= dict.fromkeys(_INFLUENCES, float("nan"))
-    control = shown.get((row.model, row.user, ""), {}).get("", {})
+    _, control = retrained.get((row.model, row.user, ""), ("", {}))
     if size == 0:
         if partial and not control:
             judged["status"] = "missing"
         return judged
 
     replacement = int(row.replacement_position)
-    predicted = np.array(scores_of(row.predicted))
+    predicted = np.array(row.predicted)
     k = min(row.k, len(items))
     same = 0 < replacement < k and (items[0], items[replacement]) == (row.recommendation, row.replacement)
     if not same or len(predicted) != k:
@@ -221,13 +215,13 @@ def _judge_one(row, slate_of, shown, expected, partial):
             f"The explanation of user {row.user} ({row.model}, {row.method}, k = {row.k}) does not fit her "
             "slate; the two tables are of different runs: run notebook 04_explanations again."
         )
-    world, found = _chosen(shown.get((row.model, row.user, removed), {}))
-    seeds = sorted(set(found) & set(control))
+    world, without = retrained.get((row.model, row.user, removed), ("", {}))
+    seeds = sorted(set(without) & set(control))
     if not seeds or (not partial and set(seeds) != expected):
         return judged | {"status": "missing"}
-    scores, baseline = (_matrix(row, which, seeds, len(items)) for which in (found, control))
-    failed = sum(found[seed].failed for seed in seeds)
-    tops = [found[seed].top == row.replacement and not found[seed].failed for seed in seeds]
+    scores, baseline = (_matrix(row, which, seeds, len(items)) for which in (without, control))
+    failed = sum(without[seed].status != "ok" for seed in seeds)
+    tops = [without[seed].top == row.replacement and without[seed].status == "ok" for seed in seeds]
     # A failed seed is NaN: it makes the mean NaN, and no comparison with NaN holds.
     mean, still = scores.mean(axis=0), baseline.mean(axis=0)
     judged |= {
@@ -249,9 +243,10 @@ def _judge_one(row, slate_of, shown, expected, partial):
     return judged
 
 
-def _matrix(row, found, seeds, n_items):
+def _matrix(row, by_seed, seeds, n_items):
     """Scores of shape ``(n_seeds, n_items)``; a failed seed is a row of NaN."""
-    rows = [np.full(n_items, np.nan) if found[seed].failed else found[seed].scores for seed in seeds]
+    failed = (float("nan"),) * n_items
+    rows = [by_seed[seed].scores if by_seed[seed].status == "ok" else failed for seed in seeds]
     if any(len(scores) != n_items for scores in rows):
         raise AccentError(
             f"An outcome of user {row.user} ({row.model}) has not one score for each item of her slate; the "
@@ -266,12 +261,6 @@ def _best(scores, items):
     return int(best[np.argmin(items[best])]) if len(best) else -1
 
 
-def _chosen(worlds):
-    """Of the worlds that leave out a set: the most seeds, then the fewest users."""
-    order = lambda pair: (-len(pair[1]), pair[0].count(";"), pair[0])  # noqa: E731
-    return min(worlds.items(), key=order, default=("", {}))
-
-
 def _slates(slates):
     """Items and scores by model and user, in slate order."""
     ordered = slates.sort_values(["model", "user", "position"])
@@ -281,27 +270,6 @@ def _slates(slates):
     }
 
 
-def _shown(outcomes, seeds):
-    """What was shown, by model, user and her own part of the world; then by world, then by seed."""
-    shown = {}
-    for row in outcomes.itertuples():
-        world = row.world if isinstance(row.world, str) else World.parse(row.world).key
-        own = World.parse(world).only(row.user).key if ";" in world else world
-        # An outcome of somebody who loses nothing in a world in which others do belongs to no explanation.
-        other = world and not own.startswith(f"{row.user}:")
-        if other or (seeds is not None and row.seed not in seeds):
-            continue
-        failed = row.status != "ok"
-        scores = np.array(scores_of(row.scores))
-        found = shown.setdefault((row.model, row.user, own), {}).setdefault(world, {})
-        if row.seed in found:
-            raise AccentError(
-                f"The outcome of world {world!r}, user {row.user}, seed {row.seed} occurs twice."
-            )
-        found[row.seed] = _Shown(scores, row.top, failed)
-    return shown
-
-
 def _check(**tables):
     for name, table in tables.items():
         lacking = [column for column in _NEEDED[name] if column not in table]
@@ -309,6 +277,11 @@ def _check(**tables):
             raise AccentError(
                 f"The table of {name} lacks the column {lacking[0]!r}; run the notebook that makes it."
             )
+        for column in set(CELLS) & set(_NEEDED[name]):
+            if any(isinstance(cell, str) for cell in table[column]):
+                raise AccentError(
+                    f"The column {column!r} of {name} is text; read it with retraining.cells.from_text."
+                )
 
 
 def _check_users(explanations):

@@ -13,14 +13,11 @@ from statsmodels.stats.multitest import multipletests
 @lru_cache(maxsize=4)
 def _draws(n_users, resamples, seed):
     """Return how often each user is drawn, shape ``(resamples, n_users)``."""
-    return (
-        np.random.default_rng(seed)
-        .multinomial(n_users, np.full(n_users, 1 / n_users), resamples)
-        .astype(float)
-    )
+    drawn = np.random.default_rng(seed).multinomial(n_users, np.full(n_users, 1 / n_users), resamples)
+    return drawn.astype(float)
 
 
-def bootstrap(sums, statistic, level=0.95, resamples=2000, seed=0):
+def bootstrap(sums, statistic, level=0.95, resamples=2000, seed=0) -> tuple[float, float]:
     """Percentile bootstrap interval over users of a statistic that sums determine.
 
     Shares, means over subsets, RMSE and correlation all follow from sums over users: a resample is one row of
@@ -54,7 +51,7 @@ def bootstrap(sums, statistic, level=0.95, resamples=2000, seed=0):
     if len(sums) == 0:
         return float("nan"), float("nan")
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = statistic((_draws(len(sums), resamples, seed) @ sums).T)
+        values = statistic((_draws(len(sums), resamples, seed) @ sums).T)  # of (n_sums, resamples)
     # A resample may leave the statistic undefined, such as a mean over none.
     values = values[np.isfinite(values)]
     if len(values) == 0:
@@ -63,7 +60,7 @@ def bootstrap(sums, statistic, level=0.95, resamples=2000, seed=0):
     return float(low), float(high)
 
 
-def ratio(sums):
+def ratio(sums) -> np.ndarray:
     """Return the first sum divided by the second: shares and means, for `bootstrap`.
 
     Examples
@@ -75,12 +72,7 @@ def ratio(sums):
 
 
 def mcnemar(first, second) -> dict:
-    """McNemar's exact test of two methods on the same users.
-
-    Parameters
-    ----------
-    first, second : ndarray of bool, shape (n_users,)
-        Whether each method's explanation is counterfactual.
+    """McNemar's exact test of whether two methods' sets hold, each of shape ``(n_users,)``, same users.
 
     Returns
     -------
@@ -112,11 +104,7 @@ def mcnemar(first, second) -> dict:
 
 
 def paired_t(first, second) -> dict:
-    """Paired t-test of set sizes.
-
-    Parameters
-    ----------
-    first, second : ndarray, shape (n_users,)
+    """Paired t-test of set sizes, each of shape ``(n_users,)``.
 
     Returns
     -------
@@ -138,24 +126,16 @@ def paired_t(first, second) -> dict:
         # No spread: the limit of the test, which scipy reaches with a warning, or not at all for 0 / 0.
         t = float(np.sign(difference[0])) * float("inf") if difference[0] else 0.0
         degrees = len(difference) - 1
-        two, one = 2 * stats.t.sf(abs(t), degrees), stats.t.cdf(t, degrees)
-        return {"t": t, "p_two_sided": float(two), "p_one_sided": float(one)}
-    two = stats.ttest_1samp(difference, 0)
-    one = stats.ttest_1samp(difference, 0, alternative="less")
-    return {"t": float(two.statistic), "p_two_sided": float(two.pvalue), "p_one_sided": float(one.pvalue)}
+        both, lower = 2 * stats.t.sf(abs(t), degrees), stats.t.cdf(t, degrees)
+    else:
+        test = stats.ttest_1samp(difference, 0)
+        t, both = float(test.statistic), test.pvalue
+        lower = stats.ttest_1samp(difference, 0, alternative="less").pvalue
+    return {"t": t, "p_two_sided": float(both), "p_one_sided": float(lower)}
 
 
 def holm(p_values) -> np.ndarray:
-    """Holm's correction for several tests.
-
-    Parameters
-    ----------
-    p_values : array-like, shape (n_tests,)
-        NaN marks a test that could not be made; it does not count.
-
-    Returns
-    -------
-    ndarray, shape (n_tests,)
+    """Holm's correction for several tests, shape ``(n_tests,)``; NaN, a test that could not be made, stays.
 
     Examples
     --------

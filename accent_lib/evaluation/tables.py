@@ -117,13 +117,6 @@ def table1(figures, measures=("cf_percentage", "set_size")) -> pd.DataFrame:
 def beside_paper(judged, **bootstrap_options) -> pd.DataFrame:
     """Our figures beside the paper's, by its own definition of counterfactual.
 
-    Parameters
-    ----------
-    judged : DataFrame
-        From `judge`.
-    **bootstrap_options
-        As in `summary`.
-
     Returns
     -------
     DataFrame
@@ -197,7 +190,8 @@ def influence_errors(judged, by=("model",), truth="control", **bootstrap_options
         for quantity in ("gap", "score"):
             columns = [f"estimated_{quantity}_influence", f"true_{quantity}_influence{suffix}"]
             pairs = group.dropna(subset=columns)
-            errors = _errors(*pairs[columns].to_numpy(dtype=float).T, pairs["user"], bootstrap_options)
+            estimated, true = pairs[columns].to_numpy(dtype=float).T  # (n_sets, 2) -> (2, n_sets)
+            errors = _errors(estimated, true, pairs["user"], bootstrap_options)
             rows.append({**dict(zip(by, names, strict=True)), "quantity": quantity, **errors})
     return pd.DataFrame(rows)
 
@@ -213,11 +207,8 @@ def _errors(estimated, true, users, bootstrap_options):
     with np.errstate(divide="ignore", invalid="ignore"):
         rmse, correlation = float(_rmse(total)), float(_correlation(total))
     result = {"sets": len(x), "users": len(by_user), "rmse": rmse, "bias": float(np.mean(estimated - true))}
-    result |= {
-        "sd_true": float(true.std()),
-        "sd_estimated": float(estimated.std()),
-        "correlation": correlation,
-    }
+    result |= {"sd_true": float(true.std()), "sd_estimated": float(estimated.std())}
+    result["correlation"] = correlation
     for name, statistic in (("rmse", _rmse), ("correlation", _correlation)):
         result[f"{name}_low"], result[f"{name}_high"] = bootstrap(by_user, statistic, **bootstrap_options)
     return result
@@ -245,9 +236,7 @@ def compare(judged, first, *others, definition="counterfactual", **bootstrap_opt
         From `judge`.
     first, *others : str
         Methods. Models and k at which the two are not both there have no row.
-    definition : str
-        As in `summary`.
-    **bootstrap_options
+    definition, **bootstrap_options
         As in `summary`.
 
     Returns
@@ -279,35 +268,25 @@ def compare(judged, first, *others, definition="counterfactual", **bootstrap_opt
     (3, 75.0, -2.0)
     """
     _check_definition(definition)
-    rows = []
+    table = []
     for (model, k), group in judged[judged["status"] != "missing"].groupby(["model", "k"], sort=False):
         by_method = {method: rows.set_index("user") for method, rows in group.groupby("method")}
         for second in others:
             if first in by_method and second in by_method:
                 users = by_method[first].index.intersection(by_method[second].index).sort_values()
                 pair = [by_method[method].loc[users] for method in (first, second)]
-                success = [one[definition].to_numpy(dtype=bool) for one in pair]
-                sizes = [one["size"].to_numpy(dtype=float) for one in pair]
+                success = [rows[definition].to_numpy(dtype=bool) for rows in pair]
+                sizes = [rows["size"].to_numpy(dtype=float) for rows in pair]
                 row = {"model": model, "k": k, "first": first, "second": second, "users": len(users)}
-                rows.append(row | _compare_pair(success, sizes, bootstrap_options))
-    if not rows:
+                table.append(row | _compare_pair(success, sizes, bootstrap_options))
+    if not table:
         methods = ", ".join(judged["method"].unique())
         raise AccentError(f"{first!r} cannot be compared with {others}; the table has the methods {methods}.")
-    return corrected_together(pd.DataFrame(rows))
+    return corrected_together(pd.DataFrame(table))
 
 
 def corrected_together(*tables) -> pd.DataFrame:
-    """Join tables of `compare`, and correct their p-values for all the rows of them together.
-
-    Parameters
-    ----------
-    *tables : DataFrame
-        From `compare`, at least one.
-
-    Returns
-    -------
-    DataFrame
-        The rows in order; ``..._holm`` belongs to the joint table.
+    """Join tables of `compare`, and correct their p-values (``..._holm``) for all their rows together.
 
     Examples
     --------

@@ -40,6 +40,10 @@ class Explanation:
     def __len__(self) -> int:
         return len(self.removed)
 
+    def cost(self) -> tuple[int, float]:
+        """What ACCENT minimises: the size of the set, then the gap that remains."""
+        return len(self), self.remaining_gap
+
 
 def sentence(removed: Sequence[str], recommendation: str, replacement: str, gap: float = -np.inf) -> str:
     """A set in plain words: what it is expected to do, which of a set drawn by lot may be nothing.

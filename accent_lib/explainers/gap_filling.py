@@ -76,19 +76,13 @@ def accent(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     ((1,), 2, [2.25, 2.125, 2.5])
     """
     scores, influence = checked(scores, influence)
-    best = None
+    candidates = []
     for replacement in range(1, len(scores)):
         removed = fill_gap(scores[0] - scores[replacement], influence[0] - influence[replacement])
-        if removed is None:
-            continue
-        explanation = Explanation(removed, replacement, rounded(scores - influence[:, removed].sum(1)))
-        if best is None or _cost(explanation) < _cost(best):
-            best = explanation
-    return best
-
-
-def _cost(explanation):
-    return len(explanation), explanation.remaining_gap
+        if removed is not None:
+            predicted = rounded(scores - influence[:, removed].sum(1))
+            candidates.append(Explanation(removed, replacement, predicted))
+    return min(candidates, key=Explanation.cost, default=None)
 
 
 def one_versus_all(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
@@ -96,14 +90,8 @@ def one_versus_all(scores: np.ndarray, influence: np.ndarray) -> Explanation | N
 
     Every action taken brings the recommendation closer to the best other item, but the second place may
     change hands on the way, and actions that were good against one rival are wasted on the next. So a set is
-    never smaller than that of :func:`~accent_lib.explainers.accent`, and with a slate of two it is the same.
-
-    Parameters
-    ----------
-    scores : ndarray, shape (k,)
-        Scores of the slate, descending; position 0 is the recommendation.
-    influence : ndarray, shape (k, n_history)
-        ``influence[i, z]`` is the drop of item ``i``'s score when action ``z`` is removed, I(z, y_i).
+    never smaller than that of :func:`accent`, and with a slate of two it is the same. Parameters and errors
+    are those of :func:`accent`.
 
     Returns
     -------
@@ -112,11 +100,6 @@ def one_versus_all(scores: np.ndarray, influence: np.ndarray) -> Explanation | N
         taken; of equal scores, the item ranked higher is second. ``None`` where no action left shrinks the
         gap to the item that is second then: the paper's step looks at no other item, so there it ends, even
         if ACCENT could still raise one from further down.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not match or the slate has no second item.
 
     Examples
     --------

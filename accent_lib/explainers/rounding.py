@@ -15,10 +15,6 @@ def rounded(values: np.ndarray) -> np.ndarray:
     last digit, so they come out the same in whatever order they were added: a gap that is filled is filled,
     and what is equal ties.
 
-    Parameters
-    ----------
-    values : array-like of float
-
     Returns
     -------
     ndarray of float, of the same shape
@@ -32,16 +28,7 @@ def rounded(values: np.ndarray) -> np.ndarray:
 
 
 def checked(scores: np.ndarray, influence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of a slate and influences on them as every explainer takes them: of the right shape, rounded.
-
-    Parameters
-    ----------
-    scores : array-like, shape (k,)
-    influence : array-like, shape (k, n_history)
-
-    Returns
-    -------
-    scores, influence : ndarray of float
+    """Scores ``(k,)`` of a slate and influences ``(k, n_history)`` on them as explainers take them: rounded.
 
     Raises
     ------

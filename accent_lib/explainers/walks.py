@@ -19,7 +19,7 @@ def walk(
     Parameters
     ----------
     scores : ndarray, shape (k,)
-        Scores of the slate, position 0 the recommendation.
+        Of the slate, position 0 the recommendation.
     order : sequence of int
         Positions in the history, the first to be removed first.
     rescore : callable
@@ -109,10 +109,6 @@ def pure_attention(
     rescore : callable
         ``rescore(removed)`` are the ``(k,)`` scores by the same parameters without these actions.
 
-    Returns
-    -------
-    Explanation or None
-
     Examples
     --------
     Action 1 gets most of the attention, but scoring without it changes nothing:
@@ -149,18 +145,7 @@ def random_control(scores: np.ndarray, influence: np.ndarray, like: Explanation,
     """A random set of the same size and with the same replacement as another explanation: the control.
 
     A counterfactual percentage means little until one knows how often sets of this size flip a recommendation
-    by chance.
-
-    Parameters
-    ----------
-    scores, influence : ndarray
-        As for :func:`~accent_lib.explainers.accent`.
-    like : Explanation
-    seed : int
-
-    Returns
-    -------
-    Explanation
+    by chance. Scores and influence are those of :func:`~accent_lib.explainers.accent`.
 
     Examples
     --------

@@ -48,13 +48,7 @@ class Evidence:
 
 
 def analysis_of(model, **options) -> FastInfluence:
-    """Fast Influence Analysis of a copy of a model in double precision, so that the model stays as it is.
-
-    Parameters
-    ----------
-    model : Recommender
-    **options
-        For :func:`~accent_lib.influence.fast_influence`.
+    """:func:`~accent_lib.influence.fast_influence` of a copy of a model in double precision.
 
     Examples
     --------
@@ -73,10 +67,8 @@ def gather(analysis: FastInfluence, user: int, k: int, methods: Iterable[str]) -
     Parameters
     ----------
     analysis : FastInfluence
-        Of her model.
-    user : int
-    k : int
-        Size of the slate, the recommendation included; at least 2.
+    user, k : int
+        Whom, and the size of the slate, the recommendation included; at least 2.
     methods : iterable of str
         Keys of ``METHODS`` or ``VARIANTS``.
 

@@ -45,8 +45,8 @@ def explain_users(
         ``model, user, position, item, score``: the ``max(ks)`` best candidates of every user.
     explanations : DataFrame
         ``model, method, k, user, recommendation, replacement, replacement_position, removed, size,
-        predicted``; ``removed`` holds history positions in the order taken, ``predicted`` the ``k`` estimated
-        scores.  Without a set: ``removed`` empty, ``size`` 0, ``replacement`` -1.
+        predicted``; ``removed`` is a tuple of history positions in the order taken, ``predicted`` one of the
+        ``k`` estimated scores.  Without a set: both empty, ``size`` 0, ``replacement`` -1.
     hessians : DataFrame
         ``model, user, smallest_eigenvalue, condition, damping``.
 
@@ -96,14 +96,14 @@ def _rows_of(analysis, name, ks, methods, user):
 
 def _row(items, explanation):
     if explanation is None:
-        return int(items[0]), -1, -1, "", 0, ""
+        return int(items[0]), -1, -1, (), 0, ()
     return (
         int(items[0]),
         int(items[explanation.replacement]),
         explanation.replacement,
-        " ".join(map(str, explanation.removed)),
+        explanation.removed,
         len(explanation),
-        " ".join(f"{score:.9g}" for score in explanation.predicted),
+        tuple(explanation.predicted.tolist()),
     )
 
 

@@ -115,8 +115,8 @@ def explain_slate(
 
     Parameters
     ----------
-    scores : ndarray, shape (k,)
-    influence : ndarray, shape (k, n_history)
+    scores, influence
+        As for :func:`~accent_lib.explainers.accent`.
     methods : sequence of str
         Keys of ``METHODS`` or ``VARIANTS``.
     seed : int

@@ -79,7 +79,7 @@ class Closeup:
 
 
 def closeup(model, user: int, k: int = 10, method: str = "accent", **options) -> Closeup:
-    """Look closely at one user; :func:`explain` with all that it goes by.
+    """Look closely at one user: :func:`explain` with all that it goes by, as a :class:`Closeup`.
 
     Parameters
     ----------
@@ -92,10 +92,6 @@ def closeup(model, user: int, k: int = 10, method: str = "accent", **options) ->
         Key of ``METHODS`` or ``VARIANTS``.
     **options
         For :func:`~accent_lib.influence.fast_influence`.
-
-    Returns
-    -------
-    Closeup
 
     Raises
     ------
@@ -153,8 +149,8 @@ def gaps_of(
 
     Parameters
     ----------
-    scores : ndarray, shape (k,)
-    influence : ndarray, shape (k, n_history)
+    scores, influence
+        As for :func:`~accent_lib.explainers.accent`.
     explanation : Explanation or None
     attention : Attention, optional
         Of the attention baselines, which score anew at each step and add no influences up.

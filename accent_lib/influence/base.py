@@ -102,10 +102,6 @@ class FastInfluence(ABC):
         items : array-like of int, shape (n_items,)
             Candidates of the user.
 
-        Returns
-        -------
-        Influence
-
         Raises
         ------
         AccentError
@@ -138,7 +134,7 @@ def gap_influence(influence: np.ndarray, recommendation: int, replacement: int) 
     Parameters
     ----------
     influence : ndarray, shape (n_items, n_history)
-        ``influence[i, z]`` is the drop of item ``i``'s score when action ``z`` is removed, in score units.
+        Of each action on each score, in score units.
     recommendation, replacement : int
         Rows of ``influence``.
 

@@ -74,16 +74,6 @@ class BlockInfluence(FastInfluence):
         With variant ``paper`` the item's half adds the same small amount for every action of the user,
         because the penalty's gradient is counted with every removed point.
 
-        Parameters
-        ----------
-        user : int
-        items : array-like of int, shape (n_items,)
-            Candidates of the user.
-
-        Returns
-        -------
-        Influence
-
         Raises
         ------
         AccentError

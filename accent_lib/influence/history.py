@@ -23,10 +23,8 @@ class HistoryInfluence(FastInfluence):
     effect : {"substitute", "linear"}
         From the moved parameters to the scores: by scoring again with them, as the paper did, or by the
         gradient.
-    damping : float
-        Added to the Hessian's diagonal.  Default: the paper's.
-    smallest : float, optional
-        Raise the damping, with a warning, until no eigenvalue lies below this.  Default: never.
+    damping, smallest
+        As for :class:`BlockInfluence`.
     others : bool
         Whether to take the whole first-order effect on the parameters instead of the paper's.  It adds the
         change of the *other* points' gradients as the action leaves the history that they read, and takes the

@@ -58,18 +58,12 @@ class Frozen:
     def minimiser(self, keep: Tensor) -> Tensor:
         """The block that minimises the objective with actions weighted by ``keep``, exactly.
 
-        Parameters
-        ----------
-        keep : Tensor, shape (n_history,)
-
-        Returns
-        -------
-        Tensor, shape (n_parameters,)
+        From ``keep``, shape ``(n_history,)``, to shape ``(n_parameters,)``.
         """
         offset, slope = self._history
         zero = torch.zeros_like(self._centre)
         weighted = 2 / self.n_actions * keep[:, None] * slope
-        curvature = weighted.T @ slope + hessian(self.penalty)(zero)
+        curvature = weighted.T @ slope + hessian(self.penalty)(zero)  # (p, n) @ (n, p) -> (p, p)
         return torch.linalg.solve(curvature, weighted.T @ (self._ratings - offset) - grad(self.penalty)(zero))
 
     def block(self, user: int) -> Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from accent_lib.datasets import Interactions
 from accent_lib.errors import AccentError
 from accent_lib.explanations import Closeup, closeup
 from accent_lib.models import NCF
@@ -43,8 +44,8 @@ class OwnExplanation:
     >>> from accent_lib.datasets import load, prepare
     >>> data = prepare(load("sample"))
     >>> rated = pd.DataFrame({"item": data.item_ids[data.train["item"].unique()[:12]], "stars": 4})
-    >>> found = explain_ratings(io.StringIO(rated.to_csv(index=False)), NCF(data), data, k=5)
-    >>> len(found.slate()), len(found.history())
+    >>> hers = explain_ratings(io.StringIO(rated.to_csv(index=False)), NCF(data), data, k=5)
+    >>> len(hers.slate()), len(hers.history())
     (5, 12)
     """
 
@@ -56,16 +57,16 @@ class OwnExplanation:
 
     def slate(self) -> pd.DataFrame:
         """Her slate: ``film``, ``score``, and ``after``, the score estimated without the set (if any)."""
-        seen, found = self.closeup, self.closeup.explanation
-        table = pd.DataFrame({"film": self.data.titles[seen.items], "score": seen.scores})
-        return table if found is None else table.assign(after=found.predicted)
+        hers = self.closeup
+        table = pd.DataFrame({"film": self.data.titles[hers.items], "score": hers.scores})
+        return table if hers.explanation is None else table.assign(after=hers.explanation.predicted)
 
     def history(self) -> pd.DataFrame:
         """Her ratings: ``film``, ``stars``, influence ``on_gap`` and whether ``removed``, strongest first."""
-        seen = self.closeup
-        stars = self.data.train["rating"].to_numpy()[self.data.rows(seen.user)]
-        removed = set(seen.explanation.removed) if seen.explanation else set()
-        columns = {"film": self.data.titles[seen.history], "stars": stars, "on_gap": seen.on_gap}
+        hers = self.closeup
+        stars = self.data.train["rating"].to_numpy()[self.data.rows(hers.user)]
+        removed = set(hers.explanation.removed) if hers.explanation else set()
+        columns = {"film": self.data.titles[hers.history], "stars": stars, "on_gap": hers.on_gap}
         table = pd.DataFrame(columns).assign(removed=[action in removed for action in range(len(stars))])
         return table.sort_values("on_gap", ascending=False, kind="stable", ignore_index=True)
 
@@ -73,7 +74,7 @@ class OwnExplanation:
 def explain_ratings(
     path, model, data, k: int = 10, method: str = "accent", min_ratings: int = 10, **options
 ) -> OwnExplanation:
-    """Explain what a trained NCF would recommend to somebody with these ratings.
+    """Explain what a trained NCF would recommend to somebody with these ratings: an :class:`OwnExplanation`.
 
     Parameters
     ----------
@@ -85,11 +86,7 @@ def explain_ratings(
     k, method, **options
         As for :func:`~accent_lib.explanations.closeup`.
     min_ratings : int
-        How many ratings are asked for.
-
-    Returns
-    -------
-    OwnExplanation
+        How many ratings it takes.
 
     Raises
     ------
@@ -102,16 +99,16 @@ def explain_ratings(
     >>> from accent_lib.datasets import load, prepare
     >>> data = prepare(load("sample"))
     >>> rated = pd.DataFrame({"item": data.item_ids[data.train["item"].unique()[:12]], "stars": 4})
-    >>> found = explain_ratings(io.StringIO(rated.to_csv(index=False)), NCF(data), data, k=5)
-    >>> found.data.n_users == data.n_users + 1
+    >>> hers = explain_ratings(io.StringIO(rated.to_csv(index=False)), NCF(data), data, k=5)
+    >>> hers.data.n_users == data.n_users + 1
     True
     """
     ratings = read_ratings(path, data, min_ratings)
     ours, known = add_user(model, data, ratings)
-    seen = closeup(ours, data.n_users, k, method, **options)
+    hers = closeup(ours, data.n_users, k, method, **options)
     with torch.no_grad():
-        losses = ours.losses(ours.block(seen.user), seen.user)
-    return OwnExplanation(seen.sentence(data.titles), seen, known, ours, float(losses.mean().sqrt()))
+        losses = ours.losses(ours.block(hers.user), hers.user)
+    return OwnExplanation(hers.sentence(data.titles), hers, known, ours, float(losses.mean().sqrt()))
 
 
 def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
@@ -181,11 +178,11 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
 
 def _titles(data):
     """Items by every way to write their titles."""
-    found = {}
+    items = {}
     for item, title in enumerate(data.titles):
         for written in {_plain(title), _plain(re.sub(r"\s*\(\d{4}\)\s*$", "", title))}:
-            found.setdefault(written, []).append(item)
-    return found
+            items.setdefault(written, []).append(item)
+    return items
 
 
 def _plain(title):
@@ -217,7 +214,7 @@ def _stars(line, text):
     return stars
 
 
-def add_user(model, data, ratings: pd.DataFrame, starts: int = 8):
+def add_user(model, data, ratings: pd.DataFrame, starts: int = 8) -> tuple[NCF, Interactions]:
     """A copy of a trained NCF that knows one user more.
 
     Her block is the best of several minima of the training objective by that block alone, reached from the

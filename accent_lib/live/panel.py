@@ -14,7 +14,7 @@ from accent_lib.models import NCF
 
 
 def panel(model, data, user: int = 0, k: int = 10, method: str = "accent", unit: str = "") -> "Panel":
-    """A panel that explains any user of a trained model.
+    """A panel that explains any user of a trained model, shown where it stands at the end of a cell.
 
     Parameters
     ----------
@@ -25,11 +25,6 @@ def panel(model, data, user: int = 0, k: int = 10, method: str = "accent", unit:
         What is shown first.
     unit : str
         Of the scores; by default "stars" for NCF, and none for others.
-
-    Returns
-    -------
-    Panel
-        Shown by a notebook where it stands at the end of a cell.
 
     Raises
     ------
@@ -93,25 +88,20 @@ class Panel:
     def _repr_mimebundle_(self, **options):
         return self._box._repr_mimebundle_(**options)
 
-    def bring(self, path):
-        """Add somebody's own ratings as the last user, and show her; those brought before are forgotten.
-
-        Parameters
-        ----------
-        path : path or file
-        """
+    def bring(self, path) -> None:
+        """Add somebody's own ratings as the last user, and show her; those brought before are forgotten."""
         if path == "":
             return
         try:
-            found = explain_ratings(path, *self._trained, **self._chosen())
+            own = explain_ratings(path, *self._trained, **self._chosen())
         except AccentError as error:
             self._complain(error)
             return
-        self._own, self._quiet = (found.model, found.data), True
-        self.user.max = found.data.n_users - 1
-        self.user.value = found.closeup.user
+        self._own, self._quiet = (own.model, own.data), True
+        self.user.max = own.data.n_users - 1
+        self.user.value = own.closeup.user
         self._quiet = False
-        self._draw(found.closeup, found.data)
+        self._draw(own.closeup, own.data)
 
     def _bring_upload(self):
         if self.upload.value:
@@ -134,39 +124,39 @@ class Panel:
         self.closeup = None
         self.shown.value = f'<p role="alert"><strong>{escape(str(error))}</strong></p>'
 
-    def _draw(self, seen, data):
-        self.closeup = seen
-        sentence = escape(seen.sentence(data.titles))
+    def _draw(self, hers, data):
+        self.closeup = hers
+        sentence = escape(hers.sentence(data.titles))
         self.shown.value = (
             f'<p role="status" style="font-size: 1.15em; max-width: 48em">{sentence}</p>'
-            + _steps(seen, data.titles, self._unit)
-            + _history(seen, data, self._unit)
+            + _steps(hers, data.titles, self._unit)
+            + _history(hers, data, self._unit)
         )
 
 
-def _steps(seen: Closeup, titles, unit):
+def _steps(hers: Closeup, titles, unit):
     """The gap after each removal, as a table with bars."""
-    low, high = min(0.0, *seen.gaps), max(0.0, *seen.gaps)
-    removed = seen.explanation.removed if seen.explanation else ()
-    names = ["nothing removed", *(f"without {titles[seen.history[action]]}" for action in removed)]
-    rows, before = [], seen.gaps[0]
-    for name, gap in zip(names, seen.gaps, strict=True):
+    low, high = min(0.0, *hers.gaps), max(0.0, *hers.gaps)
+    removed = hers.explanation.removed if hers.explanation else ()
+    names = ["nothing removed", *(f"without {titles[hers.history[action]]}" for action in removed)]
+    rows, before = [], hers.gaps[0]
+    for name, gap in zip(names, hers.gaps, strict=True):
         closed = [] if before == gap else [(before, gap, SKY if gap < before else VERMILION)]
         bars = [*closed, (0.0, gap, BLUE if gap >= 0 else GREEN)]
         rows.append((name, [f"{gap:+.3f}"], _bars(bars, low, high)))
         before = gap
-    rec, rival = titles[seen.items[0]], titles[seen.items[seen.rival]]
+    rec, rival = titles[hers.items[0]], titles[hers.items[hers.rival]]
     return _table(f"Gap between {rec} and {rival}", ["actions removed", f"gap left{unit}"], rows)
 
 
-def _history(seen: Closeup, data, unit):
+def _history(hers: Closeup, data, unit):
     """Every action with its influence on the gap, strongest first, as a table with bars."""
-    on_gap, low, high = seen.on_gap, min(0.0, *seen.on_gap), max(0.0, *seen.on_gap)
-    removed = set(seen.explanation.removed) if seen.explanation else set()
-    stars = dict(zip(*(data.train[data.rows(seen.user)][name] for name in ("item", "rating")), strict=True))
+    on_gap, low, high = hers.on_gap, min(0.0, *hers.on_gap), max(0.0, *hers.on_gap)
+    removed = set(hers.explanation.removed) if hers.explanation else set()
+    stars = dict(zip(*(data.train[data.rows(hers.user)][name] for name in ("item", "rating")), strict=True))
     rows = []
     for action in sorted(range(len(on_gap)), key=lambda action: -on_gap[action]):
-        item = int(seen.history[action])
+        item = int(hers.history[action])
         name = data.titles[item] + (" (removed)" if action in removed else "")
         bar = _bars([(0.0, on_gap[action], BLUE if on_gap[action] >= 0 else VERMILION)], low, high)
         rows.append((name, [f"{stars[item]:g}", f"{on_gap[action]:+.3f}"], bar))

@@ -18,7 +18,7 @@ from accent_lib.training import Recipe, State, train
 
 
 def retrain(model, recipe: Recipe, state: State, worlds: Sequence[World], seed: int) -> list[State]:
-    """Train one copy of a model in each world, all from the same state and on the same batches.
+    """Train one copy of a model in each world, all from one state and on the same batches, to one state each.
 
     Parameters
     ----------
@@ -30,10 +30,6 @@ def retrain(model, recipe: Recipe, state: State, worlds: Sequence[World], seed: 
     worlds : sequence of World
     seed : int
         Of the order of the batches.
-
-    Returns
-    -------
-    list of State, one a world
 
     Examples
     --------
@@ -50,8 +46,10 @@ def retrain(model, recipe: Recipe, state: State, worlds: Sequence[World], seed: 
     return train(model, recipe, [state] * len(worlds), keep=keep, seed=seed)
 
 
-def observe(model, world: World, users: Iterable[int], slates: Mapping[int, np.ndarray], seconds=0.0):
-    """What a retrained model recommends, one :class:`Outcome` a user.
+def observe(
+    model, world: World, users: Iterable[int], slates: Mapping[int, np.ndarray], seconds: float = 0.0
+) -> list[Outcome]:
+    """What a retrained model recommends, one :class:`Outcome` a user, ``failed`` where a score is not finite.
 
     Parameters
     ----------
@@ -63,11 +61,6 @@ def observe(model, world: World, users: Iterable[int], slates: Mapping[int, np.n
         Items of each user's original slate.
     seconds : float
         Recorded with each outcome.
-
-    Returns
-    -------
-    list of Outcome
-        ``failed`` where a score is not finite.
 
     Examples
     --------
@@ -110,10 +103,6 @@ def run_stack(model, recipe, state, worlds, slates, seed, controlled=(), device=
         Users of whom the control is observed; a world is observed for those who lose an action in it.
     device : str
         Where to train; scores are always computed on the CPU.
-
-    Returns
-    -------
-    list of Outcome
 
     Examples
     --------

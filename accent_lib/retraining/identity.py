@@ -18,7 +18,7 @@ def training_identity(model, data: str, **how) -> str:
     ----------
     model : Recommender, or its class
     data : str
-        Fingerprint of the data.
+        Its fingerprint.
     **how
         Seeds, recipes and whatever else the result depends on.
 
@@ -32,21 +32,10 @@ def training_identity(model, data: str, **how) -> str:
 
 
 def base_identity(model, state: State, trained_by: str) -> str:
-    """Name a base model.
+    """Name a base model by its state, or by ``trained_by``, a :func:`training_identity`.
 
-    Parameters
-    ----------
-    model : Recommender
-    state : State
-        Its parameters and moments.
-    trained_by : str
-        From :func:`training_identity`.
-
-    Returns
-    -------
-    str
-        Where training gives the same bytes on every processor, of the state itself; elsewhere, where
-        processors differ by rounding, of what made it.
+    By the state (its parameters and moments) where training gives the same bytes on every processor;
+    elsewhere, where processors differ by rounding, by what made it.
 
     Examples
     --------

@@ -11,23 +11,11 @@ from accent_lib.training import Recipe
 
 
 def copy_bytes(model, recipe: Recipe, device: str = "cpu") -> int:
-    """Bound the memory that one copy of a model takes while it is trained in a stack.
+    """Bound the memory that one copy of a model takes while it is trained in a stack, in bytes.
 
     Counted are the parameters with their gradients and moments, once in training and once more as the state
     that is returned; the weights of the actions; and, on one real batch, all that the forward pass keeps for
     the way back, twice, since gradients of intermediate results are as large.
-
-    Parameters
-    ----------
-    model : Recommender
-    recipe : Recipe
-    device : str
-        Where it is trained.
-
-    Returns
-    -------
-    int
-        Bytes.
 
     Examples
     --------
@@ -72,18 +60,7 @@ ELSE = 128 * 2**20
 def stack_bytes(model, recipe: Recipe, copies: int, device: str = "cpu") -> int:
     """Bound the memory that a stack takes in a process which has the model already, in bytes.
 
-    Parameters
-    ----------
-    model : Recommender
-    recipe : Recipe
-    copies : int
-        The control included.
-    device : str
-        Where they are trained.
-
-    Returns
-    -------
-    int
+    ``copies`` are those of the model, the control included; ``device`` is where they are trained.
 
     Examples
     --------

@@ -8,7 +8,7 @@ import io
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pandas as pd
 
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
+from accent_lib.retraining.cells import from_text, to_text
 from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.worlds import World
 
@@ -82,39 +83,8 @@ class Outcome:
         object.__setattr__(self, "scores", scores)
 
 
-def scores_text(scores) -> str:
-    """Write scores as ``"4.1 4.0"``: nine significant digits, enough for every 32-bit number to come back.
-
-    Examples
-    --------
-    >>> scores_text([3.0, 2.75])
-    '3 2.75'
-    """
-    return " ".join(f"{float(score):.9g}" for score in scores)
-
-
-def scores_of(text) -> list[float]:
-    """Read what `scores_text` wrote; a missing cell, as pandas reads an empty one, is an empty list.
-
-    Examples
-    --------
-    >>> scores_of("3 2.75"), scores_of(float("nan"))
-    ([3.0, 2.75], [])
-    """
-    if isinstance(text, str):
-        return [float(word) for word in text.split()]
-    return [] if pd.isna(text) else [float(text)]
-
-
 def of_slates(outcomes: pd.DataFrame, slates: Mapping[int, Sequence[int]]) -> pd.DataFrame:
-    """Outcomes of some users that tell the scores of the slates they have now.
-
-    Parameters
-    ----------
-    outcomes : DataFrame
-        With `COLUMNS`.
-    slates : mapping of int to sequence of int
-        Items by user.
+    """Outcomes of some users that tell the scores of the slates they have now: items, by user.
 
     Examples
     --------
@@ -124,6 +94,54 @@ def of_slates(outcomes: pd.DataFrame, slates: Mapping[int, Sequence[int]]) -> pd
     """
     identities = {user: slate_identity(items) for user, items in slates.items()}
     return outcomes[outcomes["user"].map(identities) == outcomes["slate"]]
+
+
+def by_set(outcomes: pd.DataFrame, seeds: Collection[int] | None = None) -> dict[tuple, tuple[str, dict]]:
+    """Decide which world counts for each user's set: here, and nowhere else.
+
+    Of several worlds that leave the set out, alone or with sets of other users, the one with the most seeds
+    counts, then the one with the fewest users, then the first by key. Her control is the world in which
+    nothing is left out, never one in which only others lose something.
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        With the columns ``model, world, user, seed`` and any others.
+    seeds : collection of int, optional
+        Those that count. Default: all.
+
+    Returns
+    -------
+    dict
+        By model, user and set, as the key of the world that leaves out nothing else (``""`` is the control):
+        the key of the world that counts, and its rows by seed.
+
+    Raises
+    ------
+    AccentError
+        If an outcome occurs twice.
+
+    Examples
+    --------
+    >>> rows = [("ncf", "0:3;1:4", 0, 0), ("ncf", "0:3", 0, 0), ("ncf", "", 0, 0)]
+    >>> chosen = by_set(pd.DataFrame(rows, columns=["model", "world", "user", "seed"]))
+    >>> {user_set: world for user_set, (world, rows) in chosen.items()}
+    {('ncf', 0, '0:3'): '0:3', ('ncf', 0, ''): ''}
+    """
+    worlds = {}
+    for row in outcomes.itertuples():
+        world = row.world if isinstance(row.world, str) else World.parse(row.world).key
+        own = World.parse(world).only(row.user).key if ";" in world else world
+        if (world and not own.startswith(f"{row.user}:")) or (seeds is not None and row.seed not in seeds):
+            continue
+        by_seed = worlds.setdefault((row.model, row.user, own), {}).setdefault(world, {})
+        if row.seed in by_seed:
+            raise AccentError(
+                f"The outcome of world {world!r}, user {row.user}, seed {row.seed} occurs twice."
+            )
+        by_seed[row.seed] = row
+    first = lambda world: (-len(world[1]), world[0].count(";"), world[0])  # noqa: E731
+    return {user_set: min(candidates.items(), key=first) for user_set, candidates in worlds.items()}
 
 
 def beside(path) -> Path:
@@ -139,22 +157,18 @@ def beside(path) -> Path:
 
 
 def export_outcomes(path, outcomes, about) -> Path:
-    """Write an outcomes table as CSV, and beside it a JSON file that says where it comes from.
+    """Write an outcomes table as CSV, and `beside` it a JSON file that says where it comes from.
+
+    Each file is replaced as a whole or not at all.
 
     Parameters
     ----------
     path : str or Path
-        Of the table, compressed if it ends in ``.gz``; the other file is `beside` it. Each is replaced as a
-        whole or not at all.
+        Of the table, compressed if it ends in ``.gz``; it is returned.
     outcomes : DataFrame
         With `COLUMNS`.
     about : dict
         What to say besides the number of rows and the table's hash; ``fingerprint`` must be in it.
-
-    Returns
-    -------
-    Path
-        Of the table.
 
     Raises
     ------
@@ -164,13 +178,13 @@ def export_outcomes(path, outcomes, about) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> table = pd.DataFrame([["ncf", "", 3, 0, "", "3 2.75", 7, "ok", "", 0.5]], columns=COLUMNS)
+    >>> table = pd.DataFrame([["ncf", "", 3, 0, "", (3.0, 2.75), 7, "ok", "", 0.5]], columns=COLUMNS)
     >>> path = export_outcomes(Path(tempfile.mkdtemp()) / "outcomes-0.csv.gz", table, {"fingerprint": "abc"})
     >>> sorted(file.name for file in path.parent.iterdir())
     ['outcomes-0.csv.gz', 'outcomes-0.json']
     """
     path = Path(path)
-    table = outcomes[COLUMNS].to_csv(index=False, lineterminator="\n").encode()
+    table = to_text(outcomes[COLUMNS]).to_csv(index=False, lineterminator="\n").encode()
     about = {**about, "rows": len(outcomes), "sha256": hashlib.sha256(table).hexdigest()}
     try:
         with atomic(path) as file:
@@ -183,19 +197,9 @@ def export_outcomes(path, outcomes, about) -> Path:
 
 
 def import_outcomes(path) -> tuple[pd.DataFrame, dict]:
-    """Read what `export_outcomes` wrote, and make sure that it is unchanged.
+    """Read what `export_outcomes` wrote, the table and its JSON file, and make sure that it is unchanged.
 
-    Parameters
-    ----------
-    path : str or Path
-        Of the table; its JSON file must lie beside it.
-
-    Returns
-    -------
-    outcomes : DataFrame
-        With `COLUMNS`; empty cells are empty text.
-    about : dict
-        What the JSON file says.
+    Its columns are `COLUMNS`; empty cells are empty text.
 
     Raises
     ------
@@ -205,7 +209,7 @@ def import_outcomes(path) -> tuple[pd.DataFrame, dict]:
     Examples
     --------
     >>> import tempfile
-    >>> table = pd.DataFrame([["ncf", "", 3, 0, "", "3 2.75", 7, "ok", "", 0.5]], columns=COLUMNS)
+    >>> table = pd.DataFrame([["ncf", "", 3, 0, "", (3.0, 2.75), 7, "ok", "", 0.5]], columns=COLUMNS)
     >>> path = export_outcomes(Path(tempfile.mkdtemp()) / "outcomes-0.csv.gz", table, {"fingerprint": "abc"})
     >>> outcomes, about = import_outcomes(path)
     >>> len(outcomes), about["fingerprint"]
@@ -233,8 +237,8 @@ def import_outcomes(path) -> tuple[pd.DataFrame, dict]:
         raise AccentError(
             f"{path} was changed after its export, or {beside(path)} belongs to another; export again."
         )
-    texts = {"model": str, "world": str, "slate": str, "scores": str, "status": str, "reason": str}
-    outcomes = pd.read_csv(io.BytesIO(table), dtype=texts, keep_default_na=False)
+    texts = dict.fromkeys(["model", "world", "slate", "status", "reason"], str)
+    outcomes = from_text(pd.read_csv(io.BytesIO(table), dtype=texts, keep_default_na=False))
     if "slate" not in outcomes:  # tables of revision 1 were of one slate a user
         outcomes["slate"] = ""
     return outcomes.astype(TYPES)[COLUMNS], about

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from accent_lib.explainers import Explanation, checked, fill_gap, rounded
-from accent_lib.retraining.outcomes import scores_of
+from accent_lib.retraining.outcomes import by_set
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import verify
-from accent_lib.retraining.worlds import World, grouped
+from accent_lib.retraining.worlds import grouped, world_of
 from accent_lib.training import Recipe, State
 
 COLUMNS = (
@@ -28,7 +28,7 @@ COLUMNS = (
 class Start:
     """What one user's rounds start from.
 
-    Parameters
+    Attributes
     ----------
     items : ndarray of int, shape (k_max,)
         Her slate, the recommendation first; it may go on beyond the ``k`` items of the explanation.
@@ -90,15 +90,15 @@ def resume(removed: Sequence[int], measured: np.ndarray, influence: np.ndarray) 
     removed = tuple(removed)
     measured, influence = checked(measured, influence)
     left = np.setdiff1d(np.arange(influence.shape[1]), removed)
-    found = []
+    longer = []
     for replacement in range(1, len(measured)):
         gap = measured[0] - measured[replacement]
         added = fill_gap(max(gap, 0.0), (influence[0] - influence[replacement])[left])
         if added is not None:
             added = left[list(added)].tolist()
             predicted = rounded(measured - influence[:, added].sum(1))
-            found.append(Explanation((*removed, *added), replacement, predicted))
-    return min(found, key=lambda one: (len(one), one.remaining_gap), default=None)
+            longer.append(Explanation((*removed, *added), replacement, predicted))
+    return min(longer, key=Explanation.cost, default=None)
 
 
 def verify_and_resume(
@@ -137,7 +137,7 @@ def verify_and_resume(
         One row for each round, 0 to `rounds`, and user; a user who is done keeps her last row, so that means
         by round are over all users:
 
-        - ``model, round, user``; ``removed`` (positions in the order taken, as text) and its ``size``;
+        - ``model, round, user``; ``removed`` (positions in the order taken) and its ``size``;
           ``replacement`` (item; -1 without a set) and ``replacement_position`` in the slate;
         - ``estimated_gap``: score of the recommendation minus the replacement's, as estimated before this
           round's retraining; ``retrained_gap``: what that showed, averaged over the seeds;
@@ -168,23 +168,22 @@ def verify_and_resume(
     >>> table["round"].tolist(), set(table["status"]) <= {"holds", "open", "unsolved"}
     ([0, 1], True)
     """
-    promised = {user: starts[user].explanation for user in sorted(starts)}
-    latest = {user: dict(_NO_SET) for user in promised}
-    promised = {user: found for user, found in promised.items() if found is not None}
+    latest = {user: _row(starts[user].items, None, None, None) for user in sorted(starts)}
+    promised = {user: starts[user].explanation for user in latest if starts[user].explanation is not None}
     options |= {"seeds": seeds, "users_per_world": users_per_world}
     rows = []
     for number in range(rounds + 1):
-        shown, longer = {}, {}
+        known, longer = {}, {}
         if promised:
-            sets = {user: found.removed for user, found in promised.items()}
+            sets = {user: explanation.removed for user, explanation in promised.items()}
             slates = {user: starts[user].items for user in sets}
-            shown = verify_sets(name, model, recipe, state, sets, slates, store, **options)
-        for user, found in promised.items():
+            known = verify_sets(name, model, recipe, state, sets, slates, store, **options)
+        for user, explanation in promised.items():
             items, influence = starts[user].items, starts[user].influence
-            measured = shown[user, World(((user, found.removed),)).key].scores
-            latest[user] = _row(items, found, measured, shown[user, ""].scores)
+            measured = known[user, world_of(user, explanation.removed).key].scores
+            latest[user] = _row(items, explanation, measured, known[user, ""].scores)
             if latest[user]["status"] == "open":
-                following = resume(found.removed, measured[: len(influence)], influence)
+                following = resume(explanation.removed, measured[: len(influence)], influence)
                 if following is None:
                     latest[user]["status"] = "unsolved"
                 else:
@@ -271,15 +270,15 @@ def verify_sets(
     >>> model = NCF(prepare(load("sample")))
     >>> with Store(Path(tempfile.mkdtemp()) / "worlds.sqlite", "abc") as store:
     ...     _ = store.record("ncf", 0, outcomes)
-    ...     found = verify_sets(
+    ...     known = verify_sets(
     ...         "ncf", model, Recipe(steps=2), State.of(model), {3: (0, 1)}, {3: np.array([7, 4])}, store
     ...     )
-    >>> found[3, "3:0 1"].scores.tolist()
+    >>> known[3, "3:0 1"].scores.tolist()
     [2.5, 2.75]
     """
     slates = {user: slates[user] for user in sets}
     known = retrained(store, name, slates, seeds)
-    alone = [World(((user, positions),)) for user, positions in sets.items()]
+    alone = [world_of(user, positions) for user, positions in sets.items()]
     missing = [[world] for world in alone if (*world.users, world.key) not in known]
     worlds = grouped(missing, users_per_world)
     verify(name, model, recipe, state, worlds, slates, store, seeds=seeds, **options)
@@ -289,23 +288,13 @@ def verify_sets(
 def retrained(
     store: Store, name: str, slates: Mapping[int, np.ndarray], seeds: Sequence[int] = (0,)
 ) -> dict[tuple[int, str], Retrained]:
-    """Read from a store what it has of each set for all of the seeds.
-
-    Parameters
-    ----------
-    store : Store
-    name : str
-        Of the model in the store.
-    slates : mapping of int to ndarray of int
-        Of the users in question.
-    seeds : sequence of int
+    """Read from a store what it has of each set of some users for all of the seeds.
 
     Returns
     -------
     dict
-        By user and set, as the key of the world that leaves out nothing else; ``""`` is her control. Of
-        several worlds that leave out a set, the one with the fewest users counts, as in
-        :func:`~accent_lib.evaluation.judge`.
+        By user and set, as the key of the world that leaves out nothing else; ``""`` is her control.
+        :func:`~accent_lib.retraining.outcomes.by_set` says which world counts.
 
     Examples
     --------
@@ -322,52 +311,35 @@ def retrained(
     ...     retrained(store, "ncf", {3: [7, 4]}, seeds=[0, 1])[3, "3:0 1"].scores.tolist()
     [2.25, 2.75]
     """
-    table = store.outcomes(slates)
-    found, chosen = {}, {}
-    table = table[(table["model"] == name) & table["seed"].isin(set(seeds))]
-    for row in table.itertuples():
-        found.setdefault((row.world, row.user), []).append(row)
-    # The fewest users first, and the first one stays.
-    for (key, user), rows in sorted(found.items(), key=lambda one: (one[0][0].count(";"), one[0])):
-        own = World.parse(key).only(user).key
-        # Who loses nothing in a world where others do has no set in it, nor is it her control.
-        if len(rows) == len(set(seeds)) and bool(own) == bool(key):
-            chosen.setdefault((user, own), (key, rows))
-    return {
-        pair: Retrained(key, _mean(rows) if all(row.status == "ok" for row in rows) else None)
-        for pair, (key, rows) in chosen.items()
-    }
+    table, chosen = store.outcomes(slates), {}
+    for (_, user, own), (world, by_seed) in by_set(table[table["model"] == name], set(seeds)).items():
+        rows = list(by_seed.values())
+        if len(rows) == len(set(seeds)):
+            holds = all(row.status == "ok" for row in rows)
+            scores = np.mean([row.scores for row in rows], axis=0) if holds else None
+            chosen[user, own] = Retrained(world, scores)
+    return chosen
 
 
-def _mean(rows):
-    return np.mean([scores_of(row.scores) for row in rows], axis=0)
-
-
-def _row(items, found, measured, control):
-    """What a round says about one user with a set."""
+def _row(items, explanation, measured, control):
+    """What a round says about a user."""
 
     def gap(scores):
-        return np.nan if scores is None else float(scores[0] - scores[found.replacement])
+        return np.nan if scores is None else float(scores[0] - scores[place])
 
+    if explanation is None:
+        removed, place, estimated, status = (), -1, np.nan, "unsolved"
+    else:
+        removed, place, estimated = explanation.removed, explanation.replacement, explanation.remaining_gap
+        status = "failed" if measured is None else "holds" if gap(measured) < 0 else "open"
     return {
-        "removed": " ".join(map(str, found.removed)),
-        "size": len(found),
-        "replacement": int(items[found.replacement]),
-        "replacement_position": found.replacement,
-        "estimated_gap": found.remaining_gap,
+        "removed": removed,
+        "size": len(removed),
+        "replacement": int(items[place]) if removed else -1,
+        "replacement_position": place,
+        "estimated_gap": estimated,
         "retrained_gap": gap(measured),
         "control_gap": gap(control),
-        "counterfactual": gap(measured) < 0,
-        "status": "failed" if measured is None else "holds" if gap(measured) < 0 else "open",
+        "counterfactual": status == "holds",
+        "status": status,
     }
-
-
-_NO_SET = {
-    "removed": "",
-    "size": 0,
-    "replacement": -1,
-    "replacement_position": -1,
-    **dict.fromkeys(["estimated_gap", "retrained_gap", "control_gap"], np.nan),
-    "counterfactual": False,
-    "status": "unsolved",
-}

@@ -12,11 +12,13 @@ import platform
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
 from accent_lib.errors import AccentError
+from accent_lib.retraining.cells import from_text, to_text
 from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import (
     COLUMNS,
@@ -25,7 +27,6 @@ from accent_lib.retraining.outcomes import (
     export_outcomes,
     import_outcomes,
     of_slates,
-    scores_text,
 )
 
 # Marks the file as ours: the letters "ACCE" as a number, and the version of the tables.
@@ -105,9 +106,9 @@ class Store:
             )
         if self._pragma("quick_check") != "ok":
             raise self._damaged()
-        (found,) = self.connection.execute("SELECT fingerprint FROM about").fetchone()
-        if found != self.fingerprint:
-            raise self._stranger(self.path, found, "move it away, or choose another run folder")
+        (fingerprint,) = self.connection.execute("SELECT fingerprint FROM about").fetchone()
+        if fingerprint != self.fingerprint:
+            raise self._stranger(self.path, fingerprint, "move it away, or choose another run folder")
 
     def _create(self):
         with self._transaction():
@@ -131,10 +132,10 @@ class Store:
             "or import the table that was last exported from it into a new one."
         )
 
-    def _stranger(self, path, found, advice):
+    def _stranger(self, path, fingerprint, advice):
         return AccentError(
             f"{path} holds outcomes of another data set, model, recipe or version "
-            f"(fingerprint {str(found)[:12]}, not {self.fingerprint[:12]}); {advice}."
+            f"(fingerprint {str(fingerprint)[:12]}, not {self.fingerprint[:12]}); {advice}."
         )
 
     @contextmanager
@@ -178,40 +179,28 @@ class Store:
     def __exit__(self, *_):
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Close the file. A store that is not closed loses nothing."""
         self.connection.close()
 
     def record(self, model: str, seed: int, outcomes: Iterable[Outcome]) -> int:
-        """Record the outcomes of one stack of worlds, all of them or none.
+        """Record the outcomes of one stack of worlds, all of them or none, and return how many were new.
 
-        Parameters
-        ----------
-        model : str
-        seed : int
-            Of the batch order.
-        outcomes : iterable of Outcome
-            Every outcome of the stack. Those that are in the store already (the control, when each stack has
-            its own) stay as they are.
-
-        Returns
-        -------
-        int
-            How many were new.
+        Those that are in the store already (the control, when each stack has its own) stay as they are.
+        ``seed`` is that of the batch order.
 
         Raises
         ------
         AccentError
             If an outcome occurs twice in the stack, or the file cannot be written; nothing is recorded then.
         """
-        rows = []
-        for one in outcomes:
-            numbers = scores_text(one.scores), int(one.top)
-            rest = one.status, one.reason, round(float(one.seconds), 3)
-            rows.append((model, one.world, int(one.user), int(seed), one.slate, *numbers, *rest))
-        return self._insert(rows)
+        table = pd.DataFrame(map(asdict, outcomes), columns=COLUMNS)
+        return self._insert(
+            table.assign(model=model, seed=seed, seconds=table["seconds"].astype(float).round(3))
+        )
 
-    def _insert(self, rows) -> int:
+    def _insert(self, outcomes) -> int:
+        rows = list(to_text(outcomes).astype(TYPES).itertuples(index=False, name=None))
         if len({row[:5] for row in rows}) < len(rows):
             raise AccentError(
                 "The same model, world, user and seed occur twice in a stack; record each outcome once."
@@ -224,13 +213,8 @@ class Store:
     def note(self, model: str, done: int, total: int, running: int, rate: float) -> None:
         """Note how far verification has come, for those who ask while it runs.
 
-        Parameters
-        ----------
-        model : str
-        done, total, running : int
-            Worlds, counted once a seed; running ones were handed to a worker.
-        rate : float
-            Worlds a second; 0 where it is not known yet.
+        Worlds are counted once a seed; ``running`` ones were handed to a worker. ``rate`` is in worlds a
+        second, 0 where it is not known yet.
         """
         row = (model, done, total, running, rate, f"{platform.node()}:{os.getpid()}")
         with self._transaction():
@@ -247,18 +231,9 @@ class Store:
     def done(self, model: str, seed: int, slates: Mapping[int, Sequence[int]]) -> dict[str, set[int]]:
         """Tell which worlds are recorded for a model and a seed, failed ones included.
 
-        Parameters
-        ----------
-        model : str
-        seed : int
-        slates : mapping of int to sequence of int
-            Items of the users in question; an outcome of another slate does not count.
-
-        Returns
-        -------
-        dict of str to set of int
-            The users whose outcome is there, by the world's key: of the control those who are in it so far,
-            of another world all who lose an action in it, or it is left out.
+        Only users with a slate count, and outcomes of that slate. Returned are the users whose outcome is
+        there, by the world's key: of the control those who are in it so far, of another world all who lose an
+        action in it, or it is left out.
         """
         identities = {user: slate_identity(items) for user, items in slates.items()}
         question, recorded = "SELECT world, user, slate FROM outcomes WHERE model = ? AND seed = ?", {}
@@ -269,32 +244,19 @@ class Store:
         return {key: users for key, users in recorded.items() if not key or len(users) > key.count(";")}
 
     def outcomes(self, slates: Mapping[int, Sequence[int]] | None = None) -> pd.DataFrame:
-        """All outcomes, sorted by model, seed, world, user and slate.
+        """All outcomes, or those of some users' slates, sorted by model, seed, world, user and slate.
 
-        Parameters
-        ----------
-        slates : mapping of int to sequence of int, optional
-            Items of the users wanted; outcomes of other users and slates are left out.
-
-        Returns
-        -------
-        DataFrame
-            With the columns `outcomes.COLUMNS`; ``scores`` is text that `outcomes.scores_of` reads. The order
-            of recording leaves no trace.
+        The columns are `outcomes.COLUMNS`. The order of recording leaves no trace.
         """
         order = "model, seed, world, user, slate"
         rows = self._read(f"SELECT {', '.join(COLUMNS)} FROM outcomes ORDER BY {order}")
-        table = pd.DataFrame(rows, columns=COLUMNS).astype(TYPES)
+        table = from_text(pd.DataFrame(rows, columns=COLUMNS)).astype(TYPES)
         return table if slates is None else of_slates(table, slates)
 
     def status(self) -> pd.DataFrame:
-        """Count what is done.
+        """Count what is done: a row for each ``model, seed`` with ``worlds, outcomes, failed, seconds``.
 
-        Returns
-        -------
-        DataFrame
-            One row for each model and seed: ``model, seed, worlds, outcomes, failed, seconds``. The control
-            counts as a world; ``seconds`` is the time all of it took.
+        The control counts as a world; ``seconds`` is the time all of it took.
         """
         names = ["model", "seed", "worlds", "outcomes", "failed", "seconds"]
         question = (
@@ -305,20 +267,7 @@ class Store:
         return pd.DataFrame(self._read(question), columns=names).astype(types)
 
     def export(self, path, provenance=None) -> Path:
-        """Write the outcomes as a CSV table, and beside it a JSON file that says where they come from.
-
-        Parameters
-        ----------
-        path : str or Path
-            Of the table; the other file has the suffix ``.json``. Both are replaced as a whole or not at all.
-        provenance : dict, optional
-            What to say besides the fingerprint, the number of rows and the table's hash.
-
-        Returns
-        -------
-        Path
-            Of the table.
-        """
+        """Write the outcomes, and what else is to be said of them, as `export_outcomes` does."""
         return export_outcomes(path, self.outcomes(), {**(provenance or {}), "fingerprint": self.fingerprint})
 
     def import_(self, path, slates: Mapping[int, Sequence[int]] | None = None) -> tuple[int, int]:
@@ -351,4 +300,4 @@ class Store:
             known = set(outcomes["user"]) & set(slates)
             outcomes = of_slates(outcomes, slates)
             strangers = len(known - set(outcomes["user"]))
-        return self._insert(list(outcomes.itertuples(index=False, name=None))), strangers
+        return self._insert(outcomes), strangers

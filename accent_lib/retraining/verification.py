@@ -11,7 +11,7 @@ from accent_lib.errors import AccentError
 from accent_lib.retraining.engine import run_stack
 from accent_lib.retraining.memory import check_memory, largest_stack
 from accent_lib.retraining.store import Store
-from accent_lib.retraining.worlds import World, cut
+from accent_lib.retraining.worlds import World
 from accent_lib.training import Recipe, State
 
 
@@ -24,20 +24,19 @@ def stacks_of(worlds: Sequence[World], size: int) -> list[list[World]]:
     size : int
         Copies of the model in a stack, the control included.  With 1 the control is a stack of its own.
 
-    Returns
-    -------
-    list of list of World
-
     Examples
     --------
     >>> worlds = [World.parse(key) for key in ("0:1", "0:2", "1:4")]
     >>> [[world.key for world in stack] for stack in stacks_of(worlds, 3)]
     [['', '0:1', '0:2'], ['', '1:4']]
     """
+    if size < 1:
+        raise AccentError(f"A stack has at least one world, not {size}; make stack_size larger.")
     worlds = [world for world in dict.fromkeys(worlds) if world.removed]
     if size == 1:
-        return cut([World(), *worlds], 1)
-    return [[World(), *part] for part in cut(worlds, size - 1)] or [[World()]]
+        return [[world] for world in (World(), *worlds)]
+    starts = range(0, len(worlds), size - 1)
+    return [[World(), *worlds[start : start + size - 1]] for start in starts] or [[World()]]
 
 
 def controls_of(stacks: Sequence[Sequence[World]], users: Sequence[int]) -> list[set[int]]:
@@ -58,10 +57,10 @@ def controls_of(stacks: Sequence[Sequence[World]], users: Sequence[int]) -> list
             for world in stack:
                 for user in world.users:
                     home.setdefault(user, number)
-    found = [set() for _ in stacks]
+    controls = [set() for _ in stacks]
     for user in users:
-        found[home.get(user, 0)].add(user)
-    return found
+        controls[home.get(user, 0)].add(user)
+    return controls
 
 
 def verify(
@@ -210,12 +209,7 @@ def _now(*arguments) -> Future:
 
 
 def choose_device(device: str) -> str:
-    """Return the device to train on.
-
-    Parameters
-    ----------
-    device : {"cpu", "cuda", "auto"}
-        ``auto`` is a GPU if there is one; another of torch's names, such as ``cuda:1``, is taken as it is.
+    """Return the device to train on: ``auto`` is a GPU if there is one, another of torch's names itself.
 
     Raises
     ------

@@ -8,8 +8,9 @@ so that a world means nothing without the data.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -109,17 +110,9 @@ class World:
         return World(tuple(pair for pair in self.removed if pair[0] == user))
 
     def keep(self, model) -> np.ndarray:
-        """Weight of each training action in this world: 1 in, 0 out.
+        """Weight of each training action of all users in this world, shape ``(n_actions,)``: 1 in, 0 out.
 
-        Parameters
-        ----------
-        model : Recommender
-            Only ``n_users``, ``n_actions`` and ``action_slice(user)`` are used.
-
-        Returns
-        -------
-        ndarray of float, shape (n_actions,)
-            Over the actions of all users.
+        Of the model only ``n_users``, ``n_actions`` and ``action_slice(user)`` are used.
 
         Raises
         ------
@@ -143,56 +136,15 @@ class World:
         return keep
 
 
-def positions_of(removed) -> tuple[int, ...]:
-    """Read the positions from a cell of the column ``removed`` of an explanations table, in their order.
-
-    Parameters
-    ----------
-    removed : str, number or missing value
-        ``"3 17 42"``. pandas reads an empty cell as missing, and a column of lone positions as numbers.
-
-    Returns
-    -------
-    tuple of int
-        Empty where no explanation was found.
-
-    Raises
-    ------
-    AccentError
-        If the cell holds anything but whole numbers from 0 on.
+def world_of(user: int, removed: Sequence[int]) -> World:
+    """Return the world in which one user's set is left out: the control if nothing is in it.
 
     Examples
     --------
-    >>> positions_of("17 3 42"), positions_of(3.0), positions_of(float("nan"))
-    ((17, 3, 42), (3,), ())
-    """
-    if isinstance(removed, str):
-        words = removed.split()
-        if all(word.isdecimal() for word in words):
-            return tuple(map(int, words))
-    elif pd.isna(removed):
-        return ()
-    elif isinstance(removed, Real) and removed >= 0 and float(removed).is_integer():
-        return (int(removed),)
-    raise AccentError(f"A set of removed actions is written like '3 17 42', but a table has {removed!r}.")
-
-
-def world_of(user, removed) -> World:
-    """Return the world in which one user's explanation comes true.
-
-    Parameters
-    ----------
-    user : int
-    removed : str, number or missing value
-        As in `positions_of`. With nothing removed, the world is the control.
-
-    Examples
-    --------
-    >>> world_of(12, "17 3").key
+    >>> world_of(12, (17, 3)).key
     '12:3 17'
     """
-    positions = positions_of(removed)
-    return World(((int(user), positions),)) if positions else World()
+    return World(((user, removed),)) if len(removed) else World()
 
 
 def worlds_of(explanations) -> list[World]:
@@ -200,15 +152,7 @@ def worlds_of(explanations) -> list[World]:
 
     Each distinct pair of user and set occurs once, whichever methods and slates ask for it and in whatever
     order its actions were taken. Explanations with no set ask for none; the control is not in the list.
-
-    Parameters
-    ----------
-    explanations : DataFrame
-        With the columns ``user`` and ``removed``. Of one model only: another has other histories.
-
-    Returns
-    -------
-    list of World
+    Needed are the columns ``user`` and ``removed``, of one model only: another has other histories.
 
     Raises
     ------
@@ -219,7 +163,7 @@ def worlds_of(explanations) -> list[World]:
     --------
     Two methods that take the same actions ask for one world:
 
-    >>> explanations = pd.DataFrame({"user": [0, 0, 1, 2], "removed": ["3 1", "1 3", "5", ""]})
+    >>> explanations = pd.DataFrame({"user": [0, 0, 1, 2], "removed": [(3, 1), (1, 3), (5,), ()]})
     >>> [world.key for world in worlds_of(explanations)]
     ['0:1 3', '1:5']
     """
@@ -235,18 +179,14 @@ def worlds_of(explanations) -> list[World]:
 def grouped(worlds, size) -> list[World]:
     """Take the sets of several users out in one world, which saves trainings but lets users interfere.
 
+    Each set goes into the first world that has room; with more users, full worlds stay as they are.
+
     Parameters
     ----------
     worlds : sequence of sequences of World
         The worlds of each user, one sequence a user.
     size : int
         The most users in a world, at least 1; 1 leaves the worlds as they are.
-
-    Returns
-    -------
-    list of World
-        Each set of each user occurs in exactly one of them. Sets go into the first world that has room; with
-        more users, full worlds stay as they are.
 
     Raises
     ------
@@ -259,7 +199,8 @@ def grouped(worlds, size) -> list[World]:
     >>> [world.key for world in grouped(own, 2)]
     ['0:1;1:5', '0:2;2:0']
     """
-    _check_size(size)
+    if not isinstance(size, Integral) or size < 1:
+        raise AccentError(f"The size must be a whole number, at least 1, not {size!r}.")
     joined = []
     for own in worlds:
         with_room = (parts for parts in joined if len(parts) < size)
@@ -269,36 +210,3 @@ def grouped(worlds, size) -> list[World]:
                 joined.append(parts := [])
             parts.append(world)
     return [World(tuple(pair for world in parts for pair in world.removed)) for parts in joined]
-
-
-def cut(worlds, size) -> list[list[World]]:
-    """Cut a list of worlds into stacks, the units of work that are trained and recorded as a whole.
-
-    Parameters
-    ----------
-    worlds : sequence of World
-    size : int
-        The most worlds in a stack, at least 1.
-
-    Returns
-    -------
-    list of list of World
-        In order; the last stack may be smaller.
-
-    Raises
-    ------
-    AccentError
-        If `size` is less than 1 or no whole number.
-
-    Examples
-    --------
-    >>> [len(stack) for stack in cut([World.parse(f"0:{position}") for position in range(5)], 2)]
-    [2, 2, 1]
-    """
-    _check_size(size)
-    return [list(worlds[start : start + size]) for start in range(0, len(worlds), size)]
-
-
-def _check_size(size):
-    if not isinstance(size, Integral) or size < 1:
-        raise AccentError(f"The size must be a whole number, at least 1, not {size!r}.")

@@ -1,6 +1,6 @@
 """The role ``paper``: a figure of the paper, looked up so that prose types no number.
 
-Settings come from ``book/paper.yml``, the rest from ``accent_lib.evaluation.paper``, which says what names
+Settings come from ``book/paper.yml``, the rest from ``accent_book.publish.paper``, which says what names
 there are.
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from docutils import nodes
 
-from accent_lib.evaluation.paper import paper_figures
+from accent_book.publish.paper import paper_figures
 
 SETTINGS = Path(__file__).parents[1] / "paper.yml"
 

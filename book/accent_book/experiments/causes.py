@@ -40,8 +40,7 @@ from accent_lib.influence import fast_influence, gap_influence
 from accent_lib.models import NCF
 from accent_lib.provenance import provenance
 from accent_lib.retraining.identity import base_identity, outcomes_identity, training_identity
-from accent_lib.retraining.outcomes import scores_of
-from accent_lib.retraining.worlds import positions_of, worlds_of
+from accent_lib.retraining.worlds import worlds_of
 from accent_lib.training import Recipe, Round, recipes
 
 #: The paper's, which notebook 04 takes, too.
@@ -248,7 +247,7 @@ def kink_rows(model, slates, explanations, variants):
     """Rows of ``kinks.csv``, one for each user with a set and each variant of the influence."""
     analyses = {variant: fast_influence(model, variant) for variant in variants}
     for row in explanations.itertuples():
-        user, removed = row.user, list(positions_of(row.removed))
+        user, removed = row.user, list(row.removed)
         block, history = model.block(user), torch.tensor(model.actions(user))
         places = [0, row.replacement_position]
         pair = slates[user][places]
@@ -318,7 +317,7 @@ def check_kinks(kinks, variant, explanations, slates):
     estimates = kinks[kinks["variant"] == variant].set_index("user")["linear"]
     scores = slates.set_index(["user", "position"])["score"]
     for row in explanations[explanations["size"] > 0].itertuples():
-        predicted, place = scores_of(row.predicted), row.replacement_position
+        predicted, place = row.predicted, row.replacement_position
         expected = scores[row.user, 0] - scores[row.user, place] - (predicted[0] - predicted[place])
         np.testing.assert_allclose(estimates[row.user], expected, rtol=0, atol=1e-6)
     still = kinks[kinks["switched_pair"] == 0]

@@ -18,7 +18,6 @@ from accent_book.runs.folder import Run
 from accent_lib.evaluation import judge
 from accent_lib.files import atomic
 from accent_lib.provenance import provenance
-from accent_lib.retraining.worlds import positions_of
 
 #: Recommendations in the paper's Table 2, as MovieLens calls them.
 IN_PAPER = ("Silence of the Lambs, The (1991)", "Titanic (1997)", "Devil's Advocate, The (1997)")
@@ -47,7 +46,7 @@ def main():
         together = judge(asked, kept.slates, kept.outcomes)
         each = [judge(asked, kept.slates, kept.outcomes, [s]) for s in kept.outcomes["seed"].unique()]
         together["always"] = np.all([one["counterfactual"] for one in each], axis=0)
-        together["removed"] = asked["removed"].map(positions_of).tolist()
+        together["removed"] = asked["removed"].tolist()
         found = together.set_index(["method", "user"])
         mine = found.loc["accent"].query("always and size <= @MOST").copy()
         mine["in_paper"] = [data.titles[item] in IN_PAPER for item in mine["recommendation"]]

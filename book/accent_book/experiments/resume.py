@@ -28,8 +28,9 @@ from accent_lib.explainers import accent
 from accent_lib.files import atomic
 from accent_lib.influence import fast_influence
 from accent_lib.provenance import provenance
+from accent_lib.retraining.cells import to_text
 from accent_lib.retraining.resume import Start, retrained, verify_and_resume, verify_sets
-from accent_lib.retraining.worlds import positions_of, world_of
+from accent_lib.retraining.worlds import world_of
 
 
 def main():
@@ -61,7 +62,7 @@ def main():
         at_ends = table["round"].isin([0, arguments.rounds])
         options["progress"] = _anew(run, f"retrainings of {name} in another order")
         for _, rows in table[at_ends & (table["size"] > 0)].groupby("round"):
-            sets = {row.user: positions_of(row.removed) for row in rows.itertuples()}
+            sets = {row.user: row.removed for row in rows.itertuples()}
             verify_sets(name, model, recipe, state, sets, slates, store, seeds=others, **options)
         shown, in_others = (retrained(store, name, slates, orders) for orders in (seeds, others))
         new = store.status()["worlds"].sum() - before
@@ -89,7 +90,7 @@ def main():
     path = arguments.to / f"{name}-k{arguments.k}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as file:
-        table.to_csv(file, index=False, float_format="%.6g")
+        to_text(table).to_csv(file, index=False, float_format="%.6g")
     with atomic(path.with_suffix(".json")) as file:
         file.write_text(json.dumps(about, indent=2) + "\n")
     by_round = table.groupby("round")

@@ -13,8 +13,6 @@ from accent_lib.evaluation.legend import METHOD_NAMES, UNITS
 from accent_lib.explainers import Explanation, no_sentence, sentence
 from accent_lib.explanations import BY_ATTENTION, Attention, gaps_of, worth_a_look
 from accent_lib.influence import fast_influence
-from accent_lib.retraining.outcomes import scores_of
-from accent_lib.retraining.worlds import positions_of
 
 #: The page without data: styles, and the script that draws what is chosen.
 TEMPLATE = Path(__file__).with_name("explorer.html")
@@ -109,8 +107,8 @@ def _user(analysis, user, items, data, rows, judged, ks, parts):
     for row in rows.sort_values("k", kind="stable").itertuples():
         if row.size == 0:
             continue
-        removed, rival = positions_of(row.removed), int(row.replacement_position)
-        explanation = Explanation(removed, rival, np.array(scores_of(row.predicted)))
+        removed, rival = row.removed, int(row.replacement_position)
+        explanation = Explanation(removed, rival, np.array(row.predicted))
         gaps = gaps_of(found.scores, found.influence, explanation, attention if _by_attention(row) else None)
         if row.replacement != items[rival] or not np.isclose(gaps[-1], explanation.remaining_gap, atol=1e-6):
             raise AccentError(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import nbformat
 import yaml
 
+from accent_book.publish.paper import paper_figures
 from accent_lib.errors import AccentError
-from accent_lib.evaluation.paper import paper_figures
 
 UNKNOWN = "…"
 FENCE = re.compile(r"(\s*)(`{3,}|:{3,}|~{3,})(?:\{([^}]+)\}[ \t]*(.*))?")

@@ -13,9 +13,6 @@ from accent_lib.errors import AccentError
 from accent_lib.files import atomic
 from accent_lib.provenance import plain
 
-# Columns that hold text even where every entry looks like a number, such as a removed set of one action.
-TEXT_COLUMNS = ("removed", "predicted", "scores", "world", "reason")
-
 
 def begin(notebook, namespace):
     """Check a notebook's parameters and open its run folder; called by the code cell after the parameters.
@@ -222,27 +219,31 @@ class Run:
 
     def write_csv(self, name, frame):
         """Write a data frame atomically, without its index; floats read back exactly."""
-        with atomic(self.path(name)) as file:
-            frame.to_csv(file, index=False)
+        from accent_lib.retraining.cells import to_text
 
-    def read_csv(self, name, text=TEXT_COLUMNS):
+        with atomic(self.path(name)) as file:
+            to_text(frame).to_csv(file, index=False)
+
+    def read_csv(self, name):
         """Read a table that an earlier notebook wrote; a missing file is the error of `need`.
 
         Parameters
         ----------
         name : str
             File in the run folder.
-        text : iterable of str
-            Columns read as text, an empty entry as ``""``.
 
         Returns
         -------
         DataFrame
+            With sets and scores as tuples; ``world`` and ``reason`` are text, where nothing is an empty one.
         """
         import pandas
+
+        from accent_lib.retraining.cells import from_text
 
         # Reading floats exactly had to be asked for before pandas 3.1, and must not be since.
         old = tuple(int(part) for part in pandas.__version__.split(".")[:2]) < (3, 1)
         options = {"float_precision": "round_trip"} if old else {}
-        frame = pandas.read_csv(self.need(name), dtype=dict.fromkeys(text, str), **options)
-        return frame.fillna(dict.fromkeys(text, ""))
+        text = {"world": str, "reason": str}
+        frame = pandas.read_csv(self.need(name), dtype=text, **options)
+        return from_text(frame).fillna(dict.fromkeys(text, ""))

@@ -154,9 +154,12 @@ def write_table(path, table) -> None:
     >>> pd.read_csv(path).values.tolist()
     [[3, 7]]
     """
+    from accent_lib.retraining.cells import to_text
+
+    text = to_text(table).to_csv(index=False, lineterminator="\n")
     with atomic(path) as file:
         # Not by pandas: it writes the name of the temporary file into the header.
-        file.write_bytes(gzip.compress(table.to_csv(index=False, lineterminator="\n").encode(), mtime=0))
+        file.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def asked_for(outcomes, explanations):
@@ -168,7 +171,7 @@ def asked_for(outcomes, explanations):
     --------
     >>> import pandas as pd
     >>> outcomes = pd.DataFrame({"world": ["", "0:3", "1:4"], "user": [0, 0, 1]})
-    >>> asked_for(outcomes, pd.DataFrame({"user": [0], "removed": ["3"]}))["world"].tolist()
+    >>> asked_for(outcomes, pd.DataFrame({"user": [0], "removed": [(3,)]}))["world"].tolist()
     ['', '0:3']
     """
     from accent_lib.retraining.worlds import World, worlds_of
@@ -215,6 +218,7 @@ def read_results(name: str, table: str = "outcomes") -> Results:
     """
     import pandas as pd
 
+    from accent_lib.retraining.cells import from_text
     from accent_lib.retraining.outcomes import import_outcomes
 
     folder = results_folder() / name
@@ -227,9 +231,8 @@ def read_results(name: str, table: str = "outcomes") -> Results:
         raise AccentError(
             f"The {table} in data/results/{name} are of several models or recipes; export again."
         )
-    text = {"removed": str, "predicted": str}
     return Results(
-        pd.read_csv(folder / "explanations.csv.gz", dtype=text, keep_default_na=False),
+        from_text(pd.read_csv(folder / "explanations.csv.gz")),
         pd.read_csv(folder / "slates.csv.gz"),
         pd.concat([outcomes for outcomes, _ in parts], ignore_index=True),
         parts[0][1],
