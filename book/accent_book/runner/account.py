@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 from accent_book.runner.plan import plan
-from accent_book.runs.notebooks import read_json, sources
+from accent_book.runs.notebooks import read_json
+from accent_book.runs.sources import sources_of_notebooks
 from accent_lib.files import atomic
 
 #: Lies beside the executed chapters, so that the book knows whose they are.
@@ -60,7 +61,7 @@ def account(profile, chapters, records, data, root):
         "profile": profile,
         "run": chapters[0].folder.name,
         "fingerprints": {
-            "library": sources(),
+            "library": sources_of_notebooks(),
             "data": data.get("fingerprint", "")[:16],
             "lock": hashlib.sha256(lock.read_bytes()).hexdigest()[:16] if lock.exists() else "",
         },

@@ -8,6 +8,7 @@ from accent_book.publish.launch import TAG as LAUNCH
 from accent_book.runs import notebooks
 from accent_book.runs.notebooks import read_json
 from accent_book.runs.profiles import load_profile, run_name
+from accent_book.runs.sources import sources_of_notebooks
 from accent_lib.errors import AccentError
 from accent_lib.provenance import fingerprint
 
@@ -98,7 +99,7 @@ def plan(profile, upto=None, root=None):
     """
     root = root or notebooks.project_root()
     settings = load_profile(profile, root)
-    sources = notebooks.sources()
+    sources = sources_of_notebooks()
     folder = notebooks.runs_folder() / run_name(profile, root)
     chapters, before = [], []
     for notebook in notebooks.all_notebooks(root):

@@ -9,12 +9,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from accent_book.runs import parameters
+from accent_book.runs.sources import BOOK
 from accent_lib.errors import AccentError
-from accent_lib.provenance import PACKAGE, fingerprint, source_hash
+from accent_lib.provenance import PACKAGE
 
-BOOK = Path(__file__).resolve().parents[1]
-#: Folders of this package that a notebook may import, beside the whole of the library.
-FOR_NOTEBOOKS = ("runs", "figures")
 MAKES = re.compile(r"""\brun\.(?:path|write_csv|write_json)\(\s*f?["']([^"']+)["']""")
 
 
@@ -59,11 +57,6 @@ def search_path():
     """``PYTHONPATH`` for another process, in which it finds both packages, installed or not."""
     folders = [PACKAGE.parent, BOOK.parent]
     return os.pathsep.join([*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])])
-
-
-def sources():
-    """Fingerprint of all sources that a notebook may import; no other change makes its output outdated."""
-    return fingerprint(library=source_hash(), book=source_hash(*FOR_NOTEBOOKS, package=BOOK))
 
 
 @dataclass(frozen=True)
