@@ -11,6 +11,7 @@ from accent_book.runs import notebooks
 from accent_book.runs.folder import Run
 from accent_book.runs.notebooks import short
 from accent_book.runs.profiles import run_name
+from accent_book.runs.sources import sources_of_notebooks
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
 from accent_lib.provenance import provenance
@@ -65,7 +66,7 @@ def describe_store(run, table: str, model: str, fingerprint: str, facts: dict) -
     'ncf'
     """
     path = store_path(run, fingerprint).with_suffix(".json")
-    began = json.loads(path.read_text()) if path.exists() else provenance()
+    began = json.loads(path.read_text()) if path.exists() else provenance(sources=sources_of_notebooks())
     about = {"table": table, "model": model, "fingerprint": fingerprint, "described": time.time()}
     run.write_json(path.name, {**began, **about, **facts})
 
@@ -96,11 +97,11 @@ def export(profile="ml-100k"):
         about = json.loads(path.read_text())
         with Store(path.with_suffix(".sqlite"), about["fingerprint"]) as store:
             outcomes = store.outcomes()
-        key = about["model"], about["table"]
+        table = about["model"], about["table"]
         # The one that a notebook used last, which need not be the one that was begun last.
         when = about.pop("described", 0)
-        if len(outcomes) and (key not in newest or newest[key][0] < when):
-            newest[key] = when, about, outcomes
+        if len(outcomes) and (table not in newest or newest[table][0] < when):
+            newest[table] = when, about, outcomes
     if not newest:
         where = short(notebooks.runs_folder() / name, notebooks.project_root())
         raise AccentError(f"Nothing was verified in {where}: run notebook 05_verification first.")
@@ -110,7 +111,7 @@ def export(profile="ml-100k"):
         outcomes = of_slates(outcomes, mine.agg(list).to_dict())
         folder = results_folder() / f"{model}-{name}"
         folder.mkdir(parents=True, exist_ok=True)
-        outcomes = asked_for(outcomes, run.read_csv("explanations.csv").query("model == @model"))
+        outcomes = outcomes_of_sets(outcomes, run.read_csv("explanations.csv").query("model == @model"))
         outcomes = outcomes[outcomes["seed"].isin(about.get("seeds", [0]))]
         for seed, rows in outcomes.groupby("seed"):
             path = folder / f"{table}-{seed}.csv.gz"
@@ -159,7 +160,7 @@ def write_table(path, table) -> None:
         file.write_bytes(gzip.compress(table.to_csv(index=False, lineterminator="\n").encode(), mtime=0))
 
 
-def asked_for(outcomes, explanations):
+def outcomes_of_sets(outcomes, explanations):
     """Outcomes of the control and of all worlds with a set of these explanations: a store may have others.
 
     Worlds are taken whole, for one that is there in part would count as done.
@@ -168,14 +169,14 @@ def asked_for(outcomes, explanations):
     --------
     >>> import pandas as pd
     >>> outcomes = pd.DataFrame({"world": ["", "0:3", "1:4"], "user": [0, 0, 1]})
-    >>> asked_for(outcomes, pd.DataFrame({"user": [0], "removed": ["3"]}))["world"].tolist()
+    >>> outcomes_of_sets(outcomes, pd.DataFrame({"user": [0], "removed": ["3"]}))["world"].tolist()
     ['', '0:3']
     """
     from accent_lib.retraining.worlds import World, worlds_of
 
-    asked = {world.removed[0] for world in worlds_of(explanations)}
-    wanted = {key for key in outcomes["world"].unique() if not key or asked & {*World.parse(key).removed}}
-    return outcomes[outcomes["world"].isin(wanted)]
+    sets = {world.removed[0] for world in worlds_of(explanations)}
+    keys = {key for key in outcomes["world"].unique() if not key or sets & {*World.parse(key).removed}}
+    return outcomes[outcomes["world"].isin(keys)]
 
 
 class Results(NamedTuple):
@@ -320,5 +321,5 @@ def retrained_outcomes(run, retraining, worlds, slates, *, table=None, seeds=(0,
     with outcomes_store(run, how, slates) as store:
         verify(how.name, how.model, how.recipe, how.state, worlds, slates, store, **options)
         outcomes = store.outcomes(slates)
-    asked = outcomes["world"].isin(["", *(world.key for world in worlds)])
-    return outcomes[asked & outcomes["seed"].isin(seeds)].reset_index(drop=True)
+    of_worlds = outcomes["world"].isin(["", *(world.key for world in worlds)])
+    return outcomes[of_worlds & outcomes["seed"].isin(seeds)].reset_index(drop=True)
