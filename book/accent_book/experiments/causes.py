@@ -390,7 +390,7 @@ def smooth_model(run, data, made, rounds, seed, executor):
     path, make = run.path(f"gelu-{made[:8]}.npz"), partial(new_smooth, data)
     if path.exists():
         state, facts = training.load_checkpoint(path, made)
-        run.log("GELU: trained before, with the same data, settings and code")
+        run.log("GELU: trained before, with the same data and settings")
     else:
         states, record = training.search(make, rounds, seed=seed, executor=executor, log=run.log)
         state, record = states[0], pd.DataFrame(record)

@@ -131,9 +131,9 @@ def set_sizes(sizes, n_users: int):
     Figure
     """
     figure, axes = new_axes()
-    longest = max((max(found, default=1) for found in sizes.values()), default=1)
-    for method, found in sizes.items():
-        reached = [100 * sum(size <= n for size in found) / n_users for n in range(1, longest + 1)]
+    longest = max((max(of_method, default=1) for of_method in sizes.values()), default=1)
+    for method, of_method in sizes.items():
+        reached = [100 * sum(size <= n for size in of_method) / n_users for n in range(1, longest + 1)]
         style = {"color": METHOD_COLOURS[method], "label": METHOD_NAMES[method]}
         axes.step(range(1, longest + 1), reached, where="post", lw=2, **style)
     axes.set_xscale("log")
@@ -161,8 +161,8 @@ def slate_positions(positions, k: int):
     """
     figure, axes = new_axes(figsize=(7.0, 3.4))
     width = 0.8 / max(len(positions), 1)
-    for number, (method, found) in enumerate(positions.items()):
-        heights = [sum(place == p for place in found) for p in range(1, k)]
+    for number, (method, places) in enumerate(positions.items()):
+        heights = [sum(place == p for place in places) for p in range(1, k)]
         at = [p + 1 + (number - (len(positions) - 1) / 2) * width for p in range(1, k)]
         axes.bar(at, heights, width=width, color=METHOD_COLOURS[method], label=METHOD_NAMES[method])
     axes.grid(axis="x", visible=False)

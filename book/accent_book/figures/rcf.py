@@ -129,7 +129,11 @@ def attention_map(toward, of_types, films, slate, names, marked):
     -------
     ndarray of Axes, shape (2,)
     """
-    short = [[one if len(one) < 34 else one[:32] + "…" for one in labels] for labels in (films, slate)]
+
+    def shortened(titles):
+        return [title if len(title) < 34 else title[:32] + "…" for title in titles]
+
+    short = [shortened(films), shortened(slate)]
     size, shares = (8.4, 1.9 + 0.31 * len(films)), {"width_ratios": [len(slate), len(names)]}
     figure, panels = new_axes(1, 2, figsize=size, sharey=True, gridspec_kw=shares)
     panels[0].set_title("toward each film of the slate", fontsize=9)
@@ -173,9 +177,9 @@ def attention_and_influence(weights, on_gap, taken, correlations):
     left.scatter(weights[list(taken)], on_gap[list(taken)], **style)
     left.set(xlabel="attention toward the recommendation", ylabel="influence on the gap (logits)")
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
-    found = [values[np.isfinite(values)] for values in correlations.values()]
+    finite = [values[np.isfinite(values)] for values in correlations.values()]
     style = {"medianprops": {"color": VERMILION, "linewidth": 2}, "flierprops": {"markersize": 2}}
-    right.boxplot(found, tick_labels=list(correlations), widths=0.5, **style)
+    right.boxplot(finite, tick_labels=list(correlations), widths=0.5, **style)
     right.axhline(0, color=BLACK, lw=0.8)
     right.set(ylabel="correlation with attention", ylim=(-1.05, 1.05))
     right.grid(axis="x", visible=False)

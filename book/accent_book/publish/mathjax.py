@@ -19,12 +19,12 @@ def installed(package, folder):
     AccentError
         If the package is not installed.
     """
-    found = importlib.util.find_spec(package)
-    if found is None:
+    spec = importlib.util.find_spec(package)
+    if spec is None:
         raise AccentError(
             f"The package {package.replace('_', '-')} is missing: install what is in requirements.lock."
         )
-    return Path(found.origin).parent / folder
+    return Path(spec.origin).parent / folder
 
 
 def copy_mathjax(target):

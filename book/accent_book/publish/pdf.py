@@ -18,8 +18,8 @@ INTERACTIVE = ("book/explorer",)
 PREPARE = """() => {
   document.documentElement.dataset.theme = "light";
   document.querySelectorAll("img").forEach(image => { image.loading = "eager" });
-  document.querySelectorAll("details:not(.hide)").forEach(one => { one.open = true });
-  document.querySelectorAll(".toggle-hidden").forEach(one => one.classList.remove("toggle-hidden"));
+  document.querySelectorAll("details:not(.hide)").forEach(details => { details.open = true });
+  document.querySelectorAll(".toggle-hidden").forEach(hidden => hidden.classList.remove("toggle-hidden"));
   document.querySelectorAll("a[href]").forEach(link => {
     const href = link.getAttribute("href");
     if (!/^(https?:|#)/.test(href)) link.removeAttribute("href");
@@ -102,12 +102,12 @@ def chromium():
     AccentError
         If there is none.
     """
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
         raise AccentError(
             "There is no Chromium or Chrome on this machine, which prints the pages: install one."
         )
-    return found
+    return browser
 
 
 def _print(browser, path):

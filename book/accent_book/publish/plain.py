@@ -111,7 +111,7 @@ class Book:
 
         def flush():
             # All of it at once: a role may go over the end of a line.
-            done.append(INLINE.sub(lambda found: self._inline(found, chapter), "\n".join(prose)))
+            done.append(INLINE.sub(lambda match: self._inline(match, chapter), "\n".join(prose)))
             prose.clear()
 
         while lines:
@@ -124,7 +124,7 @@ class Book:
                 continue
             flush()
             indent, fence, name, argument = opened.groups()
-            closing = next((i for i, one in enumerate(lines) if one.strip() == fence), len(lines))
+            closing = next((i for i, text in enumerate(lines) if text.strip() == fence), len(lines))
             body, lines = lines[:closing], lines[closing + 1 :]
             if not name:
                 done.append("\n".join([line, *body, indent + fence]))
@@ -157,15 +157,15 @@ class Book:
             return f"**{title}**\n\n{inside}\n"
         return "\n".join(f"> {line}".rstrip() for line in (f"**{title}**", "", *inside.splitlines()))
 
-    def _inline(self, found, chapter):
-        if found["code"] or found["formula"]:
-            return found[0]
-        if found["role"]:
-            return self._role(found["role"], " ".join(found["content"].split()), chapter)
-        text = INLINE.sub(lambda inner: self._inline(inner, chapter), found["text"])
-        target, _, _ = found["target"].partition("#")
+    def _inline(self, match, chapter):
+        if match["code"] or match["formula"]:
+            return match[0]
+        if match["role"]:
+            return self._role(match["role"], " ".join(match["content"].split()), chapter)
+        text = INLINE.sub(lambda inner: self._inline(inner, chapter), match["text"])
+        target, _, _ = match["target"].partition("#")
         if re.match(r"\w+:", target):
-            return f"[{text}]({found['target']})"
+            return f"[{text}]({match['target']})"
         return f"[{text}]({target}.ipynb)" if re.fullmatch(r"\d\d_\w+", target) else text
 
     def _role(self, role, content, chapter):
@@ -241,26 +241,26 @@ def labels_of(cells, count):
 
 def glued(cells):
     """What executed cells glued: name to text."""
-    found = {}
+    texts = {}
     for cell in cells:
         for output in cell.get("outputs", ()):
             scrap = output.get("metadata", {}).get("scrapbook")
             if scrap:
                 text = output["data"].get(f"{scrap['mime_prefix']}text/plain", UNKNOWN)
-                found[scrap["name"]] = "".join(text)
-    return found
+                texts[scrap["name"]] = "".join(text)
+    return texts
 
 
 def citations(path):
     """Authors, year and address of each entry of a BibTeX file, by key."""
     from pybtex.database import parse_file
 
-    found = {}
+    cited = {}
     for key, entry in parse_file(str(path)).entries.items():
         names = [" ".join(p.prelast_names + p.last_names) for p in entry.persons.get("author", ())]
         names = [re.sub(r"[{}]", "", name) for name in names]
         authors = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
         fields = entry.fields
         link = f"https://doi.org/{fields['doi']}" if "doi" in fields else fields.get("url", "")
-        found[key] = authors, fields.get("year", ""), link
-    return found
+        cited[key] = authors, fields.get("year", ""), link
+    return cited

@@ -95,22 +95,22 @@ def committed_tables(folder):
         where they were not recorded), ``commit``, ``dirty``, ``date``, ``device`` and ``cpu``, one for each
         table that has a provenance.
     """
-    found = []
+    tables = []
     for path in sorted(folder.glob("*/*.json")):
         about = json.loads(path.read_text("utf-8"))
         made = about.get("provenance", about)
         if "commit" not in made:
             continue
-        found.append(
+        tables.append(
             {
                 "name": path.relative_to(folder).with_suffix("").as_posix(),
                 "seeds": about.get("seeds", []),
                 "rows": about.get("rows"),
                 "seconds": _seconds(path, about),
-                **{key: made[key] for key in ("commit", "dirty", "date", "device", "cpu")},
+                **{name: made[name] for name in ("commit", "dirty", "date", "device", "cpu")},
             }
         )
-    return found
+    return tables
 
 
 def _seconds(path, about):

@@ -49,8 +49,8 @@ class Chapter:
 
     def files(self):
         """Files in the run folder that are of its making, sorted relative names."""
-        found = (path for pattern in self.notebook.makes for path in self.folder.glob(pattern))
-        return sorted({path.relative_to(self.folder).as_posix() for path in found})
+        paths = (path for pattern in self.notebook.makes for path in self.folder.glob(pattern))
+        return sorted({path.relative_to(self.folder).as_posix() for path in paths})
 
     def outdated(self, records):
         """Say why it has to be run, or nothing if it is up to date.

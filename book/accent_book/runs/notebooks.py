@@ -87,8 +87,8 @@ class Notebook:
     @functools.cached_property
     def makes(self):
         """Files it makes in the run folder, as patterns: ``run.path(f"{model}.npz")`` gives ``"*.npz"``."""
-        found = [name for kind, _, text in self.cells if kind == "code" for name in MAKES.findall(text)]
-        return tuple(dict.fromkeys(re.sub(r"\{[^}]*\}", "*", name) for name in found))
+        names = [name for kind, _, text in self.cells if kind == "code" for name in MAKES.findall(text)]
+        return tuple(dict.fromkeys(re.sub(r"\{[^}]*\}", "*", name) for name in names))
 
 
 def read(path):

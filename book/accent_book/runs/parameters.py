@@ -149,7 +149,7 @@ def parse(source, where):
     except (SyntaxError, tokenize.TokenError) as error:
         raise AccentError(f"{where}: the parameters cell is not Python: {error}.") from None
     comments = {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
-    found = {}
+    declared = {}
     for statement in statements:
         if not _is_assignment(statement):
             line = ast.unparse(statement).splitlines()[0]
@@ -164,8 +164,8 @@ def parse(source, where):
             default = ast.literal_eval(statement.value)
         except ValueError:  # a reader's own expression in a live notebook, such as 2 * 8
             default = None
-        found[name] = Parameter(name, comment["type"], default, comment["allowed"] or "", comment["help"])
-    return found
+        declared[name] = Parameter(name, comment["type"], default, comment["allowed"] or "", comment["help"])
+    return declared
 
 
 def _is_assignment(statement):
