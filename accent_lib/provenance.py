@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent
 LIBRARIES = ("torch", "numpy", "pandas", "scipy", "statsmodels", "papermill")
 
 
-def fingerprint(**parts):
+def fingerprint(**parts) -> str:
     """Short name of everything that a result depends on.
 
     Parameters
@@ -42,7 +42,7 @@ def fingerprint(**parts):
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
 
 
-def plain(part):
+def plain(part) -> str | float | list | dict:
     """Turn what JSON cannot hold into what it can: the ``default`` of ``json.dumps``.
 
     A path becomes text, a set a sorted list, a NumPy scalar a number, an array its type, shape and hash.
@@ -63,7 +63,7 @@ def plain(part):
     raise TypeError(f"a fingerprint cannot cover a {type(part).__name__}: {part!r:.80}")
 
 
-def provenance(**extra):
+def provenance(**extra) -> dict:
     """Describe the code, the libraries and the machine that make a result.
 
     Parameters

@@ -8,6 +8,7 @@ a store of its own there, so that this may be interrupted.  The table goes to ``
 """
 
 import json
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
@@ -43,7 +44,7 @@ class Setting(NamedTuple):
     users: int = USERS
 
 
-def of_ncf():
+def of_ncf() -> Iterator[Setting]:
     """Warm starts of many lengths, rates and schedules, one from scratch, and groups of users."""
     long, others = replace(NCF, steps=16_000), (250, 500, 1000, 2000, 4000, 8000)
     yield Setting("recipe", "16,000 steps", long)
@@ -60,7 +61,7 @@ def of_ncf():
     yield Setting("grouping", "1 users, other batches", NCF, seed=1)
 
 
-def of_rcf(model):
+def of_rcf(model) -> Iterator[Setting]:
     """Trainings from scratch and warm starts of many lengths, and groups of users.
 
     The recipes are compared in worlds of 16 users.  Groups are compared by warm starts of three epochs; from
@@ -79,7 +80,7 @@ def of_rcf(model):
     yield Setting("grouping from scratch", "1 users", epochs[20], "scratch", 1, users=FEWER["rcf"])
 
 
-def main():
+def main() -> None:
     """Measure one model's settings and write the table."""
     parser = parser_of(__doc__, ["ncf", "rcf"])
     parser.add_argument("--study", help="only this one: recipe, grouping or 'grouping from scratch'")

@@ -17,6 +17,7 @@ Both need a run folder in which notebooks 01, 02 and 04 were run on the real dat
 
 import argparse
 import copy
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
@@ -75,7 +76,7 @@ def reach(scores: np.ndarray, influence: np.ndarray) -> float:
         return float(np.where(closing > 0, closing / gaps, 0).max())
 
 
-def user_rows(name, model, slates, variant, popular, sizes):
+def user_rows(name, model, slates, variant, popular, sizes) -> Iterator[dict]:
     """Rows of ``users.csv``; ``sizes`` of ACCENT's sets in the run's table hold the reach against them."""
     analysis = fast_influence(model, variant)
     for user, items in slates.items():
@@ -144,7 +145,7 @@ def variance_shares(parts: dict[str, np.ndarray]) -> dict[str, float]:
     return {name: float(np.mean((part - part.mean()) * total) / total.var()) for name, part in parts.items()}
 
 
-def unit_rows(model, slates, popular):
+def unit_rows(model, slates, popular) -> list[dict]:
     """Rows of ``units.csv``: the hidden layers over several kinds of pairs, then the branches over all."""
     on, parts = {"history": [], "slate": []}, {"mlp": [], "gmf": []}
     for user, slate in slates.items():
@@ -242,7 +243,7 @@ def gap_changes(model, user: int, pair, moves) -> tuple[float, float]:
     return tuple(float(change[1] - change[0]) for change in (linear, evaluated))
 
 
-def kink_rows(model, slates, explanations, variants):
+def kink_rows(model, slates, explanations, variants) -> Iterator[dict]:
     """Rows of ``kinks.csv``, one for each user with a set and each variant of the influence."""
     analyses = {variant: fast_influence(model, variant) for variant in variants}
     for row in explanations.itertuples():
@@ -274,7 +275,7 @@ def kink_rows(model, slates, explanations, variants):
 # --- programs
 
 
-def tables(arguments):
+def tables(arguments) -> None:
     """Write the tables that need no training."""
     run = Run("causes", {"run": arguments.run})
     data = runs.interactions(run)
@@ -308,7 +309,7 @@ def tables(arguments):
     report(written)
 
 
-def check_kinks(kinks, variant, explanations, slates):
+def check_kinks(kinks, variant, explanations, slates) -> None:
     """Stop if estimates are not those of the run's table, or differ from the network where no unit switches.
 
     A network whose units do not switch is linear in the block.
@@ -323,7 +324,7 @@ def check_kinks(kinks, variant, explanations, slates):
     np.testing.assert_allclose(still["evaluated"], still["linear"], rtol=0, atol=1e-9)
 
 
-def gelu(arguments):
+def gelu(arguments) -> None:
     """Train NCF with GELU, explain everybody, and retrain without the sets of some or all users."""
     run = Run("causes", {"run": arguments.run})
     data = runs.interactions(run)
@@ -380,12 +381,12 @@ def gelu(arguments):
     )
 
 
-def new_smooth(data, seed):
+def new_smooth(data, seed) -> NCF:
     """NCF with GELU, as it is before training."""
     return NCF(data, activation=models.gelu, seed=seed)
 
 
-def smooth_model(run, data, made, rounds, seed, executor):
+def smooth_model(run, data, made, rounds, seed, executor) -> tuple[NCF, training.State, dict]:
     """The best of the search by notebook 02, from its checkpoint where it was trained before."""
     path, make = run.path(f"gelu-{made[:8]}.npz"), partial(new_smooth, data)
     if path.exists():
@@ -403,7 +404,7 @@ def smooth_model(run, data, made, rounds, seed, executor):
     return state.into(make(seed)), state, facts
 
 
-def report(written):
+def report(written) -> None:
     """Print what the tables say on average."""
     of_users = written["users"].drop(columns="user").groupby("model", sort=False)
     unreached = of_users["reach"].agg(unreached=lambda values: (values <= 1).sum())
@@ -414,7 +415,7 @@ def report(written):
         print(kinks.groupby("variant", sort=False).agg(["mean", "median"]).T.unstack().round(4))
 
 
-def main():
+def main() -> None:
     """Read the command line and run what it asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     programs = parser.add_subparsers(required=True)

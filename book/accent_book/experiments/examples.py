@@ -29,7 +29,7 @@ def _listed(films, most=4):
     return "; ".join(films[:most]) + (f"; … and {rest} more" if rest > 0 else "")
 
 
-def main():
+def main() -> None:
     """Choose the examples and write their table."""
     run = Run("examples", {"run": parser_of(__doc__).parse_args().run})
     data, rows = runs.interactions(run), []

@@ -30,7 +30,7 @@ from accent_lib.retraining.resume import Start, retrained, verify_and_resume, ve
 from accent_lib.retraining.worlds import positions_of, world_of
 
 
-def main():
+def main() -> None:
     """Run the rounds, hold their sets against other orders of the batches, and print both."""
     begin, arguments = time.perf_counter(), _arguments()
     torch.set_num_threads(1)

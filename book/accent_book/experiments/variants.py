@@ -38,7 +38,7 @@ METHODS = {
 KS = [5, 10, 20]
 
 
-def main():
+def main() -> None:
     """Explain all users by each variant, retrain without the sets that are new, and write the tables."""
     parser = parser_of(__doc__, METHODS)
     parser.add_argument("--seeds", type=int, default=1, help="orders of the batches")

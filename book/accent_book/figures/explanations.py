@@ -3,6 +3,7 @@
 import textwrap
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
 
 from accent_book.figures.style import new_axes
 from accent_lib.evaluation.legend import (
@@ -17,7 +18,7 @@ from accent_lib.evaluation.legend import (
 )
 
 
-def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars"):
+def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars") -> Figure:
     """The book's picture of a result: a gap that shrinks with each removed action until another item leads.
 
     Parameters
@@ -87,7 +88,7 @@ def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars"):
     return figure
 
 
-def own_and_gap(own, on_gap, taken, names=("ACCENT’s set", "other actions"), unit: str = "stars"):
+def own_and_gap(own, on_gap, taken, names=("ACCENT’s set", "other actions"), unit: str = "stars") -> Figure:
     """Influence on the recommendation's own score against influence on the gap, one point an action.
 
     Parameters
@@ -116,7 +117,7 @@ def own_and_gap(own, on_gap, taken, names=("ACCENT’s set", "other actions"), u
     return figure
 
 
-def set_sizes(sizes, n_users: int):
+def set_sizes(sizes, n_users: int) -> Figure:
     """Share of all users whom a method explains with at most so many actions.
 
     Parameters
@@ -145,7 +146,7 @@ def set_sizes(sizes, n_users: int):
     return figure
 
 
-def slate_positions(positions, k: int):
+def slate_positions(positions, k: int) -> Figure:
     """How often each place of the slate holds the replacement.
 
     Parameters
@@ -172,7 +173,7 @@ def slate_positions(positions, k: int):
     return figure
 
 
-def gap_and_reach(gap, reach, size, unit: str = "stars"):
+def gap_and_reach(gap, reach, size, unit: str = "stars") -> Figure:
     """What a history can close against the gap it has to close, one point a user.
 
     Parameters

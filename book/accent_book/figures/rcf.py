@@ -2,12 +2,13 @@
 
 import numpy as np
 import seaborn as sns
+from matplotlib.axes import Axes
 
 from accent_book.figures.style import new_axes
 from accent_lib.evaluation.legend import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION
 
 
-def milestones(table):
+def milestones(table) -> np.ndarray:
     """Objective and pairs in order after some numbers of epochs (notebook 02).
 
     Parameters
@@ -29,7 +30,7 @@ def milestones(table):
     return np.array([left, right])
 
 
-def attention_by_type(of_users, shares, names):
+def attention_by_type(of_users, shares, names) -> np.ndarray:
     """Where attention goes, by type of relation (notebook 02).
 
     Parameters
@@ -55,7 +56,7 @@ def attention_by_type(of_users, shares, names):
     return np.array([left, right])
 
 
-def warm_and_scratch(sets):
+def warm_and_scratch(sets) -> Axes:
     """What removing a set did to its gap, by a warm start against from scratch (notebook 05).
 
     Parameters
@@ -80,7 +81,7 @@ def warm_and_scratch(sets):
     return axes
 
 
-def related_pairs(shares, entries, names):
+def related_pairs(shares, entries, names) -> np.ndarray:
     """How films of a history are related to a target (notebook 01).
 
     Parameters
@@ -111,7 +112,7 @@ def related_pairs(shares, entries, names):
     return np.array([left, right])
 
 
-def attention_map(toward, of_types, films, slate, names, marked):
+def attention_map(toward, of_types, films, slate, names, marked) -> np.ndarray:
     """Attention of one user's history toward the films of her slate (notebook 04).
 
     Parameters
@@ -154,7 +155,7 @@ def attention_map(toward, of_types, films, slate, names, marked):
     return panels
 
 
-def attention_and_influence(weights, on_gap, taken, correlations):
+def attention_and_influence(weights, on_gap, taken, correlations) -> np.ndarray:
     """Attention against influence on the gap for one user, and correlations over all users (notebook 04).
 
     Parameters
@@ -186,7 +187,7 @@ def attention_and_influence(weights, on_gap, taken, correlations):
     return np.array([left, right])
 
 
-def two_parts(by_input, by_parameters, labels):
+def two_parts(by_input, by_parameters, labels) -> np.ndarray:
     """The parts of the influence of single actions on a gap, side by side on one scale (notebook 03).
 
     Parameters
@@ -213,7 +214,7 @@ def two_parts(by_input, by_parameters, labels):
     return panels
 
 
-def spread_of_parts(spreads):
+def spread_of_parts(spreads) -> Axes:
     """How much single actions differ in each part of their influence, one point a user (notebook 03).
 
     Parameters
@@ -233,7 +234,7 @@ def spread_of_parts(spreads):
     return axes
 
 
-def from_scratch(true, estimates):
+def from_scratch(true, estimates) -> np.ndarray:
     """Estimates against what training from scratch shows, one panel an estimate (notebook 03).
 
     Parameters

@@ -1,6 +1,7 @@
 """Figures of retraining at scale (chapter 7)."""
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from accent_book.figures.style import new_axes
 from accent_lib.evaluation.legend import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
@@ -20,7 +21,7 @@ def _look(group):
     return (VERMILION, "s") if "another" in group else (BLUE, "o")
 
 
-def agreement_and_cost(agreement, reference: str, groups, ceiling: str | None = None):
+def agreement_and_cost(agreement, reference: str, groups, ceiling: str | None = None) -> np.ndarray:
     """Agreement of cheaper recipes with the longest one, against what they cost.
 
     Parameters
@@ -60,7 +61,7 @@ def agreement_and_cost(agreement, reference: str, groups, ceiling: str | None = 
     return panels
 
 
-def agreement_of_groups(agreements):
+def agreement_of_groups(agreements) -> np.ndarray:
     """Agreement of worlds with several users with worlds of one, against the number of users.
 
     Parameters
@@ -88,7 +89,7 @@ def agreement_of_groups(agreements):
     return panels
 
 
-def seconds_by_stack(rows):
+def seconds_by_stack(rows) -> Axes:
     """Milliseconds a step and model takes, by the size of the stack and the way of computing.
 
     Parameters

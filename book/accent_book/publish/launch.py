@@ -43,7 +43,7 @@ class Repository(NamedTuple):
     branch: str
 
 
-def repository(root=None):
+def repository(root=None) -> Repository:
     """Read the setting.
 
     Parameters
@@ -63,7 +63,7 @@ def repository(root=None):
     return Repository((setting.get("url") or "").rstrip("/"), setting.get("branch") or "main")
 
 
-def links(where, notebook):
+def links(where, notebook) -> dict[str, str]:
     """Addresses that open a notebook for a reader who has nothing installed.
 
     Parameters
@@ -101,7 +101,7 @@ def links(where, notebook):
     }
 
 
-def cell(where):
+def cell(where) -> str:
     """Source of the cell.
 
     Parameters
@@ -115,7 +115,7 @@ def cell(where):
     return CELL.format(url=json.dumps(where.url), branch=json.dumps(where.branch))
 
 
-def launch():
+def launch() -> None:
     """Write the cell into every notebook, with the address of ``_config.yml``.
 
     It stands before the parameters. A notebook that has it already is left alone.
@@ -129,7 +129,7 @@ def launch():
             print(f"{notebook.path.name}: launch cell written")
 
 
-def put(cells, source):
+def put(cells, source) -> bool:
     """Put the launch cell before the first code cell.
 
     Parameters

@@ -11,7 +11,7 @@ PARTS = ["tex-chtml.js", "output/chtml/fonts", "input/tex/extensions", "a11y", "
 SPEECH_RULES = ["base.json", "en.json", "nemeth.json"]
 
 
-def installed(package, folder):
+def installed(package, folder) -> Path:
     """Return a folder of an installed package that need not be importable.
 
     Raises
@@ -27,7 +27,7 @@ def installed(package, folder):
     return Path(spec.origin).parent / folder
 
 
-def copy_mathjax(target):
+def copy_mathjax(target) -> None:
     """Copy MathJax into a folder, so that it need not be committed and nothing points a browser elsewhere.
 
     Parameters

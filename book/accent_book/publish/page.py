@@ -15,7 +15,7 @@ from accent_lib.provenance import fingerprint
 PUBLIC = ("sample",)
 
 
-def explorer(run="sample", to="explorer.html"):
+def explorer(run="sample", to="explorer.html") -> None:
     """Write the explorer of a run folder as one self-contained file.
 
     Parameters
@@ -47,7 +47,7 @@ def explorer(run="sample", to="explorer.html"):
         print(f"It holds histories of {data['dataset']}, which may not be passed on.")
 
 
-def publish_explorer(folder, root):
+def publish_explorer(folder, root) -> None:
     """Put the explorer of a run into the book.
 
     For data that may not be published, it is that of the sample if there is one, else a page that says so.

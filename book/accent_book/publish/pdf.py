@@ -47,7 +47,7 @@ CONTENTS = """<style>
 READY = "[...document.images].every(image => image.complete)"
 
 
-def pdf(to=None):
+def pdf(to=None) -> None:
     """Print the built book.
 
     Parameters
@@ -94,7 +94,7 @@ def pdf(to=None):
     print(f"{len(writer.pages)} pages of the book: {short(to.absolute(), root)}")
 
 
-def chromium():
+def chromium() -> str:
     """Return the path of the system's Chromium or Chrome.
 
     Raises

@@ -54,7 +54,7 @@ class Book:
     labels: dict = field(default_factory=dict)
 
     @classmethod
-    def of(cls, root, sources):
+    def of(cls, root, sources) -> "Book":
         """Read what there is in the project's folder.
 
         Parameters
@@ -77,7 +77,7 @@ class Book:
             labels,
         )
 
-    def plain(self, text, chapter):
+    def plain(self, text, chapter) -> str:
         """Rewrite a cell of the book, or a caption, as plain Markdown.
 
         Parameters
@@ -205,7 +205,7 @@ class Book:
         return ", ".join(said) if in_text else f"({'; '.join(said)})"
 
 
-def labels_of(cells, count):
+def labels_of(cells, count) -> dict[str, str]:
     """What a chapter's labels are called: figures, exercises, theorems and sections.
 
     Parameters
@@ -239,7 +239,7 @@ def labels_of(cells, count):
     return labels
 
 
-def glued(cells):
+def glued(cells) -> dict[str, str]:
     """What executed cells glued: name to text."""
     texts = {}
     for cell in cells:
@@ -251,7 +251,7 @@ def glued(cells):
     return texts
 
 
-def citations(path):
+def citations(path) -> dict[str, tuple[str, str, str]]:
     """Authors, year and address of each entry of a BibTeX file, by key."""
     from pybtex.database import parse_file
 

@@ -55,7 +55,7 @@ class Slide:
     notes: list = field(default_factory=list)
 
 
-def slides(to=None, chapters=None):
+def slides(to=None, chapters=None) -> None:
     """Write the slides of the last run into a folder.
 
     Parameters
@@ -86,7 +86,7 @@ def slides(to=None, chapters=None):
     print(f"{len(made) + 1} slides, to be opened in a browser: {short(to.absolute(), root)}/index.html")
 
 
-def collect(chapters, to, root):
+def collect(chapters, to, root) -> list[Slide]:
     """Make slides of the executed notebooks of a folder; write their images.
 
     Parameters
@@ -127,7 +127,7 @@ def collect(chapters, to, root):
     return made
 
 
-def page(slides):
+def page(slides) -> str:
     """Return the page that shows slides, as HTML."""
     from jinja2 import Environment
 

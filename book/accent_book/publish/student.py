@@ -29,7 +29,7 @@ HINT = """> **Student notebook.** This is the chapter of the book, without the s
 > which this notebook was made. If you change a parameter, believe the tables and figures, not the text."""
 
 
-def student(to=None):
+def student(to=None) -> list[Path]:
     """Write the student notebooks of all chapters.
 
     Numbers in the text and parameters are those of the chapters in ``book/chapters``, which the last run left
@@ -76,7 +76,7 @@ def student(to=None):
     return written
 
 
-def student_notebook(name, source, book, injected=()):
+def student_notebook(name, source, book, injected=()) -> nbformat.NotebookNode:
     """Make one student notebook.
 
     Parameters
@@ -112,7 +112,7 @@ def student_notebook(name, source, book, injected=()):
     return made
 
 
-def student_cells(cells, name):
+def student_cells(cells, name) -> list[nbformat.NotebookNode]:
     """Replace every solution by a cell for the answer, and its check if it has one.
 
     Parameters
@@ -147,7 +147,7 @@ def student_cells(cells, name):
     return done
 
 
-def answer(solution, name):
+def answer(solution, name) -> list[nbformat.NotebookNode]:
     """Make the cells that stand in a student notebook in place of a solution.
 
     Parameters
@@ -189,7 +189,7 @@ def answer(solution, name):
     ]
 
 
-def blank(solution, check):
+def blank(solution, check) -> tuple[str, list[str]]:
     """What is left of a solution when its author takes it away.
 
     Parameters

@@ -16,7 +16,7 @@ PRIVATE = ("data_home", "scheduler")
 OF_A_CHAPTER = ("date", "commit", "dirty", "device", "cpu", "versions", "seconds", "peak_memory")
 
 
-def publish_account(profile, root):
+def publish_account(profile, root) -> None:
     """Write beside the chapters of the book what made them.
 
     Parameters
@@ -35,7 +35,7 @@ def publish_account(profile, root):
         file.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
-def account(profile, chapters, records, data, root):
+def account(profile, chapters, records, data, root) -> dict:
     """Gather what the status page tells of a run.
 
     Parameters
@@ -80,7 +80,7 @@ def account(profile, chapters, records, data, root):
     }
 
 
-def committed_tables(folder):
+def committed_tables(folder) -> list[dict]:
     """Provenance of the committed tables.
 
     Parameters

@@ -38,21 +38,21 @@ class Chapter:
     output: Path
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The notebook's name."""
         return self.notebook.name
 
     @property
-    def executed(self):
+    def executed(self) -> Path:
         """The run's own copy of the executed notebook: changing profiles back and forth costs nothing."""
         return self.folder / "chapters" / f"{self.name}.ipynb"
 
-    def files(self):
+    def files(self) -> list[str]:
         """Files in the run folder that are of its making, sorted relative names."""
         paths = (path for pattern in self.notebook.makes for path in self.folder.glob(pattern))
         return sorted({path.relative_to(self.folder).as_posix() for path in paths})
 
-    def outdated(self, records):
+    def outdated(self, records) -> str:
         """Say why it has to be run, or nothing if it is up to date.
 
         Parameters
@@ -76,7 +76,7 @@ class Chapter:
         return ""
 
 
-def plan(profile, upto=None, root=None):
+def plan(profile, upto=None, root=None) -> list[Chapter]:
     """Chapters of a profile, in order.
 
     Parameters

@@ -12,7 +12,7 @@ from accent_book.runs.notebooks import read_json, short
 from accent_book.runs.profiles import profile_names
 
 
-def status(profile="sample"):
+def status(profile="sample") -> None:
     """Print what the run folder of a profile holds.
 
     Parameters

@@ -9,7 +9,7 @@ from accent_book.runs.profiles import run_name
 from accent_lib.errors import AccentError
 
 
-def ensure(profile="sample", upto=3, folder=None):
+def ensure(profile="sample", upto=3, folder=None) -> None:
     """Make what is missing of notebooks 1 to `upto`, for a chapter opened alone.
 
     Nothing is done if the run folder holds every file that these notebooks make, or if the runner is at work.

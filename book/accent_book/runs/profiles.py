@@ -4,7 +4,7 @@ from accent_book.runs import notebooks, parameters
 from accent_lib.errors import AccentError
 
 
-def profile_names(root=None):
+def profile_names(root=None) -> list[str]:
     """Names of the profiles there are, sorted.
 
     Examples
@@ -16,7 +16,7 @@ def profile_names(root=None):
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
-def load_profile(profile, root=None):
+def load_profile(profile, root=None) -> dict[str, dict]:
     """Read a profile and check it against the notebooks' parameters.
 
     Parameters
@@ -81,12 +81,12 @@ def _read(profile, root):
     return values
 
 
-def run_name(profile, root=None):
+def run_name(profile, root=None) -> str:
     """Name of the run folder that a profile fills: its parameter ``run``, else its own name."""
     return str(_read(profile, root or notebooks.project_root()).get("run", profile))
 
 
-def profile_of_run(run):
+def profile_of_run(run) -> str | None:
     """Profile that fills a run folder, or ``None``."""
     for profile in profile_names():
         try:

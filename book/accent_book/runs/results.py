@@ -4,7 +4,9 @@ import gzip
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from accent_book.runs import notebooks
@@ -19,8 +21,10 @@ from accent_lib.provenance import provenance
 if TYPE_CHECKING:
     import pandas as pd
 
+    from accent_lib.retraining.store import Store
 
-def results_folder():
+
+def results_folder() -> Path:
     """Where committed tables lie, one folder for each model and run.
 
     Examples
@@ -31,7 +35,7 @@ def results_folder():
     return notebooks.project_root() / "data" / "results"
 
 
-def store_path(run, fingerprint: str):
+def store_path(run, fingerprint: str) -> Path:
     """Where the store of a fingerprint lies in a run folder.
 
     Examples
@@ -71,7 +75,7 @@ def describe_store(run, table: str, model: str, fingerprint: str, facts: dict) -
     run.write_json(path.name, {**began, **about, **facts})
 
 
-def export(profile="ml-100k"):
+def export(profile="ml-100k") -> None:
     """Copy what verification has shown so far from a run folder to ``data/results``.
 
     Each model of the run gets a folder ``<model>-<run>`` with its newest outcomes, one compressed table for
@@ -160,7 +164,7 @@ def write_table(path, table) -> None:
         file.write_bytes(gzip.compress(table.to_csv(index=False, lineterminator="\n").encode(), mtime=0))
 
 
-def outcomes_of_sets(outcomes, explanations):
+def outcomes_of_sets(outcomes, explanations) -> "pd.DataFrame":
     """Outcomes of the control and of all worlds with a set of these explanations: a store may have others.
 
     Worlds are taken whole, for one that is there in part would count as done.
@@ -267,7 +271,7 @@ def import_results(run, store, slates) -> int:
 
 
 @contextmanager
-def outcomes_store(run, retraining, slates):
+def outcomes_store(run, retraining, slates) -> Iterator["Store"]:
     """Open the store of a retraining's outcomes in a run folder, with what ``data/results`` has of them.
 
     Parameters
@@ -284,7 +288,9 @@ def outcomes_store(run, retraining, slates):
         yield store
 
 
-def retrained_outcomes(run, retraining, worlds, slates, *, table=None, seeds=(0,), facts=None, **options):
+def retrained_outcomes(
+    run, retraining, worlds, slates, *, table=None, seeds=(0,), facts=None, **options
+) -> "pd.DataFrame":
     """Retrain in some worlds and return what they showed: store, import and verification in one.
 
     Parameters
