@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         "export": "copy the outcomes of the run folder, finished or not, to data/results",
         "explorer": "write a page that shows all explanations of a run folder, one file to open in a browser",
         "launch": "write the repository's address of _config.yml into the first cell of every notebook",
-        "student": "write the chapters without the solutions of their exercises, for students",
+        "student": "write the notebooks without the solutions of their exercises, for students",
         "slides": "write the slides of a lecture, from the executed chapters",
         "pdf": "print the built book into one PDF, with the system's Chromium",
     }.items():

@@ -1,4 +1,4 @@
-"""Student notebooks: the chapters with their solutions taken out, and checks that tell what is missing.
+"""Student notebooks: the notebooks with their solutions taken out, and checks that tell what is missing.
 
 A notebook of ``notebooks/`` is the one source. In it an exercise and its solution stand between directives of
 sphinx-exercise, each in a cell of its own. In a solution a code cell may have a tag: ``given`` is set-up that
@@ -30,7 +30,7 @@ HINT = """> **Student notebook.** This is the chapter of the book, without the s
 
 
 def student(to=None) -> list[Path]:
-    """Write the student notebooks of all chapters.
+    """Write a student notebook for every notebook.
 
     Numbers in the text and parameters are those of the chapters in ``book/chapters``, which the last run left
     there. A student notebook in which somebody has written is left as it is.
@@ -82,9 +82,9 @@ def student_notebook(name, source, book, injected=()) -> nbformat.NotebookNode:
     Parameters
     ----------
     name : str
-        Of the chapter.
+        Of the notebook.
     source : NotebookNode
-        The chapter, unexecuted.
+        The notebook.
     book : Book
     injected : sequence of NotebookNode
         Cells to put after the parameters: other values of them.
@@ -119,7 +119,7 @@ def student_cells(cells, name) -> list[nbformat.NotebookNode]:
     ----------
     cells : list of NotebookNode
     name : str
-        Of the chapter, for errors.
+        Of the notebook, for errors.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def answer(solution, name) -> list[nbformat.NotebookNode]:
     solution : list of NotebookNode
         All of its cells.
     name : str
-        Of the chapter, for errors.
+        Of the notebook, for errors.
 
     Returns
     -------
@@ -256,7 +256,7 @@ def _in_jupyter(cell, name, book):
 
 
 def _injected(executed):
-    """The parameters with which a chapter was executed, as a list of at most one cell."""
+    """The parameters with which a notebook was executed, as a list of at most one cell."""
     if not executed.exists():
         return []
     cells = nbformat.read(executed, as_version=4).cells

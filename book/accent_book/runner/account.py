@@ -9,7 +9,7 @@ from accent_book.runs.notebooks import read_json
 from accent_book.runs.sources import sources_of_notebooks
 from accent_lib.files import atomic
 
-#: Lies beside the executed chapters, so that the book knows whose they are.
+#: Lies beside the chapters, so that the book knows whose they are.
 ACCOUNT = Path("book", "chapters", "account.json")
 #: Parameters that may name a folder or a host of the machine.
 PRIVATE = ("data_home", "scheduler")

@@ -15,7 +15,7 @@ from accent_lib.provenance import fingerprint
 
 @dataclass(frozen=True)
 class Chapter:
-    """A notebook as a profile runs it.
+    """A notebook as a profile runs it, and the page of the book that comes of it.
 
     Attributes
     ----------
@@ -23,8 +23,9 @@ class Chapter:
     settings : dict
         All of its parameters.
     stamp : str
-        Fingerprint of everything its output follows from: its cells and settings, the sources that it may
-        import, the committed tables if it reads them, and the stamps of the chapters before it.
+        Tells whether the output is outdated: a fingerprint of all that it follows from.  That is its cells
+        and settings, the sources that it may import, the committed tables if it reads them, and the stamps
+        of the chapters before it.
     folder : Path
         The run folder.
     output : Path
@@ -119,7 +120,7 @@ def plan(profile, upto=None, root=None) -> list[Chapter]:
 
 
 def _kept(folder):
-    """Hashes of the committed tables, which one chapter reads."""
+    """Hashes of the committed tables, which one notebook reads."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files

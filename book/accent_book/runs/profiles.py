@@ -45,22 +45,22 @@ def load_profile(profile, root=None) -> dict[str, dict]:
     """
     root = root or notebooks.project_root()
     values = {"run": profile, **_read(profile, root)}
-    chapters = notebooks.all_notebooks(root)
-    if not chapters:
+    sources = notebooks.all_notebooks(root)
+    if not sources:
         raise AccentError(f"There are no notebooks in {root / 'notebooks'}; work in a clone of the project.")
     where = f"notebooks/profiles/{profile}.yaml"
-    for chapter in chapters:
-        if "run" not in chapter.parameters:
-            raise AccentError(f"{chapter.name}: the parameters cell lacks run, the name of the run folder.")
-    known = {name for chapter in chapters for name in chapter.parameters}
+    for source in sources:
+        if "run" not in source.parameters:
+            raise AccentError(f"{source.name}: the parameters cell lacks run, the name of the run folder.")
+    known = {name for source in sources for name in source.parameters}
     for name in values:
         if name not in known:
             raise parameters.unknown(name, sorted(known), where)
     settings = {}
-    for chapter in chapters:
-        settings[chapter.name] = {
+    for source in sources:
+        settings[source.name] = {
             name: parameter.check(values[name], where) if name in values else parameter.default
-            for name, parameter in chapter.parameters.items()
+            for name, parameter in source.parameters.items()
         }
     return settings
 
