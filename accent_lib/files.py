@@ -2,12 +2,13 @@
 
 import os
 import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def atomic(path):
+def atomic(path) -> Iterator[Path]:
     """Write a file so that no reader, and no restart after a kill, ever sees half of it.
 
     Parameters

@@ -1,6 +1,5 @@
 """Where numbers come from: fingerprints of what makes them, and a record of what made them."""
 
-import ast
 import hashlib
 import json
 import os
@@ -11,13 +10,11 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from accent_lib.errors import AccentError
-
 PACKAGE = Path(__file__).resolve().parent
 LIBRARIES = ("torch", "numpy", "pandas", "scipy", "statsmodels", "papermill")
 
 
-def fingerprint(**parts):
+def fingerprint(**parts) -> str:
     """Short name of everything that a result depends on.
 
     Parameters
@@ -45,7 +42,7 @@ def fingerprint(**parts):
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
 
 
-def plain(part):
+def plain(part) -> str | float | list | dict:
     """Turn what JSON cannot hold into what it can: the ``default`` of ``json.dumps``.
 
     A path becomes text, a set a sorted list, a NumPy scalar a number, an array its type, shape and hash.
@@ -66,83 +63,7 @@ def plain(part):
     raise TypeError(f"a fingerprint cannot cover a {type(part).__name__}: {part!r:.80}")
 
 
-def source_hash(*module_paths, exclude=(), package=PACKAGE):
-    """Hash of Python sources that leaves out what changes no number: comments, docstrings and layout.
-
-    Parameters
-    ----------
-    *module_paths : str
-        Files or folders relative to the package, such as ``"models"`` and ``"training.py"``; none: all.
-    exclude : iterable of str
-        Files relative to the package to be left out.
-    package : Path
-        The folder to which the paths are relative.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits, which do not depend on the order of the paths or on the Python version.
-
-    Raises
-    ------
-    AccentError
-        If a path does not exist.
-
-    Examples
-    --------
-    >>> source_hash("files.py") == source_hash("files.py", "files.py")
-    True
-    """
-    files = set()
-    for path in module_paths or (".",):
-        place = Path(package) / path
-        if not place.exists():
-            raise AccentError(f"There is no {path} in {Path(package).name}, whose sources were to be hashed.")
-        files.update(place.rglob("*.py") if place.is_dir() else [place])
-    names = {file.relative_to(package).as_posix(): file for file in files}
-    return fingerprint(
-        sources={
-            name: normalised(file.read_text("utf-8")) for name, file in names.items() if name not in exclude
-        }
-    )
-
-
-def normalised(source):
-    """Reduce Python source to nested lists of its syntax tree, without comments, docstrings and positions.
-
-    Parameters
-    ----------
-    source : str
-        The text of a module.
-
-    Returns
-    -------
-    list
-        Equal for two sources that run alike. (``ast.dump`` would do, were its form the same in every Python.)
-
-    Examples
-    --------
-    >>> normalised("x = 1  # a comment") == normalised("x=1")
-    True
-    """
-    return _tree(ast.parse(source))
-
-
-def _tree(node):
-    if isinstance(node, ast.AST):
-        fields = dict(ast.iter_fields(node))
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if ast.get_docstring(node, clean=False) is not None:
-                fields["body"] = node.body[1:]
-        # Empty fields come and go between Python versions.
-        kept = [[name, _tree(value)] for name, value in fields.items() if value is not None and value != []]
-        return [type(node).__name__, kept]
-    if isinstance(node, list):
-        return [_tree(part) for part in node]
-    return [type(node).__name__, repr(node)]
-
-
-def provenance(**extra):
+def provenance(**extra) -> dict:
     """Describe the code, the libraries and the machine that make a result.
 
     Parameters

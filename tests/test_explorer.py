@@ -45,7 +45,7 @@ def test_data_is_what_the_library_computes(explored, name):
     for user in (0, 7, 40):
         of_user = shown["users"][user]
         for method in shown["methods"]:
-            for k, number in zip(shown["ks"], of_user["found"][method], strict=True):
+            for k, number in zip(shown["ks"], of_user["by_method"][method], strict=True):
                 seen = closeup(model, user, k, method, variant=VARIANTS[name])
                 assert of_user["slate"][:k] == seen.items.tolist()
                 assert of_user["history"] == seen.history.tolist()
@@ -97,7 +97,7 @@ def test_a_control_that_is_not_expected_to_lead_claims_nothing(explored):
     _, data = explored
     controls = others = 0
     for user in (user for shown in data["models"] for user in shown["users"]):
-        for method, numbers in user["found"].items():
+        for method, numbers in user["by_method"].items():
             for found in (user["sets"][number] for number in numbers if number is not None):
                 if found["gaps"][-1] > 0:
                     assert method == "random" and found["sentence"].startswith("Control, drawn by lot")

@@ -31,10 +31,10 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "results_folder", lambda: tmp_path / "results")
     run = Run("test", {"run": "sample"})
     for model, table in (("ncf", "outcomes"), ("rcf", "outcomes"), ("rcf", "warm")):
-        mark = f"{model[0]}-{table}-mark"
-        with Store(results.store_path(run, mark), mark) as store:
+        fingerprint = f"{model[0]}-{table}-fingerprint"
+        with Store(results.store_path(run, fingerprint), fingerprint) as store:
             store.record(model, 0, [outcome("", 4, (1.5, 1.0), 7), outcome("4:0 2", 4, (0.5, 1.0), 9)])
-        runs.describe_store(run, table, model, mark, {"recipe": {"steps": len(mark)}})
+        runs.describe_store(run, table, model, fingerprint, {"recipe": {"steps": len(fingerprint)}})
         run.write_json(f"{model}_training.json", {"objective": 0.5})
     # Of an earlier recipe, and so not what is exported.
     old = {"table": "outcomes", "model": "ncf", "fingerprint": "outdated", "date": "2021-07-11"}
@@ -55,21 +55,21 @@ def test_exported_tables_fill_the_store_of_another_machine(run, tmp_path, capsys
     assert "results/rcf-sample/warm-0.csv.gz: 2 outcomes" in capsys.readouterr().out
     folder = tmp_path / "results" / "ncf-sample"
     about = json.loads((folder / "outcomes-0.json").read_text())
-    assert about["fingerprint"] == "n-outcomes-mark" and about["recipe"] == {"steps": 15}
-    assert about["rows"] == 2 and "versions" in about
+    assert about["fingerprint"] == "n-outcomes-fingerprint" and about["recipe"] == {"steps": 22}
+    assert about["rows"] == 2 and {"versions", "sources"} <= about.keys()
     assert len(pd.read_csv(folder / "explanations.csv.gz")) == 1  # of the one user who was verified
-    with Store(tmp_path / "new.sqlite", "r-outcomes-mark") as store:
+    with Store(tmp_path / "new.sqlite", "r-outcomes-fingerprint") as store:
         assert runs.import_results(run, store, SLATES) == 2
         assert runs.import_results(run, store, SLATES) == 0
-        with Store(results.store_path(run, "r-outcomes-mark"), "r-outcomes-mark") as first:
+        with Store(results.store_path(run, "r-outcomes-fingerprint"), "r-outcomes-fingerprint") as first:
             pd.testing.assert_frame_equal(store.outcomes(), first.outcomes())
         assert list(store.outcomes()) == COLUMNS
-    with Store(tmp_path / "changed.sqlite", "r-outcomes-mark") as store:
+    with Store(tmp_path / "changed.sqlite", "r-outcomes-fingerprint") as store:
         assert runs.import_results(run, store, {4: [9, 7], 5: [7, 9]}) == 0
     assert "0 outcomes taken over from rcf-sample/outcomes-0.csv.gz; 1 user(s) have another slate now" in (
         run.folder / "log.txt"
     ).read_text(encoding="utf-8")
-    with Store(tmp_path / "stranger.sqlite", "another mark") as store:
+    with Store(tmp_path / "stranger.sqlite", "another fingerprint") as store:
         assert runs.import_results(run, store, SLATES) == 0
     assert "2 outcomes taken over from rcf-sample/outcomes-0.csv.gz" in (run.folder / "log.txt").read_text()
 
@@ -79,7 +79,7 @@ def test_a_run_that_came_to_nothing_replaces_nothing(run, tmp_path, capsys):
     about = json.loads((tmp_path / "results" / "ncf-sample" / "outcomes-0.json").read_text())
     with Store(results.store_path(run, "no-outcomes-yet"), "no-outcomes-yet"):
         runs.describe_store(run, "outcomes", "ncf", "no-outcomes-yet", {})
-    runs.describe_store(run, "outcomes", "ncf", "n-outcomes-mark", {"users": 9})  # begun again
+    runs.describe_store(run, "outcomes", "ncf", "n-outcomes-fingerprint", {"users": 9})  # begun again
     runs.export("sample")
     again = json.loads((tmp_path / "results" / "ncf-sample" / "outcomes-0.json").read_text())
     assert again == {**about, "users": 9}
@@ -88,10 +88,10 @@ def test_a_run_that_came_to_nothing_replaces_nothing(run, tmp_path, capsys):
         runs.describe_store(run, "outcomes", "ncf", "another-one", {})  # used last, begun within a second
     with pytest.raises(AccentError, match="outcomes-0.csv.gz is of another model or recipe; move its folder"):
         runs.export("sample")
-    results.store_path(run, "n-outcomes-mark").unlink()
-    with Store(results.store_path(run, "n-outcomes-mark"), "n-outcomes-mark") as store:
+    results.store_path(run, "n-outcomes-fingerprint").unlink()
+    with Store(results.store_path(run, "n-outcomes-fingerprint"), "n-outcomes-fingerprint") as store:
         store.record("ncf", 0, [outcome("", 4, (1.5, 1.0), 7)])
-        runs.describe_store(run, "outcomes", "ncf", "n-outcomes-mark", {})
+        runs.describe_store(run, "outcomes", "ncf", "n-outcomes-fingerprint", {})
     with pytest.raises(AccentError, match="has 2 outcomes, and the run folder only 1; move it away"):
         runs.export("sample")
     assert json.loads((tmp_path / "results" / "ncf-sample" / "outcomes-0.json").read_text()) == again
@@ -102,7 +102,7 @@ def test_tables_of_several_models_are_not_read_as_one(run, tmp_path):
     assert len(runs.read_results("ncf-sample").outcomes) == 2
     with pytest.raises(AccentError, match="There are no long in data/results/ncf-sample"):
         runs.read_results("ncf-sample", "long")
-    with Store(tmp_path / "other.sqlite", "another mark") as store:
+    with Store(tmp_path / "other.sqlite", "another fingerprint") as store:
         store.record("ncf", 1, [outcome("", 4, (1.5, 1.0), 7)])
         store.export(tmp_path / "results" / "ncf-sample" / "outcomes-1.csv.gz")
     with pytest.raises(AccentError, match="outcomes in data/results/ncf-sample are of several models"):
@@ -120,8 +120,8 @@ def test_a_table_is_the_same_to_the_byte_whenever_it_is_written(tmp_path):
 
 def test_worlds_of_several_users_are_kept_whole():
     columns = {"world": ["", "", "1:0;2:3", "1:0;2:3", "1:5;2:9", "1:5;2:9"], "user": [1, 2, 1, 2, 1, 2]}
-    asked = pd.DataFrame({"user": [2], "removed": [(3,)]})
-    assert list(runs.asked_for(pd.DataFrame(columns), asked).index) == [0, 1, 2, 3]
+    explanations = pd.DataFrame({"user": [2], "removed": [(3,)]})
+    assert list(runs.outcomes_of_sets(pd.DataFrame(columns), explanations).index) == [0, 1, 2, 3]
 
 
 def test_nothing_to_export_is_one_sentence(tmp_path, monkeypatch):
@@ -141,7 +141,7 @@ def test_status_says_what_is_done_under_way_and_left(run, capsys):
             if "worlds-n-outcom.sqlite: " in line or "worlds-n-outcom.sqlite cannot" in line
         )
 
-    with Store(path, "n-outcomes-mark") as store:
+    with Store(path, "n-outcomes-fingerprint") as store:
         store.note("ncf", 300, 1000, 30, 2.0)
         expected = "300 of 1,000 retrainings of ncf done, 30 under way, 670 waiting, about 6 minutes left"
         assert line().endswith(expected)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from accent_book.runs.notebooks import FOR_NOTEBOOKS
+from accent_book.runs.sources import FOR_NOTEBOOKS
 from tests.conftest import ROOT
 
 PACKAGES = {"accent_lib": ROOT / "accent_lib", "accent_book": ROOT / "book" / "accent_book"}
@@ -121,7 +121,7 @@ def test_imports_go_with_the_order_of_the_layers(graph, package):
 
 
 def test_a_notebook_imports_the_library_and_what_the_rule_names(graph):
-    """`accent_book.runs.notebooks.sources` covers these folders; an import beside them would go unnoticed."""
+    """`accent_book.runs.sources` covers these folders; an import beside them would go unnoticed."""
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = json.loads(path.read_text("utf-8"))["cells"]
         code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +22,6 @@ from accent_book.runner.run import run as run_notebooks
 from accent_book.runner.status import status
 from accent_book.runs import parameters
 from accent_lib.errors import AccentError
-from accent_lib.provenance import source_hash
 from tests.conftest import ROOT, SEARCH_PATH
 
 PARAMETERS = """run = "sample"  # type: str  name of the run folder
@@ -313,27 +311,6 @@ def test_what_makes_a_notebook_outdated(project):
     write_notebook(project / "notebooks" / "02_training.ipynb", own="run = 'a'  # type: str  folder")
     assert stamps()[0] == second[0]
     assert stamps()[1] != second[1]
-
-
-def test_by_its_folder_a_source_makes_notebooks_outdated_or_not(tmp_path, monkeypatch):
-    book = tmp_path / "accent_book"
-    shutil.copytree(ROOT / "book" / "accent_book", book)
-    monkeypatch.setattr(runs.notebooks, "BOOK", book)
-    # The library counts as a whole, and to read all of it each time would take a minute.
-    monkeypatch.setattr(runs.notebooks, "source_hash", lambda *a, **o: source_hash(*a, **o) if a else "")
-    first, outdated = runs.notebooks.sources(), set()
-    folders = {path.parent for path in book.glob("*/*.py")}
-    assert len(folders) == 5
-    for folder in folders:
-        path = max(folder.glob("*.py"))
-        source = path.read_text("utf-8")
-        path.write_text(source + "\n# a comment\n", "utf-8")
-        assert runs.notebooks.sources() == first
-        path.write_text(source + "\nadded = 1\n", "utf-8")
-        if runs.notebooks.sources() != first:
-            outdated.add(folder.name)
-        path.write_text(source, "utf-8")
-    assert outdated == {"runs", "figures"}
 
 
 def test_a_failure_stops_the_run_and_names_notebook_cell_and_error(project, capsys):

@@ -9,7 +9,7 @@ from accent_lib.errors import AccentError
 __all__ = ["Interactions", "Ratings", "load", "prepare"]
 
 
-def load(name, data_home=None):
+def load(name, data_home=None) -> Ratings:
     """Load a data set as it was published.
 
     ``"ml-100k"`` is looked for in ``data_home``, else in the folder that the variable ``ACCENT_DATA_HOME``

@@ -105,12 +105,12 @@ FILES = {
 WAYS_OUT = f"set {VARIABLE} to a folder that holds ml-100k/ and rcf/, or use the data set 'sample'"
 
 
-def cache_home():
+def cache_home() -> Path:
     """Return the per-user cache folder, which need not exist yet, as a Path."""
     return Path(pooch.os_cache("accent")).absolute()
 
 
-def fetch(name, data_home=None):
+def fetch(name, data_home=None) -> Path:
     """Find a pinned file, downloading it if it is nowhere on this machine.
 
     Parameters

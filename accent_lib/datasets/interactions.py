@@ -73,7 +73,7 @@ class Interactions:
     settings: dict
 
     @cached_property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, over all that can change a number: not titles, years, genre names."""
         digest = hashlib.sha256()
         add_columns(digest, self.train, INTERACTION_COLUMNS)
@@ -87,7 +87,7 @@ class Interactions:
     def _starts(self):
         return np.searchsorted(self.train["user"].to_numpy(), np.arange(self.n_users + 1))
 
-    def rows(self, user):
+    def rows(self, user) -> slice:
         """Where a user's interactions stand in ``train``.
 
         Parameters
@@ -110,7 +110,7 @@ class Interactions:
         return slice(int(self._starts[user]), int(self._starts[user + 1]))
 
 
-def prepare(ratings, positive_at=3, min_positive=10, min_negative=10, holdout=0.2):
+def prepare(ratings, positive_at=3, min_positive=10, min_negative=10, holdout=0.2) -> "Interactions":
     """Prune ratings, hold some out, and number users and items from 0.
 
     Drops the ratings of items without attributes, then the users with too few positive or too few negative

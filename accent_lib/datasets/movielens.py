@@ -20,7 +20,7 @@ from accent_lib.datasets.ratings import (
 from accent_lib.errors import AccentError
 
 
-def load_movielens(data_home=None):
+def load_movielens(data_home=None) -> Ratings:
     """Read MovieLens 100K and its attribute table.
 
     Parameters
@@ -43,7 +43,7 @@ def load_movielens(data_home=None):
     return Ratings("ml-100k", ratings, items, attributes)
 
 
-def read_ratings(path, items=None):
+def read_ratings(path, items=None) -> pd.DataFrame:
     """Read ratings in the format of ``u.data``: user, item, rating and timestamp, separated by tabs.
 
     Parameters
@@ -75,7 +75,7 @@ def read_ratings(path, items=None):
     return ratings
 
 
-def read_items(path, genre_path):
+def read_items(path, genre_path) -> pd.DataFrame:
     """Read films in the format of ``u.item`` (ISO-8859-1), with the genre names of ``u.genre``.
 
     Parameters
@@ -124,7 +124,7 @@ def read_items(path, genre_path):
     )
 
 
-def read_attributes(path):
+def read_attributes(path) -> pd.DataFrame:
     """Read the attribute table: ``item|genres|directors|actors``, each a list of ids separated by commas.
 
     Parameters

@@ -90,7 +90,7 @@ class Ratings:
             )
 
     @cached_property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """SHA-256 over the content of all three tables, as 64 hexadecimal digits."""
         digest = hashlib.sha256()
         add_columns(digest, self.ratings, RATING_COLUMNS)
@@ -99,7 +99,7 @@ class Ratings:
         return digest.hexdigest()
 
 
-def first_problem(ratings, items=None):
+def first_problem(ratings, items=None) -> tuple[int, str] | None:
     """Find the first rating that cannot be right.
 
     Parameters
@@ -138,7 +138,7 @@ def first_problem(ratings, items=None):
     return None
 
 
-def add_columns(digest, frame, columns):
+def add_columns(digest, frame, columns) -> None:
     """Feed numeric columns to a hash, the same bytes on every machine."""
     for column in columns:
         values = frame[column].to_numpy()
@@ -147,14 +147,14 @@ def add_columns(digest, frame, columns):
         digest.update(np.ascontiguousarray(values, dtype=kind).tobytes())
 
 
-def add_tuples(digest, frame, columns):
+def add_tuples(digest, frame, columns) -> None:
     """Feed columns of texts, years or tuples to a hash, row by row and with the index."""
     for index, *values in frame[list(columns)].itertuples(name=None):
         plain = [None if value is pd.NA else value for value in values]
         digest.update(json.dumps([index, *plain], default=int).encode() + b"\n")
 
 
-def object_array(rows):
+def object_array(rows) -> np.ndarray:
     """Put tuples in an object array, shape (n,), which NumPy would otherwise make two-dimensional."""
     rows = list(rows)
     array = np.empty(len(rows), dtype=object)

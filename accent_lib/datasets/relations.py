@@ -79,8 +79,8 @@ class Relations:
         ids, tables = [np.zeros(1, int)], [sparse.csr_matrix((len(attributes), 1), dtype=bool)]
         for column in ATTRIBUTE_COLUMNS:
             lists = attributes[column].map(set).map(sorted).tolist()
-            rows = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
-            numbers = np.array([value for one in lists for value in one], int)
+            rows = np.repeat(np.arange(len(lists)), [len(values) for values in lists])
+            numbers = np.array([value for values in lists for value in values], int)
             shape = (len(lists), int(numbers.max(initial=-1)) + 1)
             table = sparse.csc_matrix((np.ones(len(numbers), bool), (rows, numbers)), shape)
             ids.append(np.flatnonzero(np.diff(table.indptr) > 1))
@@ -89,7 +89,7 @@ class Relations:
         has.sort_indices()
         if has.shape[1] > np.iinfo(np.int16).max:
             raise AccentError(f"There are {has.shape[1]:,} attribute values, but at most 32,767 can be used.")
-        types = np.repeat(np.arange(len(TYPES), dtype=np.int8), [len(one) for one in ids])
+        types = np.repeat(np.arange(len(TYPES), dtype=np.int8), [len(values) for values in ids])
         return cls(has, types, np.concatenate(ids), *_shared(has))
 
     @property
@@ -244,8 +244,8 @@ def draw_relation_triples(data, relations: Relations, seed: int = 0) -> pd.DataF
         for type_ in range(1, len(TYPES)):
             drawn += _draw_tails(generator, liked, heads, values, others * (relations.types[values] == type_))
     heads, values, tails = np.array(drawn, int).reshape(-1, 3).T
-    found = {"head": heads, "type": relations.types[values].astype(int), "value": values, "tail": tails}
-    return pd.DataFrame(found | {"other": _without(generator, relations, values)})
+    triples = {"head": heads, "type": relations.types[values].astype(int), "value": values, "tail": tails}
+    return pd.DataFrame(triples | {"other": _without(generator, relations, values)})
 
 
 def _draw_tails(generator, liked, heads, values, others):
@@ -255,13 +255,13 @@ def _draw_tails(generator, liked, heads, values, others):
     reach = np.cumsum(others)
     ends = np.append(0, reach)[np.searchsorted(heads, np.arange(len(liked)), side="right")]
     totals = np.diff(ends, prepend=0)
-    asked = np.flatnonzero(totals)
-    picked = np.searchsorted(reach, ends[asked] - 1 - generator.integers(totals[asked]), side="right")
-    found = []
-    for head, value in zip(asked, values[picked], strict=True):
+    shared = np.flatnonzero(totals)
+    picked = np.searchsorted(reach, ends[shared] - 1 - generator.integers(totals[shared]), side="right")
+    drawn = []
+    for head, value in zip(shared, values[picked], strict=True):
         tails = heads[(values == value) & (heads != head)]
-        found.append((liked[head], value, liked[tails[generator.integers(len(tails))]]))
-    return found
+        drawn.append((liked[head], value, liked[tails[generator.integers(len(tails))]]))
+    return drawn
 
 
 def _without(generator, relations, values):

@@ -49,7 +49,7 @@ FIRST_SECOND = 876_000_000  # October 1997
 DAY = 86_400
 
 
-def generate(seed=20210711, n_users=120, n_items=200):
+def generate(seed=20210711, n_users=120, n_items=200) -> Ratings:
     """Generate the sample.
 
     Parameters

@@ -22,8 +22,25 @@ PLACES = {
 WRITES = {"student": "_build/student", "slides": "_build/slides", "pdf": "_build/book.pdf"}
 
 
-def main(arguments=None):
+def main(arguments=None) -> int:
     """Run a command; return its exit status, 0 if all went well."""
+    options = vars(parser().parse_args(arguments))
+    if options["command"] == "ensure" and options["upto"] is None:
+        options["upto"] = 3
+    name = options.pop("command")
+    try:
+        getattr(importlib.import_module(f"accent_book.{PLACES[name]}"), name)(**options)
+    except AccentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; run the same command again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """What reads the command line: all commands, and their options."""
     parser = argparse.ArgumentParser(
         prog="python -m accent_book", description="Run the notebooks of a profile."
     )
@@ -35,7 +52,7 @@ def main(arguments=None):
         "export": "copy the outcomes of the run folder, finished or not, to data/results",
         "explorer": "write a page that shows all explanations of a run folder, one file to open in a browser",
         "launch": "write the repository's address of _config.yml into the first cell of every notebook",
-        "student": "write the chapters without the solutions of their exercises, for students",
+        "student": "write the notebooks without the solutions of their exercises, for students",
         "slides": "write the slides of a lecture, from the executed chapters",
         "pdf": "print the built book into one PDF, with the system's Chromium",
     }.items():
@@ -56,19 +73,7 @@ def main(arguments=None):
             command.add_argument("--upto", type=int, metavar="N", help="number of the last notebook")
         if name == "run":
             command.add_argument("--force", action="store_true", help="run also what is up to date")
-    options = vars(parser.parse_args(arguments))
-    if options["command"] == "ensure" and options["upto"] is None:
-        options["upto"] = 3
-    name = options.pop("command")
-    try:
-        getattr(importlib.import_module(f"accent_book.{PLACES[name]}"), name)(**options)
-    except AccentError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopped; run the same command again to go on", file=sys.stderr)
-        return 130
-    return 0
+    return parser
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ Needs a run folder in which notebooks 01, 02 and 04 were run on the real data (`
 a store of its own there, so that this may be interrupted.  The table goes to ``data/results/agreement/``.
 """
 
-import argparse
 import json
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
@@ -17,12 +17,11 @@ import numpy as np
 import pandas as pd
 
 from accent_book import runs
+from accent_book.experiments.command import parser_of, write_about, write_table
 from accent_book.runs.folder import Run
 from accent_book.runs.progress import progress
 from accent_lib import parallel
 from accent_lib.evaluation.judgement import judge
-from accent_lib.files import atomic
-from accent_lib.provenance import provenance
 from accent_lib.retraining.worlds import grouped, worlds_of
 from accent_lib.training import ANNEALED, PAPER, Recipe, recipes
 
@@ -45,7 +44,7 @@ class Setting(NamedTuple):
     users: int = USERS
 
 
-def of_ncf():
+def of_ncf() -> Iterator[Setting]:
     """Warm starts of many lengths, rates and schedules, one from scratch, and groups of users."""
     long, others = replace(NCF, steps=16_000), (250, 500, 1000, 2000, 4000, 8000)
     yield Setting("recipe", "16,000 steps", long)
@@ -62,7 +61,7 @@ def of_ncf():
     yield Setting("grouping", "1 users, other batches", NCF, seed=1)
 
 
-def of_rcf(model):
+def of_rcf(model) -> Iterator[Setting]:
     """Trainings from scratch and warm starts of many lengths, and groups of users.
 
     The recipes are compared in worlds of 16 users.  Groups are compared by warm starts of three epochs; from
@@ -81,13 +80,10 @@ def of_rcf(model):
     yield Setting("grouping from scratch", "1 users", epochs[20], "scratch", 1, users=FEWER["rcf"])
 
 
-def main():
+def main() -> None:
     """Measure one model's settings and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", choices=["ncf", "rcf"])
-    parser.add_argument("--run", default="paper", help="run folder")
+    parser = parser_of(__doc__, ["ncf", "rcf"])
     parser.add_argument("--study", help="only this one: recipe, grouping or 'grouping from scratch'")
-    parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
 
     run, name = Run("agreement", {"run": arguments.run}), arguments.model
@@ -101,21 +97,21 @@ def main():
 
     parts = []
     with parallel.local_executor(arguments.workers) or nullcontext() as executor:
-        for one in of_ncf() if name == "ncf" else of_rcf(model):
-            if arguments.study not in (None, one.study):
+        for setting in of_ncf() if name == "ncf" else of_rcf(model):
+            if arguments.study not in (None, setting.study):
                 continue
-            users = drawn[: one.users]
-            asked = table[table["user"].isin(users)]
-            own = [worlds_of(asked[asked["user"] == user]) for user in users]
-            worlds = grouped(own, one.users_per_world)
+            users = drawn[: setting.users]
+            explanations = table[table["user"].isin(users)]
+            own = [worlds_of(explanations[explanations["user"] == user]) for user in users]
+            worlds = grouped(own, setting.users_per_world)
             stack_size = 16 if name == "ncf" else 1
-            start = {"warm": "trained", "scratch": "initial"}[one.start]
-            retraining = runs.retraining(run, name, data, one.recipe, start, stack_size)
-            options = {"seeds": [one.seed], "executor": executor, "ahead": 2 * arguments.workers}
-            options["progress"] = progress(run, f"retrainings of {name} ({one.study}: {one.label})")
+            start = {"warm": "trained", "scratch": "initial"}[setting.start]
+            retraining = runs.retraining(run, name, data, setting.recipe, start, stack_size)
+            options = {"seeds": [setting.seed], "executor": executor, "ahead": 2 * arguments.workers}
+            options["progress"] = progress(run, f"retrainings of {name} ({setting.study}: {setting.label})")
             hers = {user: items[user] for user in users}
             outcomes = runs.retrained_outcomes(run, retraining, worlds, hers, **options)
-            judged = judge(asked, slates[slates["user"].isin(users)], outcomes)
+            judged = judge(explanations, slates[slates["user"].isin(users)], outcomes)
             # The control is observed for everybody; a training of a stack takes as long as any other in it.
             each = outcomes.groupby("world")["seconds"].sum()[[world.key for world in worlds]].mean()
             columns = ["user", "size", "status", "counterfactual", "control_flips"]
@@ -123,12 +119,12 @@ def main():
             parts.append(
                 judged[columns].assign(
                     model=name,
-                    study=one.study,
-                    setting=one.label,
-                    start=one.start,
-                    steps=one.recipe.steps,
-                    users_per_world=one.users_per_world,
-                    seed=one.seed,
+                    study=setting.study,
+                    setting=setting.label,
+                    start=setting.start,
+                    steps=setting.recipe.steps,
+                    users_per_world=setting.users_per_world,
+                    seed=setting.seed,
                     seconds_a_user=each * len(worlds) / len(users),
                 )
             )
@@ -139,19 +135,15 @@ def main():
 
 def _write(path, table, checkpoint):
     """Write the table, and beside it where it comes from; other settings of the same base model stay."""
-    beside, key = path.with_suffix(".json"), ["study", "setting"]
-    first = ["model", *key, "start", "steps", "users_per_world", "seed"]
+    beside, labels = path.with_suffix(".json"), ["study", "setting"]
+    first = ["model", *labels, "start", "steps", "users_per_world", "seed"]
     table = table[[*first, *(column for column in table if column not in first)]]
     if beside.exists() and json.loads(beside.read_text()).get("checkpoint") == checkpoint:
         old = pd.read_csv(path)
-        mine = pd.MultiIndex.from_frame(table[key])
-        table = pd.concat([old[~pd.MultiIndex.from_frame(old[key]).isin(mine)], table])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as file:
-        table.to_csv(file, index=False, float_format="%.6g")
-    with atomic(beside) as file:
-        about = {"checkpoint": checkpoint, **provenance()}
-        file.write_text(json.dumps(about, indent=2, default=str) + "\n")
+        mine = pd.MultiIndex.from_frame(table[labels])
+        table = pd.concat([old[~pd.MultiIndex.from_frame(old[labels]).isin(mine)], table])
+    write_table(path, table)
+    write_about(beside, {"checkpoint": checkpoint})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ Both need a run folder in which notebooks 01, 02 and 04 were run on the real dat
 
 import argparse
 import copy
-import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
@@ -29,16 +29,15 @@ import torch
 from torch.func import grad, hessian, jacrev
 
 from accent_book import runs
+from accent_book.experiments.command import add_run, positive, write_about, write_table
 from accent_book.runs.folder import Run
 from accent_book.runs.progress import progress
 from accent_lib import models, parallel, training
 from accent_lib.evaluation import accuracy
 from accent_lib.evaluation.judgement import judge
 from accent_lib.explanations import explain_users
-from accent_lib.files import atomic
 from accent_lib.influence import fast_influence, gap_influence
 from accent_lib.models import NCF
-from accent_lib.provenance import provenance
 from accent_lib.retraining.identity import base_identity, outcomes_identity, training_identity
 from accent_lib.retraining.worlds import worlds_of
 from accent_lib.training import Recipe, Round, recipes
@@ -76,19 +75,19 @@ def reach(scores: np.ndarray, influence: np.ndarray) -> float:
         return float(np.where(closing > 0, closing / gaps, 0).max())
 
 
-def user_rows(name, model, slates, variant, popular, sizes):
+def user_rows(name, model, slates, variant, popular, sizes) -> Iterator[dict]:
     """Rows of ``users.csv``; ``sizes`` of ACCENT's sets in the run's table hold the reach against them."""
     analysis = fast_influence(model, variant)
     for user, items in slates.items():
-        found = analysis(user, items)
+        estimate = analysis(user, items)
         row = {
             "model": name,
             "user": user,
             "history": len(model.actions(user)),
             "popularity_history": popular[model.actions(user)].mean(),
             "popularity_recommendation": popular[items[0]],
-            "reach": reach(found.scores, found.influence),
-            "lead": found.scores[0] - found.scores[1],
+            "reach": reach(estimate.scores, estimate.influence),
+            "lead": estimate.scores[0] - estimate.scores[1],
         }
         if abs(row["reach"] - 1) > 1e-6 and (row["reach"] > 1) != (sizes[user] > 0):
             raise SystemExit(f"User {user} of {name} has a reach of {row['reach']}, but the table disagrees.")
@@ -145,7 +144,7 @@ def variance_shares(parts: dict[str, np.ndarray]) -> dict[str, float]:
     return {name: float(np.mean((part - part.mean()) * total) / total.var()) for name, part in parts.items()}
 
 
-def unit_rows(model, slates, popular):
+def unit_rows(model, slates, popular) -> list[dict]:
     """Rows of ``units.csv``: the hidden layers over several kinds of pairs, then the branches over all."""
     on, parts = {"history": [], "slate": []}, {"mlp": [], "gmf": []}
     for user, slate in slates.items():
@@ -153,10 +152,10 @@ def unit_rows(model, slates, popular):
         for over, items in (("history", model.actions(user)), ("slate", slate)):
             items = torch.tensor(items)
             on[over].append(pattern(model, block, items))
-            found, scores = branches(model, block, items), model.scores(block, user, items).detach().numpy()
+            added, scores = branches(model, block, items), model.scores(block, user, items).detach().numpy()
             expected = scores - model.output.bias.item()
-            np.testing.assert_allclose(sum(found.values()), expected, rtol=0, atol=1e-9)
-            for name, values in found.items():
+            np.testing.assert_allclose(sum(added.values()), expected, rtol=0, atol=1e-9)
+            for name, values in added.items():
                 parts[name].append(values)
     on = {over: np.concatenate(patterns) for over, patterns in on.items()}
     on = {"history and slate": np.concatenate([*on.values()]), **on}
@@ -243,7 +242,7 @@ def gap_changes(model, user: int, pair, moves) -> tuple[float, float]:
     return tuple(float(change[1] - change[0]) for change in (linear, evaluated))
 
 
-def kink_rows(model, slates, explanations, variants):
+def kink_rows(model, slates, explanations, variants) -> Iterator[dict]:
     """Rows of ``kinks.csv``, one for each user with a set and each variant of the influence."""
     analyses = {variant: fast_influence(model, variant) for variant in variants}
     for row in explanations.itertuples():
@@ -275,7 +274,7 @@ def kink_rows(model, slates, explanations, variants):
 # --- programs
 
 
-def tables(arguments):
+def tables(arguments) -> None:
     """Write the tables that need no training."""
     run = Run("causes", {"run": arguments.run})
     data = runs.interactions(run)
@@ -304,12 +303,12 @@ def tables(arguments):
     written["users"] = pd.DataFrame(users)
     written["items"] = pd.DataFrame({"item": items, "popularity": popular[items]})
     for name, table in written.items():
-        write(arguments.to, name, table)
-    write_about(arguments.to, "tables", about)
+        write_table(arguments.to / f"{name}.csv", table)
+    write_about(arguments.to / "tables.json", about)
     report(written)
 
 
-def check_kinks(kinks, variant, explanations, slates):
+def check_kinks(kinks, variant, explanations, slates) -> None:
     """Stop if estimates are not those of the run's table, or differ from the network where no unit switches.
 
     A network whose units do not switch is linear in the block.
@@ -324,7 +323,7 @@ def check_kinks(kinks, variant, explanations, slates):
     np.testing.assert_allclose(still["evaluated"], still["linear"], rtol=0, atol=1e-9)
 
 
-def gelu(arguments):
+def gelu(arguments) -> None:
     """Train NCF with GELU, explain everybody, and retrain without the sets of some or all users."""
     run = Run("causes", {"run": arguments.run})
     data = runs.interactions(run)
@@ -335,38 +334,43 @@ def gelu(arguments):
     ]
     rounds[-1] = replace(rounds[-1], recipe=replace(rounds[-1].recipe, schedule="linear"))
     recipe = replace(recipes.NCF_RETRAINING, steps=arguments.retraining_steps)
-    trained_by = {"activation": "gelu", "seed": arguments.seed, "rounds": [asdict(one) for one in rounds]}
+    trained_by = {"activation": "gelu", "seed": arguments.seed, "rounds": [asdict(part) for part in rounds]}
     made = training_identity(NCF, data.fingerprint, **trained_by)
     with parallel.executor(arguments.workers) as executor:
         model, state, facts = smooth_model(run, data, made, rounds, arguments.seed, executor)
         users = range(data.n_users)
         with ThreadPoolExecutor(arguments.workers) as threads:
             options = {"executor": threads, "variant": arguments.variant}
-            found = explain_users("ncf", model, users, [arguments.k], ["accent"], **options)
-        slates, explanations, hessians = found
+            explained = explain_users("ncf", model, users, [arguments.k], ["accent"], **options)
+        slates, explanations, hessians = explained
         run.log(f"GELU: {(explanations['size'] > 0).sum()} of {data.n_users} users have a set")
         # Drawn as in notebook 05: with more users, the list of worlds grows at its end.
         drawn = np.random.default_rng(0).permutation(data.n_users)[: arguments.users].tolist()
         explanations = explanations[explanations["user"].isin(drawn)]
         worlds = [world for u in drawn for world in worlds_of(explanations[explanations["user"] == u])]
         items = {user: part["item"].to_numpy(copy=True) for user, part in slates.groupby("user")}
-        mark = outcomes_identity(model, base_identity(model, state, made), recipe)
-        how = runs.Retraining("ncf", model, recipe, state, mark, stack_size=16, device="cpu")
-        asked = {user: items[user] for user in sorted(drawn)}
+        fingerprint = outcomes_identity(model, base_identity(model, state, made), recipe)
+        how = runs.Retraining("ncf", model, recipe, state, fingerprint, stack_size=16, device="cpu")
+        hers = {user: items[user] for user in sorted(drawn)}
         options = {"executor": executor, "ahead": 2 * arguments.workers}
         options["progress"] = progress(run, "retrainings of NCF with GELU")
-        outcomes = runs.retrained_outcomes(run, how, worlds, asked, **options)
+        outcomes = runs.retrained_outcomes(run, how, worlds, hers, **options)
     judged = judge(explanations, slates, outcomes)
     columns = ["user", "size", "status", "counterfactual", "control_flips"]
     columns += ["estimated_gap_influence", "true_gap_influence"]
     table = judged[columns].merge(hessians[["user", "smallest_eigenvalue"]], on="user")
     table = table.assign(objective=facts["objective"])
-    write(arguments.to, "gelu", table)
+    write_table(arguments.to / "gelu.csv", table)
     tops = slates[slates["position"] == 0]["item"].nunique()
-    told = {key: facts[key] for key in ("start", "objective", "seconds", "held_out_rmse")}
-    told |= {"fingerprint": mark, "run": arguments.run, "k": arguments.k, "variant": arguments.variant}
-    told |= {"recommended_first": tops, "recipe": asdict(recipe), "rounds": trained_by["rounds"]}
-    write_about(arguments.to, "gelu", told)
+    about = {name: facts[name] for name in ("start", "objective", "seconds", "held_out_rmse")}
+    about |= {name: getattr(arguments, name) for name in ("run", "k", "variant")}
+    about |= {
+        "fingerprint": fingerprint,
+        "recommended_first": tops,
+        "recipe": asdict(recipe),
+        "rounds": trained_by["rounds"],
+    }
+    write_about(arguments.to / "gelu.json", about)
     true, estimated = table["true_gap_influence"], table["estimated_gap_influence"]
     print(
         f"base: objective {facts['objective']:.4f}, held-out RMSE {facts['held_out_rmse']:.3f}, {tops} films "
@@ -376,17 +380,17 @@ def gelu(arguments):
     )
 
 
-def new_smooth(data, seed):
+def new_smooth(data, seed) -> NCF:
     """NCF with GELU, as it is before training."""
     return NCF(data, activation=models.gelu, seed=seed)
 
 
-def smooth_model(run, data, made, rounds, seed, executor):
+def smooth_model(run, data, made, rounds, seed, executor) -> tuple[NCF, training.State, dict]:
     """The best of the search by notebook 02, from its checkpoint where it was trained before."""
     path, make = run.path(f"gelu-{made[:8]}.npz"), partial(new_smooth, data)
     if path.exists():
         state, facts = training.load_checkpoint(path, made)
-        run.log("GELU: trained before, with the same data, settings and code")
+        run.log("GELU: trained before, with the same data and settings")
     else:
         states, record = training.search(make, rounds, seed=seed, executor=executor, log=run.log)
         state, record = states[0], pd.DataFrame(record)
@@ -399,20 +403,7 @@ def smooth_model(run, data, made, rounds, seed, executor):
     return state.into(make(seed)), state, facts
 
 
-def write(folder, name, table):
-    """Write a table."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic(folder / f"{name}.csv") as file:
-        table.to_csv(file, index=False, float_format="%.6g")
-
-
-def write_about(folder, name, about):
-    """Write where tables come from."""
-    with atomic(folder / f"{name}.json") as file:
-        file.write_text(json.dumps({**about, **provenance()}, indent=2) + "\n")
-
-
-def report(written):
+def report(written) -> None:
     """Print what the tables say on average."""
     of_users = written["users"].drop(columns="user").groupby("model", sort=False)
     unreached = of_users["reach"].agg(unreached=lambda values: (values <= 1).sum())
@@ -423,26 +414,26 @@ def report(written):
         print(kinks.groupby("variant", sort=False).agg(["mean", "median"]).T.unstack().round(4))
 
 
-def main():
+def main() -> None:
     """Read the command line and run what it asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     programs = parser.add_subparsers(required=True)
     for program in (tables, gelu):
-        one = programs.add_parser(program.__name__, help=program.__doc__)
-        one.set_defaults(program=program)
-        one.add_argument("--run", default="paper", help="run folder")
-        one.add_argument("--to", type=Path, default=runs.results_folder() / "causes", help="folder")
+        command = programs.add_parser(program.__name__, help=program.__doc__)
+        command.set_defaults(program=program)
+        add_run(command)
+        command.add_argument("--to", type=Path, default=runs.results_folder() / "causes", help="folder")
     # As the profile "paper".
-    one.add_argument("--round-starts", type=int, nargs="+", default=[256, 64, 8])
-    one.add_argument("--round-steps", type=int, nargs="+", default=[1500, 2500, 16_000])
-    one.add_argument("--learning-rate", type=float, default=0.005)
-    one.add_argument("--batch-size", type=int, default=1246)
-    one.add_argument("--seed", type=int, default=0, help="of the first start and of the order of the batches")
-    one.add_argument("--k", type=int, default=20)
-    one.add_argument("--variant", default="paper", choices=["paper", "objective"])
-    one.add_argument("--users", type=int, default=452, help="how many are retrained for, drawn at random")
-    one.add_argument("--retraining-steps", type=int, default=recipes.NCF_RETRAINING.steps)
-    one.add_argument("--workers", type=int, default=2)
+    command.add_argument("--round-starts", type=int, nargs="+", default=[256, 64, 8])
+    command.add_argument("--round-steps", type=int, nargs="+", default=[1500, 2500, 16_000])
+    command.add_argument("--learning-rate", type=float, default=0.005)
+    command.add_argument("--batch-size", type=int, default=1246)
+    command.add_argument("--seed", type=int, default=0, help="of the first start and the order of batches")
+    command.add_argument("--k", type=int, default=20)
+    command.add_argument("--variant", default="paper", choices=["paper", "objective"])
+    command.add_argument("--users", type=int, default=452, help="how many are retrained for, drawn at random")
+    command.add_argument("--retraining-steps", type=int, default=recipes.NCF_RETRAINING.steps)
+    command.add_argument("--workers", type=positive, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.program(arguments)

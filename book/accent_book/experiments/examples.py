@@ -6,18 +6,15 @@ recommendations of the paper's examples; and of the others, where they have more
 set is larger, those for the most popular recommendations. Writes ``data/results/examples/examples.csv``.
 """
 
-import argparse
 import itertools
-import json
 
 import numpy as np
 import pandas as pd
 
 from accent_book import runs
+from accent_book.experiments.command import parser_of, write_about, write_table
 from accent_book.runs.folder import Run
 from accent_lib.evaluation import judge
-from accent_lib.files import atomic
-from accent_lib.provenance import provenance
 
 #: Recommendations in the paper's Table 2, as MovieLens calls them.
 IN_PAPER = ("Silence of the Lambs, The (1991)", "Titanic (1997)", "Devil's Advocate, The (1997)")
@@ -31,36 +28,33 @@ def _listed(films, most=4):
     return "; ".join(films[:most]) + (f"; … and {rest} more" if rest > 0 else "")
 
 
-def main():
+def main() -> None:
     """Choose the examples and write their table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", default="paper", help="run folder")
-    arguments = parser.parse_args()
-    run = Run("examples", {"run": arguments.run})
+    run = Run("examples", {"run": parser_of(__doc__).parse_args().run})
     data, rows = runs.interactions(run), []
-    seen = np.bincount(data.train["item"], minlength=len(data.titles))
+    popularity = np.bincount(data.train["item"], minlength=len(data.titles))
     for name in ("ncf", "rcf"):
         model = runs.trained_model(run, name, data)[0]
         kept = runs.read_results(f"{name}-paper")
-        asked = kept.explanations.query("k == @K and method in @METHODS")
-        together = judge(asked, kept.slates, kept.outcomes)
-        each = [judge(asked, kept.slates, kept.outcomes, [s]) for s in kept.outcomes["seed"].unique()]
-        together["always"] = np.all([one["counterfactual"] for one in each], axis=0)
-        together["removed"] = asked["removed"].tolist()
-        found = together.set_index(["method", "user"])
-        mine = found.loc["accent"].query("always and size <= @MOST").copy()
+        explanations = kept.explanations.query("k == @K and method in @METHODS")
+        together = judge(explanations, kept.slates, kept.outcomes)
+        each = [judge(explanations, kept.slates, kept.outcomes, [s]) for s in kept.outcomes["seed"].unique()]
+        together["always"] = np.all([by_seed["counterfactual"] for by_seed in each], axis=0)
+        together["removed"] = explanations["removed"].tolist()
+        verdicts = together.set_index(["method", "user"])
+        mine = verdicts.loc["accent"].query("always and size <= @MOST").copy()
         mine["in_paper"] = [data.titles[item] in IN_PAPER for item in mine["recommendation"]]
-        mine["seen"] = seen[mine["recommendation"]]
-        larger = found.loc["fia"]["size"].reindex(mine.index) > mine["size"]
+        mine["popularity"] = popularity[mine["recommendation"]]
+        larger = verdicts.loc["fia"]["size"].reindex(mine.index) > mine["size"]
         first = mine[mine["in_paper"]].sort_values("size", ascending=False, kind="stable")
         rest = mine[~mine["in_paper"] & larger & (mine["size"] > 1)]
-        rest = rest.sort_values("seen", ascending=False, kind="stable")
+        rest = rest.sort_values("popularity", ascending=False, kind="stable")
         chosen = pd.concat(
             [first.drop_duplicates("recommendation"), rest.drop_duplicates("recommendation").head(POPULAR)]
         )
         for user, method in itertools.product(chosen.index, METHODS):
-            if (method, user) in found.index:
-                row, history = found.loc[method, user], data.titles[model.actions(user)]
+            if (method, user) in verdicts.index:
+                row, history = verdicts.loc[method, user], data.titles[model.actions(user)]
                 rows.append(
                     {
                         "model": name,
@@ -74,10 +68,8 @@ def main():
                     }
                 )
     path = runs.results_folder() / "examples" / "examples.csv"
-    with atomic(path) as file:
-        pd.DataFrame(rows).to_csv(file, index=False)
-    with atomic(path.with_suffix(".json")) as file:
-        file.write_text(json.dumps(provenance(), indent=2) + "\n")
+    write_table(path, pd.DataFrame(rows))
+    write_about(path.with_suffix(".json"), {})
     print(pd.DataFrame(rows).to_string())
 
 

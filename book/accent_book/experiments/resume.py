@@ -11,7 +11,6 @@ Takes minutes for NCF and hours for RCF, and may be interrupted.  The table goes
 
 import argparse
 import copy
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -20,20 +19,19 @@ import pandas as pd
 import torch
 
 from accent_book import runs
+from accent_book.experiments.command import parser_of, positive, write_about, write_table
 from accent_book.experiments.headline import retraining_of
 from accent_book.runs.folder import Run
 from accent_book.runs.progress import progress
 from accent_lib import parallel
 from accent_lib.explainers import accent
-from accent_lib.files import atomic
 from accent_lib.influence import fast_influence
-from accent_lib.provenance import provenance
 from accent_lib.retraining.cells import to_text
 from accent_lib.retraining.resume import Start, retrained, verify_and_resume, verify_sets
 from accent_lib.retraining.worlds import world_of
 
 
-def main():
+def main() -> None:
     """Run the rounds, hold their sets against other orders of the batches, and print both."""
     begin, arguments = time.perf_counter(), _arguments()
     torch.set_num_threads(1)
@@ -44,8 +42,8 @@ def main():
     slates, variant = runs.slates_of(run, name), run.setting("04_explanations", f"{name}_variant")
     analysis, starts = fast_influence(copy.deepcopy(model).double(), variant), {}
     for user, items in slates.items():
-        found = analysis(user, items[: arguments.k])
-        starts[user] = Start(items, found.influence, accent(found.scores, found.influence))
+        estimate = analysis(user, items[: arguments.k])
+        starts[user] = Start(items, estimate.influence, accent(estimate.scores, estimate.influence))
     seeds = list(range(arguments.seeds))
     others = list(range(arguments.seeds, arguments.seeds + arguments.check_seeds))
     size = arguments.users_per_world or size
@@ -85,14 +83,10 @@ def main():
         "retrainings_after_round_0": len(worlds[True] - worlds[False]) * len(seeds),
         "retrainings_by_this_command": int(new),
         "seconds_of_this_command": round(time.perf_counter() - begin, 1),
-        **provenance(),
     }
     path = arguments.to / f"{name}-k{arguments.k}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as file:
-        to_text(table).to_csv(file, index=False, float_format="%.6g")
-    with atomic(path.with_suffix(".json")) as file:
-        file.write_text(json.dumps(about, indent=2) + "\n")
+    write_table(path, to_text(table))
+    write_about(path.with_suffix(".json"), about)
     by_round = table.groupby("round")
     print(
         pd.DataFrame(
@@ -121,26 +115,16 @@ def _anew(run, what):
     return call
 
 
-def _arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", choices=["ncf", "rcf"])
-    parser.add_argument("--run", default="paper", help="run folder")
+def _arguments() -> argparse.Namespace:
+    parser = parser_of(__doc__, ["ncf", "rcf"])
     parser.add_argument("--k", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--seeds", type=_positive, default=1, help="orders of the batches to judge by")
-    parser.add_argument("--check-seeds", type=_positive, default=1, help="further orders for the check")
-    parser.add_argument("--users-per-world", type=_positive, help="default: 1 for ncf, 30 for rcf")
-    parser.add_argument("--epochs", type=_positive, default=20, help="of each retraining of rcf")
-    parser.add_argument("--workers", type=_positive, default=2)
+    parser.add_argument("--seeds", type=positive, default=1, help="orders of the batches to judge by")
+    parser.add_argument("--check-seeds", type=positive, default=1, help="further orders for the check")
+    parser.add_argument("--users-per-world", type=positive, help="default: 1 for ncf, 30 for rcf")
+    parser.add_argument("--epochs", type=positive, default=20, help="of each retraining of rcf")
     parser.add_argument("--to", type=Path, default=runs.results_folder() / "resume", help="folder")
     return parser.parse_args()
-
-
-def _positive(text):
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number
 
 
 if __name__ == "__main__":

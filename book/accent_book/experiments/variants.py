@@ -9,7 +9,6 @@ Needs a run folder in which notebooks 01 to 04 were run on the real data (``--ru
 has verified are not trained again.  Explanations and outcomes go to ``data/results/<model>-variants/``.
 """
 
-import argparse
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -18,9 +17,11 @@ import pandas as pd
 import torch
 
 from accent_book import runs
+from accent_book.experiments.command import parser_of
 from accent_book.experiments.headline import retraining_of
 from accent_book.runs.folder import Run
 from accent_book.runs.progress import progress
+from accent_book.runs.sources import sources_of_notebooks
 from accent_lib import parallel
 from accent_lib.explanations import explain_users
 from accent_lib.provenance import provenance
@@ -30,22 +31,19 @@ from accent_lib.retraining.worlds import grouped, worlds_of
 
 #: By model: variants of the influence, and the methods that are explained with each.
 INFLUENCE = ["accent", "fia", "pure_fia"]
-ASKED = {
+METHODS = {
     "ncf": {"paper": ["one_versus_all"], "objective": INFLUENCE},
     "rcf": {"shared": ["one_versus_all"], "paper": INFLUENCE},
 }
 KS = [5, 10, 20]
 
 
-def main():
+def main() -> None:
     """Explain all users by each variant, retrain without the sets that are new, and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", choices=list(ASKED))
-    parser.add_argument("--run", default="paper", help="run folder")
+    parser = parser_of(__doc__, METHODS)
     parser.add_argument("--seeds", type=int, default=1, help="orders of the batches")
     parser.add_argument("--epochs", type=int, default=20, help="of RCF")
     parser.add_argument("--users-per-world", type=int, help="default: 1 for NCF, 30 for RCF")
-    parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     begin, name, seeds = time.perf_counter(), arguments.model, list(range(arguments.seeds))
 
@@ -55,15 +53,17 @@ def main():
     retraining, size = retraining_of(run, name, data, arguments.epochs)
     size = arguments.users_per_world or size
     slates, tables = runs.slates_of(run, name), []
-    for variant, methods in ASKED[name].items():
+    for variant, methods in METHODS[name].items():
         with ThreadPoolExecutor(arguments.workers) as threads:
-            found = explain_users(
+            explanations = explain_users(
                 name, retraining.model, range(data.n_users), KS, methods, threads, variant=variant
             )[1]
-        run.log(f"{name}: {len(found):,} explanations with the influence {variant}")
+        run.log(f"{name}: {len(explanations):,} explanations with the influence {variant}")
         # One-versus-all differs by the method alone; the others by the influence alone.
         alone = set(methods) == {"one_versus_all"}
-        tables.append(found if alone else found.assign(method=found["method"] + f"_{variant}"))
+        if not alone:
+            explanations["method"] += f"_{variant}"
+        tables.append(explanations)
     table = pd.concat(tables, ignore_index=True)
 
     with runs.outcomes_store(run, retraining, slates) as store:
@@ -77,11 +77,11 @@ def main():
         runs.retrained_outcomes(run, retraining, grouped(by_user, size), slates, **options)
     with runs.outcomes_store(run, retraining, slates) as store:
         outcomes = store.outcomes(slates)
-    outcomes = runs.asked_for(outcomes[outcomes["seed"].isin(seeds)], table)
+    outcomes = runs.outcomes_of_sets(outcomes[outcomes["seed"].isin(seeds)], table)
     folder = runs.results_folder() / f"{name}-variants"
     runs.write_table(folder / "explanations.csv.gz", table)
-    about = {"fingerprint": retraining.fingerprint, "recipe": asdict(retraining.recipe), **provenance()}
-    about |= {"users_per_world": size}
+    about = {"fingerprint": retraining.fingerprint, "recipe": asdict(retraining.recipe)}
+    about |= {"users_per_world": size, **provenance(sources=sources_of_notebooks())}
     about |= {"model": name, "table": "outcomes", "sets_verified_by_this_command": len(new)}
     about["seconds_of_this_command"] = round(time.perf_counter() - begin, 1)
     for seed, rows in outcomes.groupby("seed"):

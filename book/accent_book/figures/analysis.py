@@ -2,12 +2,13 @@
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib.figure import Figure
 
 from accent_book.figures.style import new_axes
 from accent_lib.evaluation.legend import BLACK, BLUE, GREY, METHOD_COLOURS, METHOD_NAMES, UNITS, VERMILION
 
 
-def figures_by_method(figures, paper=None):
+def figures_by_method(figures, paper=None) -> Figure:
     """CF percentage and set size of every method over k, with intervals: one row of panels a model.
 
     Parameters
@@ -68,7 +69,7 @@ def _methods_over_k(axes, figures, paper, ks, measure, interval, label):
     return handles
 
 
-def estimated_against_true(sets, noise):
+def estimated_against_true(sets, noise) -> Figure:
     """Estimated against true influence of whole sets on the gap: one panel a model.
 
     Parameters
@@ -114,7 +115,7 @@ def estimated_against_true(sets, noise):
     return figure
 
 
-def held_and_failed(frame, columns, outcome="counterfactual"):
+def held_and_failed(frame, columns, outcome="counterfactual") -> Figure:
     """What distinguishes explanations that hold from those that do not: one panel a property.
 
     Parameters
@@ -162,7 +163,7 @@ def _two_swarms(axes, values, outcome):
             axes.hlines(median, place - 0.36, place + 0.36, color=BLACK, lw=1.8, zorder=2)
 
 
-def definitions(figures, names):
+def definitions(figures, names) -> Figure:
     """CF percentage of each method under several definitions of counterfactual: one panel a model.
 
     Parameters
@@ -196,7 +197,7 @@ def definitions(figures, names):
     return figure
 
 
-def by_setting(figures):
+def by_setting(figures) -> Figure:
     """CF percentage and set size by setting, such as an order of the batches: one row of panels a model.
 
     Parameters

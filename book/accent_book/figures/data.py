@@ -1,10 +1,13 @@
 """Figures of the ratings (chapter 1)."""
 
+import numpy as np
+from matplotlib.axes import Axes
+
 from accent_book.figures.style import new_axes
 from accent_lib.evaluation.legend import BLUE, VERMILION
 
 
-def star_counts(counts, positive_at):
+def star_counts(counts, positive_at) -> Axes:
     """How often each number of stars was given, coloured by sign (notebook 01).
 
     Parameters
@@ -28,7 +31,7 @@ def star_counts(counts, positive_at):
     return axes
 
 
-def heavy_tails(per_user, per_item):
+def heavy_tails(per_user, per_item) -> np.ndarray:
     """Ratings of each user and of each film, largest first, both axes logarithmic (notebook 01).
 
     Parameters
@@ -52,7 +55,7 @@ def heavy_tails(per_user, per_item):
     return panels
 
 
-def histories(frame, users):
+def histories(frame, users) -> np.ndarray:
     """Ratings of some users in the order of time, training and held out (notebook 01).
 
     Parameters

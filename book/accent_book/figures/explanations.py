@@ -3,6 +3,7 @@
 import textwrap
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
 
 from accent_book.figures.style import new_axes
 from accent_lib.evaluation.legend import (
@@ -17,7 +18,7 @@ from accent_lib.evaluation.legend import (
 )
 
 
-def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars"):
+def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars") -> Figure:
     """The book's picture of a result: a gap that shrinks with each removed action until another item leads.
 
     Parameters
@@ -87,7 +88,7 @@ def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars"):
     return figure
 
 
-def own_and_gap(own, on_gap, taken, names=("ACCENT’s set", "other actions"), unit: str = "stars"):
+def own_and_gap(own, on_gap, taken, names=("ACCENT’s set", "other actions"), unit: str = "stars") -> Figure:
     """Influence on the recommendation's own score against influence on the gap, one point an action.
 
     Parameters
@@ -116,7 +117,7 @@ def own_and_gap(own, on_gap, taken, names=("ACCENT’s set", "other actions"), u
     return figure
 
 
-def set_sizes(sizes, n_users: int):
+def set_sizes(sizes, n_users: int) -> Figure:
     """Share of all users whom a method explains with at most so many actions.
 
     Parameters
@@ -131,9 +132,9 @@ def set_sizes(sizes, n_users: int):
     Figure
     """
     figure, axes = new_axes()
-    longest = max((max(found, default=1) for found in sizes.values()), default=1)
-    for method, found in sizes.items():
-        reached = [100 * sum(size <= n for size in found) / n_users for n in range(1, longest + 1)]
+    longest = max((max(of_method, default=1) for of_method in sizes.values()), default=1)
+    for method, of_method in sizes.items():
+        reached = [100 * sum(size <= n for size in of_method) / n_users for n in range(1, longest + 1)]
         style = {"color": METHOD_COLOURS[method], "label": METHOD_NAMES[method]}
         axes.step(range(1, longest + 1), reached, where="post", lw=2, **style)
     axes.set_xscale("log")
@@ -145,7 +146,7 @@ def set_sizes(sizes, n_users: int):
     return figure
 
 
-def slate_positions(positions, k: int):
+def slate_positions(positions, k: int) -> Figure:
     """How often each place of the slate holds the replacement.
 
     Parameters
@@ -161,8 +162,8 @@ def slate_positions(positions, k: int):
     """
     figure, axes = new_axes(figsize=(7.0, 3.4))
     width = 0.8 / max(len(positions), 1)
-    for number, (method, found) in enumerate(positions.items()):
-        heights = [sum(place == p for place in found) for p in range(1, k)]
+    for number, (method, places) in enumerate(positions.items()):
+        heights = [sum(place == p for place in places) for p in range(1, k)]
         at = [p + 1 + (number - (len(positions) - 1) / 2) * width for p in range(1, k)]
         axes.bar(at, heights, width=width, color=METHOD_COLOURS[method], label=METHOD_NAMES[method])
     axes.grid(axis="x", visible=False)
@@ -172,7 +173,7 @@ def slate_positions(positions, k: int):
     return figure
 
 
-def gap_and_reach(gap, reach, size, unit: str = "stars"):
+def gap_and_reach(gap, reach, size, unit: str = "stars") -> Figure:
     """What a history can close against the gap it has to close, one point a user.
 
     Parameters

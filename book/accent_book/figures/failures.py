@@ -2,13 +2,15 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from accent_book.figures.style import new_axes
 from accent_lib.evaluation.legend import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, UNITS, VERMILION
 
 
-def kinds_of_outcome(shares):
+def kinds_of_outcome(shares) -> Axes:
     """What became of the users: one bar a model, cut into kinds.
 
     Parameters
@@ -40,7 +42,7 @@ def kinds_of_outcome(shares):
     return axes
 
 
-def share_by_property(frame, properties, outcome="counterfactual", bins=5):
+def share_by_property(frame, properties, outcome="counterfactual", bins=5) -> Figure:
     """Share of the explanations that hold, by fifths of a property: one panel a property, one line a model.
 
     Parameters
@@ -84,7 +86,7 @@ def share_by_property(frame, properties, outcome="counterfactual", bins=5):
     return figure
 
 
-def rounds(table):
+def rounds(table) -> np.ndarray:
     """Share of the users for whom a set holds, and actions added, by round of verify and resume.
 
     Parameters
@@ -114,7 +116,7 @@ def rounds(table):
     return panels
 
 
-def straight_and_bent(table):
+def straight_and_bent(table) -> np.ndarray:
     """What a set does to its gap: as the influence says, in the network itself, and by retraining.
 
     Parameters

@@ -1,12 +1,13 @@
 """Figures of influence (chapter 3)."""
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from accent_book.figures.style import new_axes
 from accent_lib.evaluation.legend import BLACK, BLUE, ORANGE, VERMILION
 
 
-def one_parameter(x, y, removed: int, decay: float):
+def one_parameter(x, y, removed: int, decay: float) -> Axes:
     """Objective of a one-parameter model with and without a point, and what influence minimises instead.
 
     Parameters
@@ -49,7 +50,7 @@ def one_parameter(x, y, removed: int, decay: float):
     return axes
 
 
-def ranked_bars(values, labels, xlabel: str):
+def ranked_bars(values, labels, xlabel: str) -> Axes:
     """Horizontal bars in the order given, the first at the top, coloured by sign.
 
     Parameters
@@ -74,7 +75,7 @@ def ranked_bars(values, labels, xlabel: str):
     return axes
 
 
-def two_scalings(spectra):
+def two_scalings(spectra) -> np.ndarray:
     """How far two scalings of influence agree for each user, and how their Hessians are conditioned.
 
     Parameters
@@ -98,7 +99,7 @@ def two_scalings(spectra):
     return panels
 
 
-def four_truths(pairs):
+def four_truths(pairs) -> np.ndarray:
     """Estimated against true influence of single actions, one panel a truth.
 
     Parameters
@@ -122,7 +123,7 @@ def four_truths(pairs):
     return panels
 
 
-def additivity(errors):
+def additivity(errors) -> np.ndarray:
     """Error of a sum over a set against the size of the set, one panel a kind of set.
 
     Parameters

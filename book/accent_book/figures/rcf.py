@@ -2,12 +2,13 @@
 
 import numpy as np
 import seaborn as sns
+from matplotlib.axes import Axes
 
 from accent_book.figures.style import new_axes
 from accent_lib.evaluation.legend import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION
 
 
-def milestones(table):
+def milestones(table) -> np.ndarray:
     """Objective and pairs in order after some numbers of epochs (notebook 02).
 
     Parameters
@@ -29,7 +30,7 @@ def milestones(table):
     return np.array([left, right])
 
 
-def attention_by_type(of_users, shares, names):
+def attention_by_type(of_users, shares, names) -> np.ndarray:
     """Where attention goes, by type of relation (notebook 02).
 
     Parameters
@@ -55,7 +56,7 @@ def attention_by_type(of_users, shares, names):
     return np.array([left, right])
 
 
-def warm_and_scratch(sets):
+def warm_and_scratch(sets) -> Axes:
     """What removing a set did to its gap, by a warm start against from scratch (notebook 05).
 
     Parameters
@@ -80,7 +81,7 @@ def warm_and_scratch(sets):
     return axes
 
 
-def related_pairs(shares, entries, names):
+def related_pairs(shares, entries, names) -> np.ndarray:
     """How films of a history are related to a target (notebook 01).
 
     Parameters
@@ -111,7 +112,7 @@ def related_pairs(shares, entries, names):
     return np.array([left, right])
 
 
-def attention_map(toward, of_types, films, slate, names, marked):
+def attention_map(toward, of_types, films, slate, names, marked) -> np.ndarray:
     """Attention of one user's history toward the films of her slate (notebook 04).
 
     Parameters
@@ -129,7 +130,11 @@ def attention_map(toward, of_types, films, slate, names, marked):
     -------
     ndarray of Axes, shape (2,)
     """
-    short = [[one if len(one) < 34 else one[:32] + "…" for one in labels] for labels in (films, slate)]
+
+    def shortened(titles):
+        return [title if len(title) < 34 else title[:32] + "…" for title in titles]
+
+    short = [shortened(films), shortened(slate)]
     size, shares = (8.4, 1.9 + 0.31 * len(films)), {"width_ratios": [len(slate), len(names)]}
     figure, panels = new_axes(1, 2, figsize=size, sharey=True, gridspec_kw=shares)
     panels[0].set_title("toward each film of the slate", fontsize=9)
@@ -150,7 +155,7 @@ def attention_map(toward, of_types, films, slate, names, marked):
     return panels
 
 
-def attention_and_influence(weights, on_gap, taken, correlations):
+def attention_and_influence(weights, on_gap, taken, correlations) -> np.ndarray:
     """Attention against influence on the gap for one user, and correlations over all users (notebook 04).
 
     Parameters
@@ -173,16 +178,16 @@ def attention_and_influence(weights, on_gap, taken, correlations):
     left.scatter(weights[list(taken)], on_gap[list(taken)], **style)
     left.set(xlabel="attention toward the recommendation", ylabel="influence on the gap (logits)")
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
-    found = [values[np.isfinite(values)] for values in correlations.values()]
+    finite = [values[np.isfinite(values)] for values in correlations.values()]
     style = {"medianprops": {"color": VERMILION, "linewidth": 2}, "flierprops": {"markersize": 2}}
-    right.boxplot(found, tick_labels=list(correlations), widths=0.5, **style)
+    right.boxplot(finite, tick_labels=list(correlations), widths=0.5, **style)
     right.axhline(0, color=BLACK, lw=0.8)
     right.set(ylabel="correlation with attention", ylim=(-1.05, 1.05))
     right.grid(axis="x", visible=False)
     return np.array([left, right])
 
 
-def two_parts(by_input, by_parameters, labels):
+def two_parts(by_input, by_parameters, labels) -> np.ndarray:
     """The parts of the influence of single actions on a gap, side by side on one scale (notebook 03).
 
     Parameters
@@ -209,7 +214,7 @@ def two_parts(by_input, by_parameters, labels):
     return panels
 
 
-def spread_of_parts(spreads):
+def spread_of_parts(spreads) -> Axes:
     """How much single actions differ in each part of their influence, one point a user (notebook 03).
 
     Parameters
@@ -229,7 +234,7 @@ def spread_of_parts(spreads):
     return axes
 
 
-def from_scratch(true, estimates):
+def from_scratch(true, estimates) -> np.ndarray:
     """Estimates against what training from scratch shows, one panel an estimate (notebook 03).
 
     Parameters

@@ -1,6 +1,7 @@
 """Figures of retraining at scale (chapter 7)."""
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from accent_book.figures.style import new_axes
 from accent_lib.evaluation.legend import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
@@ -20,12 +21,12 @@ def _look(group):
     return (VERMILION, "s") if "another" in group else (BLUE, "o")
 
 
-def agreement_and_cost(found, reference: str, groups, ceiling: str | None = None):
+def agreement_and_cost(agreement, reference: str, groups, ceiling: str | None = None) -> np.ndarray:
     """Agreement of cheaper recipes with the longest one, against what they cost.
 
     Parameters
     ----------
-    found : DataFrame
+    agreement : DataFrame
         As from :func:`accent_book.figures.agreement.agreement`.
     reference : str
         Its setting, marked by a line at its cost.
@@ -39,7 +40,7 @@ def agreement_and_cost(found, reference: str, groups, ceiling: str | None = None
     ndarray of Axes, shape (2,)
     """
     figure, panels = new_axes(1, 2, figsize=(8.4, 3.8))
-    rows = found.set_index("setting")
+    rows = agreement.set_index("setting")
     for axes, (column, label) in zip(panels, _PANELS, strict=True):
         for name, settings in groups.items():
             colour, marker = _look(name)
@@ -60,12 +61,12 @@ def agreement_and_cost(found, reference: str, groups, ceiling: str | None = None
     return panels
 
 
-def agreement_of_groups(found):
+def agreement_of_groups(agreements) -> np.ndarray:
     """Agreement of worlds with several users with worlds of one, against the number of users.
 
     Parameters
     ----------
-    found : dict of str to DataFrame
+    agreements : dict of str to DataFrame
         For each model, by its name, as from :func:`accent_book.figures.agreement.agreement`, with the column
         ``users_per_world`` beside.
 
@@ -75,7 +76,7 @@ def agreement_of_groups(found):
     """
     figure, panels = new_axes(1, 2, figsize=(8.4, 3.4))
     for axes, (column, label) in zip(panels, _PANELS, strict=True):
-        for (name, rows), colour, marker in zip(found.items(), (BLUE, VERMILION), "os", strict=False):
+        for (name, rows), colour, marker in zip(agreements.items(), (BLUE, VERMILION), "os", strict=False):
             x = rows["users_per_world"]
             axes.plot(x, rows[column], marker=marker, color=colour, label=name, ms=5)
             if column == "same_percentage":
@@ -88,7 +89,7 @@ def agreement_of_groups(found):
     return panels
 
 
-def seconds_by_stack(rows):
+def seconds_by_stack(rows) -> Axes:
     """Milliseconds a step and model takes, by the size of the stack and the way of computing.
 
     Parameters

@@ -1,7 +1,10 @@
 """One style and one set of colours for all figures."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.figure import Figure
 
 from accent_lib.evaluation.legend import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
@@ -28,7 +31,7 @@ def use_style() -> None:
     )
 
 
-def new_axes(rows: int = 1, columns: int = 1, **options):
+def new_axes(rows: int = 1, columns: int = 1, **options) -> tuple[Figure, Any]:
     """A figure and its axes in the style of the book."""
     use_style()
     return plt.subplots(rows, columns, **options)

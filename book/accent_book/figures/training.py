@@ -1,12 +1,14 @@
 """Figures of training (chapter 2)."""
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
 
 from accent_book.figures.style import new_axes
 from accent_lib.evaluation.legend import BLACK, BLUE, GREY, VERMILION
 
 
-def starts(record):
+def starts(record) -> Axes:
     """Objective of every start after each round of a search (notebook 02).
 
     Parameters
@@ -39,7 +41,7 @@ def starts(record):
     return axes
 
 
-def scatter_starts(record, columns):
+def scatter_starts(record, columns) -> np.ndarray:
     """Objective of the starts against facts about them, one panel a fact (notebook 02).
 
     Parameters
@@ -62,7 +64,7 @@ def scatter_starts(record, columns):
     return panels[0]
 
 
-def recipe_curves(table):
+def recipe_curves(table) -> Axes:
     """Objective reached with a budget of steps: mean of the starts and their range, by recipe (notebook 02).
 
     Parameters
@@ -91,7 +93,7 @@ def recipe_curves(table):
     return axes
 
 
-def user_errors(errors, baseline, lengths):
+def user_errors(errors, baseline, lengths) -> Axes:
     """Held-out error of each user against the baseline's, coloured by her history (notebook 02).
 
     Parameters

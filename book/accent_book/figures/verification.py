@@ -1,10 +1,12 @@
 """Figures of retraining (chapter 5)."""
 
+from matplotlib.figure import Figure
+
 from accent_book.figures.style import new_axes
 from accent_lib.evaluation.legend import BLACK, BLUE, GREEN, GREY, SKY, VERMILION
 
 
-def effect_spread(effects, truth: float, xlabel="estimated effect of the removal (stars)"):
+def effect_spread(effects, truth: float, xlabel="estimated effect of the removal (stars)") -> Figure:
     """How far estimates of one effect scatter when they are made in several ways.
 
     Parameters
@@ -31,7 +33,7 @@ def effect_spread(effects, truth: float, xlabel="estimated effect of the removal
     return figure
 
 
-def slate_scores(titles, scores, replacement: int, unit: str = "stars"):
+def slate_scores(titles, scores, replacement: int, unit: str = "stars") -> Figure:
     """Scores of a slate before retraining, in the control and in a world, one row an item.
 
     Parameters
@@ -76,7 +78,7 @@ def slate_scores(titles, scores, replacement: int, unit: str = "stars"):
     return figure
 
 
-def gaps_in_control(before, control, unit: str = "stars"):
+def gaps_in_control(before, control, unit: str = "stars") -> Figure:
     """Gap between the recommendation and the best other item of its slate, before and in the control.
 
     Parameters

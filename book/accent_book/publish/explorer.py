@@ -36,13 +36,13 @@ def explorer_data(run) -> dict:
     Returns
     -------
     dict
-        Ready for JSON: ``run``, ``dataset``, ``films`` (titles by item), ``methods`` (names by key),
+        Ready for JSON: ``run``, ``dataset``, ``films`` (titles by item), ``methods`` (names by method),
         ``start`` (what to show first) and ``models``, a list. Of each model ``users``, a list with the
         history, the slate and its scores, ``influence`` of shape ``(k_max, n_history)``, ``sets`` (each
         with ``removed``, ``replacement``, ``gaps`` before and after each removal, the scores ``after`` the
-        last one, the ``sentence``, and what was ``retrained``) and ``found``, which for each method names the
-        number in ``sets`` for each of the model's ``ks``, or None. Scores, gaps and influences are whole
-        numbers of the ``parts`` that the model's unit is divided into.
+        last one, the ``sentence``, and what was ``retrained``) and ``by_method``, for each
+        method the number in ``sets`` for each of the model's ``ks``, or None. Scores, gaps and influences are
+        whole numbers of the ``parts`` that the model's unit is divided into.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def _model(run, name, data, explanations, judged, methods):
 
 def _user(analysis, user, items, data, rows, judged, ks, parts):
     """What is shown of one user; her rows of the table of explanations, in the order of the ``ks``."""
-    model, found = analysis.model, analysis(user, items)
+    model, estimate = analysis.model, analysis(user, items)
     history, recommendation = model.actions(user), data.titles[items[0]]
     attention = Attention(model, user, items) if set(rows["method"]) & set(BY_ATTENTION) else None
     sets, numbers = {}, {method: [None] * len(ks) for method in rows["method"]}
@@ -109,7 +109,9 @@ def _user(analysis, user, items, data, rows, judged, ks, parts):
             continue
         removed, rival = row.removed, int(row.replacement_position)
         explanation = Explanation(removed, rival, np.array(row.predicted))
-        gaps = gaps_of(found.scores, found.influence, explanation, attention if _by_attention(row) else None)
+        gaps = gaps_of(
+            estimate.scores, estimate.influence, explanation, attention if _by_attention(row) else None
+        )
         if row.replacement != items[rival] or not np.isclose(gaps[-1], explanation.remaining_gap, atol=1e-6):
             raise AccentError(
                 f"explanations.csv is not of the model beside it (user {user}, {row.method}, k = {row.k}): "
@@ -126,9 +128,9 @@ def _user(analysis, user, items, data, rows, judged, ks, parts):
             "retrained": None if judged is None else _retrained(judged.loc[row.Index], gaps[0], parts),
         }
         # Mostly several slates and methods agree; of their scores, those of the longest slate stay.
-        key = json.dumps([_by_attention(row), shown])
-        number = list(sets).index(key) if key in sets else len(sets)
-        sets[key] = shown | {"after": _whole(explanation.predicted, parts)}
+        content = json.dumps([_by_attention(row), shown])
+        number = list(sets).index(content) if content in sets else len(sets)
+        sets[content] = shown | {"after": _whole(explanation.predicted, parts)}
         numbers[row.method][ks.index(row.k)] = number
     reads_stars = not getattr(model, "reads_history", False)
     stars = data.train["rating"].to_numpy()[data.rows(user)] if reads_stars else ()
@@ -137,11 +139,11 @@ def _user(analysis, user, items, data, rows, judged, ks, parts):
         "history": history.tolist(),
         "stars": [float(star) for star in stars],
         "slate": items.tolist(),
-        "scores": _whole(found.scores, parts),
-        "influence": _whole(found.influence, parts),
+        "scores": _whole(estimate.scores, parts),
+        "influence": _whole(estimate.influence, parts),
         "none": no_sentence(recommendation),
         "sets": list(sets.values()),
-        "found": numbers,
+        "by_method": numbers,
     }
 
 

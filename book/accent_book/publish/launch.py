@@ -43,7 +43,7 @@ class Repository(NamedTuple):
     branch: str
 
 
-def repository(root=None):
+def repository(root=None) -> Repository:
     """Read the setting.
 
     Parameters
@@ -63,7 +63,7 @@ def repository(root=None):
     return Repository((setting.get("url") or "").rstrip("/"), setting.get("branch") or "main")
 
 
-def links(where, notebook):
+def links(where, notebook) -> dict[str, str]:
     """Addresses that open a notebook for a reader who has nothing installed.
 
     Parameters
@@ -89,19 +89,19 @@ def links(where, notebook):
     """
     if not where.url:
         return {}
-    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?", where.url)
-    if found is None:
+    address = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?", where.url)
+    if address is None:
         raise AccentError(
             f"repository: url in _config.yml must be https://github.com/<owner>/<name>, not {where.url!r}."
         )
     path = f"notebooks/{notebook}.ipynb"
     return {
-        "Colab": f"https://colab.research.google.com/github/{found[1]}/blob/{where.branch}/{path}",
-        "Binder": f"https://mybinder.org/v2/gh/{found[1]}/{where.branch}?urlpath=lab/tree/{path}",
+        "Colab": f"https://colab.research.google.com/github/{address[1]}/blob/{where.branch}/{path}",
+        "Binder": f"https://mybinder.org/v2/gh/{address[1]}/{where.branch}?urlpath=lab/tree/{path}",
     }
 
 
-def cell(where):
+def cell(where) -> str:
     """Source of the cell.
 
     Parameters
@@ -115,7 +115,7 @@ def cell(where):
     return CELL.format(url=json.dumps(where.url), branch=json.dumps(where.branch))
 
 
-def launch():
+def launch() -> None:
     """Write the cell into every notebook, with the address of ``_config.yml``.
 
     It stands before the parameters. A notebook that has it already is left alone.
@@ -129,7 +129,7 @@ def launch():
             print(f"{notebook.path.name}: launch cell written")
 
 
-def put(cells, source):
+def put(cells, source) -> bool:
     """Put the launch cell before the first code cell.
 
     Parameters
@@ -144,12 +144,12 @@ def put(cells, source):
         Whether anything changed.
     """
     lines = source.splitlines(keepends=True)
-    for found in cells:
-        if TAG in found["metadata"].get("tags", []):
-            changed = found["source"] != lines
-            found["source"] = lines
+    for present in cells:
+        if TAG in present["metadata"].get("tags", []):
+            changed = present["source"] != lines
+            present["source"] = lines
             return changed
-    first = next(place for place, found in enumerate(cells) if found["cell_type"] == "code")
+    first = next(place for place, present in enumerate(cells) if present["cell_type"] == "code")
     metadata = {"tags": ["remove-cell", TAG]}
     new = {"cell_type": "code", "execution_count": None, "id": TAG, "metadata": metadata, "outputs": []}
     cells.insert(first, {**new, "source": lines})

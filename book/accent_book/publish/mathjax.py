@@ -11,7 +11,7 @@ PARTS = ["tex-chtml.js", "output/chtml/fonts", "input/tex/extensions", "a11y", "
 SPEECH_RULES = ["base.json", "en.json", "nemeth.json"]
 
 
-def installed(package, folder):
+def installed(package, folder) -> Path:
     """Return a folder of an installed package that need not be importable.
 
     Raises
@@ -19,15 +19,15 @@ def installed(package, folder):
     AccentError
         If the package is not installed.
     """
-    found = importlib.util.find_spec(package)
-    if found is None:
+    spec = importlib.util.find_spec(package)
+    if spec is None:
         raise AccentError(
             f"The package {package.replace('_', '-')} is missing: install what is in requirements.lock."
         )
-    return Path(found.origin).parent / folder
+    return Path(spec.origin).parent / folder
 
 
-def copy_mathjax(target):
+def copy_mathjax(target) -> None:
     """Copy MathJax into a folder, so that it need not be committed and nothing points a browser elsewhere.
 
     Parameters

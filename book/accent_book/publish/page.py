@@ -5,16 +5,17 @@ from pathlib import Path
 
 from accent_book.runs import notebooks
 from accent_book.runs.folder import Run
-from accent_book.runs.notebooks import BOOK, read_json, short, sources
+from accent_book.runs.notebooks import read_json, short
+from accent_book.runs.sources import BOOK, source_hash, sources_of_notebooks
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
-from accent_lib.provenance import fingerprint, source_hash
+from accent_lib.provenance import fingerprint
 
 #: Data that anyone may have; the rest never gets into the book.
 PUBLIC = ("sample",)
 
 
-def explorer(run="sample", to="explorer.html"):
+def explorer(run="sample", to="explorer.html") -> None:
     """Write the explorer of a run folder as one self-contained file.
 
     Parameters
@@ -46,7 +47,7 @@ def explorer(run="sample", to="explorer.html"):
         print(f"It holds histories of {data['dataset']}, which may not be passed on.")
 
 
-def publish_explorer(folder, root):
+def publish_explorer(folder, root) -> None:
     """Put the explorer of a run into the book.
 
     For data that may not be published, it is that of the sample if there is one, else a page that says so.
@@ -67,13 +68,13 @@ def publish_explorer(folder, root):
         published.unlink(missing_ok=True)
         return
     if about["dataset"] in PUBLIC:
-        mark = f"<!-- {_mark(folder)} -->"
-        if not kept.exists() or not kept.read_text("utf-8").endswith(mark):
+        stamp = f"<!-- {_stamp(folder)} -->"
+        if not kept.exists() or not kept.read_text("utf-8").endswith(stamp):
             from accent_book.publish.explorer import explorer_data, explorer_page
 
             page = explorer_page(explorer_data(Run("explorer", {"run": folder.name})))
             with atomic(kept) as file:
-                file.write_text(page + mark, "utf-8")
+                file.write_text(page + stamp, "utf-8")
         page = kept.read_text("utf-8")
     elif (sample := folder.with_name("sample") / "explorer.html").exists():
         page = sample.read_text("utf-8")
@@ -91,12 +92,12 @@ def _hash(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _mark(folder):
+def _stamp(folder):
     """Fingerprint of all that the page shows."""
     files = ["slates.csv", "explanations.csv", "outcomes.csv", *sorted(p.name for p in folder.glob("*.npz"))]
     return fingerprint(
-        sources=sources(),
-        page=source_hash("publish/explorer.py", package=BOOK),
+        sources=sources_of_notebooks(),
+        page=source_hash(BOOK, "publish/explorer.py"),
         template=Path(__file__).with_name("explorer.html").read_text("utf-8"),
         files={name: _hash(folder / name) for name in files if (folder / name).exists()},
     )

@@ -18,8 +18,8 @@ INTERACTIVE = ("book/explorer",)
 PREPARE = """() => {
   document.documentElement.dataset.theme = "light";
   document.querySelectorAll("img").forEach(image => { image.loading = "eager" });
-  document.querySelectorAll("details:not(.hide)").forEach(one => { one.open = true });
-  document.querySelectorAll(".toggle-hidden").forEach(one => one.classList.remove("toggle-hidden"));
+  document.querySelectorAll("details:not(.hide)").forEach(details => { details.open = true });
+  document.querySelectorAll(".toggle-hidden").forEach(hidden => hidden.classList.remove("toggle-hidden"));
   document.querySelectorAll("a[href]").forEach(link => {
     const href = link.getAttribute("href");
     if (!/^(https?:|#)/.test(href)) link.removeAttribute("href");
@@ -47,7 +47,7 @@ CONTENTS = """<style>
 READY = "[...document.images].every(image => image.complete)"
 
 
-def pdf(to=None):
+def pdf(to=None) -> None:
     """Print the built book.
 
     Parameters
@@ -94,7 +94,7 @@ def pdf(to=None):
     print(f"{len(writer.pages)} pages of the book: {short(to.absolute(), root)}")
 
 
-def chromium():
+def chromium() -> str:
     """Return the path of the system's Chromium or Chrome.
 
     Raises
@@ -102,12 +102,12 @@ def chromium():
     AccentError
         If there is none.
     """
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
         raise AccentError(
             "There is no Chromium or Chrome on this machine, which prints the pages: install one."
         )
-    return found
+    return browser
 
 
 def _print(browser, path):

@@ -39,7 +39,7 @@ class Book:
     Attributes
     ----------
     glued : dict
-        Notebook name to name to text, as the executed chapter displays it.
+        Notebook name to name to text, as its chapter displays it.
     paper : dict
         The paper's figures by name.
     cited : dict
@@ -54,7 +54,7 @@ class Book:
     labels: dict = field(default_factory=dict)
 
     @classmethod
-    def of(cls, root, sources):
+    def of(cls, root, sources) -> "Book":
         """Read what there is in the project's folder.
 
         Parameters
@@ -77,13 +77,13 @@ class Book:
             labels,
         )
 
-    def plain(self, text, chapter):
+    def plain(self, text, notebook) -> str:
         """Rewrite a cell of the book, or a caption, as plain Markdown.
 
         Parameters
         ----------
         text : str
-        chapter : str
+        notebook : str
             Name of the notebook that the cell belongs to.
 
         Returns
@@ -97,21 +97,21 @@ class Book:
             Jupyter it would be shown as it is written.
         """
         try:
-            return re.sub(r"\n{3,}", "\n\n", self._blocks(text.splitlines(), chapter)).strip("\n")
+            return re.sub(r"\n{3,}", "\n\n", self._blocks(text.splitlines(), notebook)).strip("\n")
         except _Unknown as unknown:
             begin = text.strip().partition("\n")[0]
             raise AccentError(
-                f"{chapter}, the cell or caption that begins with {begin!r}: {unknown} has no form in plain "
+                f"{notebook}, the cell or caption that begins with {begin!r}: {unknown} has no form in plain "
                 "Markdown; write it otherwise, or add one to accent_book/publish/plain.py."
             ) from None
 
-    def _blocks(self, lines, chapter):
+    def _blocks(self, lines, notebook):
         """Go through directives and what stands between them."""
         done, prose, lines = [], [], list(lines)
 
         def flush():
             # All of it at once: a role may go over the end of a line.
-            done.append(INLINE.sub(lambda found: self._inline(found, chapter), "\n".join(prose)))
+            done.append(INLINE.sub(lambda match: self._inline(match, notebook), "\n".join(prose)))
             prose.clear()
 
         while lines:
@@ -124,18 +124,18 @@ class Book:
                 continue
             flush()
             indent, fence, name, argument = opened.groups()
-            closing = next((i for i, one in enumerate(lines) if one.strip() == fence), len(lines))
+            closing = next((i for i, text in enumerate(lines) if text.strip() == fence), len(lines))
             body, lines = lines[:closing], lines[closing + 1 :]
             if not name:
                 done.append("\n".join([line, *body, indent + fence]))
             elif indent:
                 raise _Unknown(f"the directive {{{name}}}, as it is indented,")
             else:
-                done.append(self._directive(name, argument, body, chapter))
+                done.append(self._directive(name, argument, body, notebook))
         flush()
         return "\n".join(done)
 
-    def _directive(self, name, argument, body, chapter):
+    def _directive(self, name, argument, body, notebook):
         options = {}
         while body and OPTION.fullmatch(body[0]):
             key, options[key] = OPTION.fullmatch(body.pop(0)).groups()
@@ -147,32 +147,32 @@ class Book:
             raise _Unknown(f"the directive {{{name}}}")
         if name in ("figure", "image"):  # The argument is a file, which lies elsewhere.
             argument = ""
-        numbered = self.labels.get(options.get("label"), (chapter, ""))[1]
+        numbered = self.labels.get(options.get("label"), (notebook, ""))[1]
         title = ": ".join(filter(None, [numbered, argument]))
         if name == "exercise-start":
             return f"### {title or 'Exercise'}\n"
-        inside = self._blocks(body, chapter).strip("\n")
+        inside = self._blocks(body, notebook).strip("\n")
         title = title or name.rpartition(":")[2].capitalize()
         if "$$" in inside:  # A formula may not go on in a quotation's next line.
             return f"**{title}**\n\n{inside}\n"
         return "\n".join(f"> {line}".rstrip() for line in (f"**{title}**", "", *inside.splitlines()))
 
-    def _inline(self, found, chapter):
-        if found["code"] or found["formula"]:
-            return found[0]
-        if found["role"]:
-            return self._role(found["role"], " ".join(found["content"].split()), chapter)
-        text = INLINE.sub(lambda inner: self._inline(inner, chapter), found["text"])
-        target, _, _ = found["target"].partition("#")
+    def _inline(self, match, notebook):
+        if match["code"] or match["formula"]:
+            return match[0]
+        if match["role"]:
+            return self._role(match["role"], " ".join(match["content"].split()), notebook)
+        text = INLINE.sub(lambda inner: self._inline(inner, notebook), match["text"])
+        target, _, _ = match["target"].partition("#")
         if re.match(r"\w+:", target):
-            return f"[{text}]({found['target']})"
+            return f"[{text}]({match['target']})"
         return f"[{text}]({target}.ipynb)" if re.fullmatch(r"\d\d_\w+", target) else text
 
-    def _role(self, role, content, chapter):
+    def _role(self, role, content, notebook):
         text, _, target = content.partition("<")
         text, target = text.strip(), target.rstrip(">").strip()
         if role == "glue:text":
-            return self._glued(content, chapter)
+            return self._glued(content, notebook)
         if role == "paper" and content in self.paper:
             return self.paper[content]
         if role in ("cite:t", "cite:p") and all(key.strip() in self.cited for key in content.split(",")):
@@ -180,21 +180,21 @@ class Book:
         if role.startswith("py:"):
             return f"`{content.rpartition('.')[2] if content.startswith('~') else content}`"
         if role == "doc":
-            return self._inline(INLINE.match(f"[{text}]({target})"), chapter) if target else text
+            return self._inline(INLINE.match(f"[{text}]({target})"), notebook) if target else text
         if role not in ("ref", "numref", "prf:ref"):
             raise _Unknown(f"{{{role}}}`{content}`")
-        place, label = self.labels.get(target or text, (chapter, text))
+        place, label = self.labels.get(target or text, (notebook, text))
         exercise = label.startswith("Exercise ")  # by its number it can be found in Jupyter
         said = text if target and not exercise else label
-        return said if place == chapter else f"[{said}]({place}.ipynb)"
+        return said if place == notebook else f"[{said}]({place}.ipynb)"
 
-    def _glued(self, content, chapter):
+    def _glued(self, content, notebook):
         from myst_nb.core.variables import format_plain_text
 
         path, _, content = content.rpartition("::")
         name, _, form = content.partition(":")
-        of_chapter = self.glued.get(path.rpartition("/")[2].removesuffix(".ipynb") or chapter, {})
-        return format_plain_text(of_chapter[name], form) if name in of_chapter else UNKNOWN
+        of_notebook = self.glued.get(path.rpartition("/")[2].removesuffix(".ipynb") or notebook, {})
+        return format_plain_text(of_notebook[name], form) if name in of_notebook else UNKNOWN
 
     def _citation(self, keys, in_text):
         said = []
@@ -205,14 +205,14 @@ class Book:
         return ", ".join(said) if in_text else f"({'; '.join(said)})"
 
 
-def labels_of(cells, count):
-    """What a chapter's labels are called: figures, exercises, theorems and sections.
+def labels_of(cells, count) -> dict[str, str]:
+    """What a notebook's labels are called: figures, exercises, theorems and sections.
 
     Parameters
     ----------
     cells : list of NotebookNode
     count : Counter
-        How many of each kind came before this chapter; those of the chapter are added.
+        How many of each kind came before this notebook; its own are added.
 
     Returns
     -------
@@ -239,28 +239,28 @@ def labels_of(cells, count):
     return labels
 
 
-def glued(cells):
+def glued(cells) -> dict[str, str]:
     """What executed cells glued: name to text."""
-    found = {}
+    texts = {}
     for cell in cells:
         for output in cell.get("outputs", ()):
             scrap = output.get("metadata", {}).get("scrapbook")
             if scrap:
                 text = output["data"].get(f"{scrap['mime_prefix']}text/plain", UNKNOWN)
-                found[scrap["name"]] = "".join(text)
-    return found
+                texts[scrap["name"]] = "".join(text)
+    return texts
 
 
-def citations(path):
+def citations(path) -> dict[str, tuple[str, str, str]]:
     """Authors, year and address of each entry of a BibTeX file, by key."""
     from pybtex.database import parse_file
 
-    found = {}
+    cited = {}
     for key, entry in parse_file(str(path)).entries.items():
         names = [" ".join(p.prelast_names + p.last_names) for p in entry.persons.get("author", ())]
         names = [re.sub(r"[{}]", "", name) for name in names]
         authors = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
         fields = entry.fields
         link = f"https://doi.org/{fields['doi']}" if "doi" in fields else fields.get("url", "")
-        found[key] = authors, fields.get("year", ""), link
-    return found
+        cited[key] = authors, fields.get("year", ""), link
+    return cited

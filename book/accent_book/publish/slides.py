@@ -55,7 +55,7 @@ class Slide:
     notes: list = field(default_factory=list)
 
 
-def slides(to=None, chapters=None):
+def slides(to=None, chapters=None) -> None:
     """Write the slides of the last run into a folder.
 
     Parameters
@@ -63,7 +63,7 @@ def slides(to=None, chapters=None):
     to : path, optional
         The folder to make or renew, ``_build/slides`` by default. Its ``index.html`` is opened in a browser.
     chapters : path, optional
-        The folder of executed notebooks; as a rule ``book/chapters``.
+        The folder of chapters; as a rule ``book/chapters``.
 
     Raises
     ------
@@ -86,13 +86,13 @@ def slides(to=None, chapters=None):
     print(f"{len(made) + 1} slides, to be opened in a browser: {short(to.absolute(), root)}/index.html")
 
 
-def collect(chapters, to, root):
-    """Make slides of the executed notebooks of a folder; write their images.
+def collect(folder, to, root) -> list[Slide]:
+    """Make slides of the chapters in a folder; write their images.
 
     Parameters
     ----------
-    chapters : Path
-        Folder of executed notebooks.
+    folder : Path
+        Where the chapters are.
     to : Path
         Folder that gets the images, under ``images``.
     root : Path
@@ -107,27 +107,25 @@ def collect(chapters, to, root):
     AccentError
         If there is nothing to show.
     """
-    paths = sorted(chapters.glob("[0-9]*.ipynb"))
+    paths = sorted(folder.glob("[0-9]*.ipynb"))
     if not paths:
-        raise AccentError(
-            f"There are no executed chapters in {chapters}: run the notebooks first, `make run`."
-        )
-    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in paths}
-    book = Book.of(root, {stem: notebook.cells for stem, notebook in notebooks.items()})
-    book.glued = {stem: glued(notebook.cells) for stem, notebook in notebooks.items()}
+        raise AccentError(f"There are no executed chapters in {folder}: run the notebooks first, `make run`.")
+    chapters = {path.stem: nbformat.read(path, as_version=4) for path in paths}
+    book = Book.of(root, {stem: chapter.cells for stem, chapter in chapters.items()})
+    book.glued = {stem: glued(chapter.cells) for stem, chapter in chapters.items()}
     made = []
-    for stem, notebook in notebooks.items():
-        made += _of_chapter(stem, notebook.cells, book, to / "images")
+    for stem, chapter in chapters.items():
+        made += _of_chapter(stem, chapter.cells, book, to / "images")
     if not made:
         raise AccentError(
-            f"No cell of the chapters in {chapters} belongs to a slide: run the notebooks again, "
+            f"No cell of the chapters in {folder} belongs to a slide: run the notebooks again, "
             "for these are older than the slides."
         )
     _add_guide(made, (root / "book" / "teaching.md").read_text("utf-8"), book)
     return made
 
 
-def page(slides):
+def page(slides) -> str:
     """Return the page that shows slides, as HTML."""
     from jinja2 import Environment
 

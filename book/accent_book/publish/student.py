@@ -1,7 +1,7 @@
-"""Student notebooks: the chapters with their solutions taken out, and checks that tell what is missing.
+"""Student notebooks: the notebooks with their solutions taken out, and checks that tell what is missing.
 
-A chapter is the one source. In it an exercise and its solution are marked by the directives of
-sphinx-exercise, one cell for each mark. In a solution a code cell may have a tag: ``given`` is set-up that
+A notebook of ``notebooks/`` is the one source. In it an exercise and its solution stand between directives of
+sphinx-exercise, each in a cell of its own. In a solution a code cell may have a tag: ``given`` is set-up that
 the student gets, ``check`` holds asserts whose messages teach. All other cells are the answer.
 """
 
@@ -19,8 +19,8 @@ from accent_book.runs.notebooks import short
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
 
-MARK = re.compile(r"\{(exercise-start|exercise-end|solution-start|solution-end)\}")
-# What the cells of an exercise or a solution may be: the marks of each in order.
+DIRECTIVE = re.compile(r"\{(exercise-start|exercise-end|solution-start|solution-end)\}")
+# What the cells of an exercise or a solution may be: the directives of each in order.
 START, END, WHOLE = ["solution-start"], ["solution-end"], ["solution-start", "solution-end"]
 EXERCISE = ["exercise-start", "exercise-end"]
 HINT = """> **Student notebook.** This is the chapter of the book, without the solutions of the exercises at
@@ -29,8 +29,8 @@ HINT = """> **Student notebook.** This is the chapter of the book, without the s
 > which this notebook was made. If you change a parameter, believe the tables and figures, not the text."""
 
 
-def student(to=None):
-    """Write the student notebooks of all chapters.
+def student(to=None) -> list[Path]:
+    """Write a student notebook for every notebook.
 
     Numbers in the text and parameters are those of the chapters in ``book/chapters``, which the last run left
     there. A student notebook in which somebody has written is left as it is.
@@ -76,15 +76,15 @@ def student(to=None):
     return written
 
 
-def student_notebook(name, source, book, injected=()):
+def student_notebook(name, source, book, injected=()) -> nbformat.NotebookNode:
     """Make one student notebook.
 
     Parameters
     ----------
     name : str
-        Of the chapter.
+        Of the notebook.
     source : NotebookNode
-        The chapter, unexecuted.
+        The notebook.
     book : Book
     injected : sequence of NotebookNode
         Cells to put after the parameters: other values of them.
@@ -112,14 +112,14 @@ def student_notebook(name, source, book, injected=()):
     return made
 
 
-def student_cells(cells, name):
+def student_cells(cells, name) -> list[nbformat.NotebookNode]:
     """Replace every solution by a cell for the answer, and its check if it has one.
 
     Parameters
     ----------
     cells : list of NotebookNode
     name : str
-        Of the chapter, for errors.
+        Of the notebook, for errors.
 
     Returns
     -------
@@ -128,26 +128,26 @@ def student_cells(cells, name):
     """
     done, solution = [], None
     for number, cell in enumerate(cells):
-        marks = MARK.findall(cell.source) if cell.cell_type == "markdown" else []
-        fits = marks in ([START, WHOLE, EXERCISE, []] if solution is None else [END, []])
+        directives = DIRECTIVE.findall(cell.source) if cell.cell_type == "markdown" else []
+        fits = directives in ([START, WHOLE, EXERCISE, []] if solution is None else [END, []])
         if not fits:
             raise AccentError(
-                f"{name}: cell {number} has the marks {', '.join(marks)}; an exercise is a cell of its "
-                "own, and so are the beginning and the end of its solution."
+                f"{name}: cell {number} has the directives {', '.join(directives)}; an exercise is a cell of "
+                "its own, and so are the beginning and the end of its solution."
             )
-        if marks in (START, WHOLE):
+        if directives in (START, WHOLE):
             solution = []
         if solution is None:
             done.append(cell)
             continue
         solution.append(cell)
-        if marks in (END, WHOLE):
+        if directives in (END, WHOLE):
             done.extend(answer(solution, name))
             solution = None
     return done
 
 
-def answer(solution, name):
+def answer(solution, name) -> list[nbformat.NotebookNode]:
     """Make the cells that stand in a student notebook in place of a solution.
 
     Parameters
@@ -155,7 +155,7 @@ def answer(solution, name):
     solution : list of NotebookNode
         All of its cells.
     name : str
-        Of the chapter, for errors.
+        Of the notebook, for errors.
 
     Returns
     -------
@@ -189,7 +189,7 @@ def answer(solution, name):
     ]
 
 
-def blank(solution, check):
+def blank(solution, check) -> tuple[str, list[str]]:
     """What is left of a solution when its author takes it away.
 
     Parameters
@@ -256,12 +256,12 @@ def _in_jupyter(cell, name, book):
 
 
 def _injected(executed):
-    """The parameters with which a chapter was executed, as a list of at most one cell."""
+    """The parameters with which a notebook was executed, as a list of at most one cell."""
     if not executed.exists():
         return []
     cells = nbformat.read(executed, as_version=4).cells
-    found = [cell.source for cell in cells if "injected-parameters" in cell.metadata.get("tags", ())]
-    return [v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]}) for source in found]
+    sources = [cell.source for cell in cells if "injected-parameters" in cell.metadata.get("tags", ())]
+    return [v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]}) for source in sources]
 
 
 def _hash(cells):
@@ -273,7 +273,7 @@ def _hash(cells):
 def _worked_on(path):
     """Whether a student notebook is not as it was written, or is none of ours."""
     try:
-        found = nbformat.read(path, as_version=4)
+        notebook = nbformat.read(path, as_version=4)
     except Exception:  # whatever it is, it is not ours to replace
         return True
-    return found.metadata.get("accent_student") != _hash(found.cells)
+    return notebook.metadata.get("accent_student") != _hash(notebook.cells)

@@ -5,17 +5,18 @@ import json
 from pathlib import Path
 
 from accent_book.runner.plan import plan
-from accent_book.runs.notebooks import read_json, sources
+from accent_book.runs.notebooks import read_json
+from accent_book.runs.sources import sources_of_notebooks
 from accent_lib.files import atomic
 
-#: Lies beside the executed chapters, so that the book knows whose they are.
+#: Lies beside the chapters, so that the book knows whose they are.
 ACCOUNT = Path("book", "chapters", "account.json")
 #: Parameters that may name a folder or a host of the machine.
 PRIVATE = ("data_home", "scheduler")
 OF_A_CHAPTER = ("date", "commit", "dirty", "device", "cpu", "versions", "seconds", "peak_memory")
 
 
-def publish_account(profile, root):
+def publish_account(profile, root) -> None:
     """Write beside the chapters of the book what made them.
 
     Parameters
@@ -34,7 +35,7 @@ def publish_account(profile, root):
         file.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
-def account(profile, chapters, records, data, root):
+def account(profile, chapters, records, data, root) -> dict:
     """Gather what the status page tells of a run.
 
     Parameters
@@ -60,7 +61,7 @@ def account(profile, chapters, records, data, root):
         "profile": profile,
         "run": chapters[0].folder.name,
         "fingerprints": {
-            "library": sources(),
+            "library": sources_of_notebooks(),
             "data": data.get("fingerprint", "")[:16],
             "lock": hashlib.sha256(lock.read_bytes()).hexdigest()[:16] if lock.exists() else "",
         },
@@ -79,7 +80,7 @@ def account(profile, chapters, records, data, root):
     }
 
 
-def committed_tables(folder):
+def committed_tables(folder) -> list[dict]:
     """Provenance of the committed tables.
 
     Parameters
@@ -94,22 +95,22 @@ def committed_tables(folder):
         where they were not recorded), ``commit``, ``dirty``, ``date``, ``device`` and ``cpu``, one for each
         table that has a provenance.
     """
-    found = []
+    tables = []
     for path in sorted(folder.glob("*/*.json")):
         about = json.loads(path.read_text("utf-8"))
         made = about.get("provenance", about)
         if "commit" not in made:
             continue
-        found.append(
+        tables.append(
             {
                 "name": path.relative_to(folder).with_suffix("").as_posix(),
                 "seeds": about.get("seeds", []),
                 "rows": about.get("rows"),
                 "seconds": _seconds(path, about),
-                **{key: made[key] for key in ("commit", "dirty", "date", "device", "cpu")},
+                **{name: made[name] for name in ("commit", "dirty", "date", "device", "cpu")},
             }
         )
-    return found
+    return tables
 
 
 def _seconds(path, about):

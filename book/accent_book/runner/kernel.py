@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +16,7 @@ KERNEL = "accent-lib-run"
 
 
 @contextmanager
-def kernel(variables=None):
+def kernel(variables=None) -> Iterator[str]:
     """Make a kernel of this interpreter known to papermill for as long as the block lasts.
 
     Parameters
@@ -63,7 +64,7 @@ def kernel(variables=None):
                     os.environ[name] = value
 
 
-def execute(source, target, parameters, kernel_name, root, log=None):
+def execute(source, target, parameters, kernel_name, root, log=None) -> int:
     """Execute a notebook.
 
     Parameters

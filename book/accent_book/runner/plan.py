@@ -8,13 +8,14 @@ from accent_book.publish.launch import TAG as LAUNCH
 from accent_book.runs import notebooks
 from accent_book.runs.notebooks import read_json
 from accent_book.runs.profiles import load_profile, run_name
+from accent_book.runs.sources import sources_of_notebooks
 from accent_lib.errors import AccentError
 from accent_lib.provenance import fingerprint
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A notebook as a profile runs it.
+    """A notebook as a profile runs it, and the page of the book that comes of it.
 
     Attributes
     ----------
@@ -22,8 +23,9 @@ class Chapter:
     settings : dict
         All of its parameters.
     stamp : str
-        Fingerprint of everything its output follows from: its cells and settings, the sources that it may
-        import, the committed tables if it reads them, and the stamps of the chapters before it.
+        Tells whether the output is outdated: a fingerprint of all that it follows from.  That is its cells
+        and settings, the sources that it may import, the committed tables if it reads them, and the stamps
+        of the chapters before it.
     folder : Path
         The run folder.
     output : Path
@@ -37,21 +39,21 @@ class Chapter:
     output: Path
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The notebook's name."""
         return self.notebook.name
 
     @property
-    def executed(self):
+    def executed(self) -> Path:
         """The run's own copy of the executed notebook: changing profiles back and forth costs nothing."""
         return self.folder / "chapters" / f"{self.name}.ipynb"
 
-    def files(self):
+    def files(self) -> list[str]:
         """Files in the run folder that are of its making, sorted relative names."""
-        found = (path for pattern in self.notebook.makes for path in self.folder.glob(pattern))
-        return sorted({path.relative_to(self.folder).as_posix() for path in found})
+        paths = (path for pattern in self.notebook.makes for path in self.folder.glob(pattern))
+        return sorted({path.relative_to(self.folder).as_posix() for path in paths})
 
-    def outdated(self, records):
+    def outdated(self, records) -> str:
         """Say why it has to be run, or nothing if it is up to date.
 
         Parameters
@@ -75,7 +77,7 @@ class Chapter:
         return ""
 
 
-def plan(profile, upto=None, root=None):
+def plan(profile, upto=None, root=None) -> list[Chapter]:
     """Chapters of a profile, in order.
 
     Parameters
@@ -98,7 +100,7 @@ def plan(profile, upto=None, root=None):
     """
     root = root or notebooks.project_root()
     settings = load_profile(profile, root)
-    sources = notebooks.sources()
+    sources = sources_of_notebooks()
     folder = notebooks.runs_folder() / run_name(profile, root)
     chapters, before = [], []
     for notebook in notebooks.all_notebooks(root):
@@ -118,7 +120,7 @@ def plan(profile, upto=None, root=None):
 
 
 def _kept(folder):
-    """Hashes of the committed tables, which one chapter reads."""
+    """Hashes of the committed tables, which one notebook reads."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files

@@ -15,7 +15,7 @@ from accent_lib.files import atomic
 from accent_lib.provenance import plain, provenance
 
 
-def run(profile="sample", upto=None, force=False):
+def run(profile="sample", upto=None, force=False) -> list[str]:
     """Execute the notebooks of a profile into ``book/chapters``, but for those that are up to date.
 
     Parameters

@@ -12,7 +12,7 @@ from accent_book.runs.notebooks import read_json, short
 from accent_book.runs.profiles import profile_names
 
 
-def status(profile="sample"):
+def status(profile="sample") -> None:
     """Print what the run folder of a profile holds.
 
     Parameters
@@ -54,14 +54,14 @@ def _store_progress(path):
 
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
-            found = store.execute(f"SELECT {', '.join(WORK)} FROM work").fetchall()
+            rows = store.execute(f"SELECT {', '.join(WORK)} FROM work").fetchall()
     except sqlite3.Error as error:
         cut = (
             " (its last write was cut short; the same command repairs it)" if "readonly" in str(error) else ""
         )
         print(f"  {path.name} cannot be read: {error}{cut}")
         return
-    for row in found:
+    for row in rows:
         work = dict(zip(WORK, row, strict=True))
         left = work["total"] - work["done"]
         line = f"{work['done']:,} of {work['total']:,} retrainings of {work['model']} done"

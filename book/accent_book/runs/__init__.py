@@ -19,10 +19,10 @@ from accent_book.runs.folder import Run, begin
 from accent_book.runs.notebooks import project_root, runs_folder
 from accent_book.runs.profiles import load_profile, profile_names
 from accent_book.runs.results import (
-    asked_for,
     describe_store,
     export,
     import_results,
+    outcomes_of_sets,
     outcomes_store,
     read_results,
     results_folder,
@@ -34,7 +34,7 @@ from accent_book.runs.results import (
 __all__ = [
     "Retraining",
     "Run",
-    "asked_for",
+    "outcomes_of_sets",
     "begin",
     "describe_store",
     "ensure",

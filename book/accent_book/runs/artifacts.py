@@ -1,11 +1,18 @@
 """What later notebooks take from a run folder, as objects of the library."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accent_lib.errors import AccentError
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def interactions(run):
+    from accent_lib.datasets import Interactions
+    from accent_lib.models import Recommender
+    from accent_lib.training import State
+
+
+def interactions(run) -> "Interactions":
     """The prepared data that notebook 01 settled on.
 
     Parameters
@@ -33,7 +40,7 @@ def interactions(run):
     return data
 
 
-def model_class(name: str):
+def model_class(name: str) -> type:
     """The class of a model by name.
 
     Parameters
@@ -53,7 +60,7 @@ def model_class(name: str):
     return models[name]
 
 
-def new_model(name: str, data, seed: int = 0, relation_triples=None):
+def new_model(name: str, data, seed: int = 0, relation_triples=None) -> "Recommender":
     """A model by name, freshly initialised.
 
     Parameters
@@ -74,7 +81,7 @@ def new_model(name: str, data, seed: int = 0, relation_triples=None):
     return kind(data, seed=seed) if name == "ncf" else kind(data, relation_triples, seed=seed)
 
 
-def relation_triples(run, data, source: str):
+def relation_triples(run, data, source: str) -> "pd.DataFrame | None":
     """The relation triples that ``rcf`` is trained on.
 
     Parameters
@@ -96,7 +103,7 @@ def relation_triples(run, data, source: str):
     return read_relation_triples(data, Relations.of(data.attributes), record["data_home"] or None)
 
 
-def trained_model(run, name: str, data):
+def trained_model(run, name: str, data) -> "tuple[Recommender, State, dict]":
     """The model that notebook 02 kept, and the state to start retraining from.
 
     Parameters
@@ -125,7 +132,7 @@ def trained_model(run, name: str, data):
     return state.into(model), state, metadata
 
 
-def untrained_model(run, name: str, data, metadata: dict):
+def untrained_model(run, name: str, data, metadata: dict) -> "Recommender":
     """The model as it was before it was trained, from the metadata of :func:`trained_model`."""
     triples = relation_triples(run, data, metadata.get("relation_triples", "drawn"))
     return new_model(name, data, metadata["start"], triples)

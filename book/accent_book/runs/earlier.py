@@ -1,4 +1,4 @@
-"""Make what earlier notebooks make, for a chapter opened alone."""
+"""Make what earlier notebooks make, for a notebook opened alone."""
 
 import os
 import subprocess
@@ -9,8 +9,8 @@ from accent_book.runs.profiles import run_name
 from accent_lib.errors import AccentError
 
 
-def ensure(profile="sample", upto=3, folder=None):
-    """Make what is missing of notebooks 1 to `upto`, for a chapter opened alone.
+def ensure(profile="sample", upto=3, folder=None) -> None:
+    """Make what is missing of notebooks 1 to `upto`, for a notebook opened alone.
 
     Nothing is done if the run folder holds every file that these notebooks make, or if the runner is at work.
 

@@ -5,6 +5,8 @@ import os
 import re
 import time
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from accent_book.runs import notebooks, parameters
 from accent_book.runs.earlier import ensure
@@ -13,8 +15,11 @@ from accent_lib.errors import AccentError
 from accent_lib.files import atomic
 from accent_lib.provenance import plain
 
+if TYPE_CHECKING:
+    import pandas
 
-def begin(notebook, namespace):
+
+def begin(notebook, namespace) -> "Run":
     """Check a notebook's parameters and open its run folder; called by the code cell after the parameters.
 
     Parameters
@@ -150,13 +155,13 @@ class Run:
     def __repr__(self):
         return f"Run({self.name!r}, notebook={self.notebook!r})"
 
-    def path(self, name):
+    def path(self, name) -> Path:
         """Where to make a file, in a folder that exists; write it through `accent_lib.files.atomic`."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def need(self, name):
+    def need(self, name) -> Path:
         """Where a file made by an earlier notebook lies.
 
         Raises
@@ -180,7 +185,7 @@ class Run:
             how = f"papermill notebooks/{maker.name}.ipynb out.ipynb -p run {self.name}"
         return f"notebook {maker.name} makes it; run `{how}` in the project's folder."
 
-    def setting(self, notebook, name):
+    def setting(self, notebook, name) -> Any:
         """Value that a parameter of an earlier notebook of this run had.
 
         Raises
@@ -198,33 +203,33 @@ class Run:
             raise parameters.unknown(name, settings, notebook)
         return settings[name]
 
-    def ensure(self, upto):
+    def ensure(self, upto) -> None:
         """Make what is missing in this folder of notebooks 1 to `upto`; see `accent_book.runs.ensure`."""
         ensure(profile_of_run(self.name), upto, folder=self.name)
 
-    def log(self, message):
+    def log(self, message) -> None:
         """Print a line with the seconds since the notebook began, and append it to ``log.txt``."""
         print(f"{time.perf_counter() - self._start:8.1f} s  {message}", flush=True)
         with open(self.path("log.txt"), "a", encoding="utf-8") as log:
             log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {self.notebook}: {message}\n")
 
-    def write_json(self, name, content):
+    def write_json(self, name, content) -> None:
         """Write JSON atomically; NumPy scalars become numbers."""
         with atomic(self.path(name)) as file:
             file.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=plain) + "\n", "utf-8")
 
-    def read_json(self, name):
+    def read_json(self, name) -> Any:
         """Read JSON that an earlier notebook wrote; a missing file is the error of `need`."""
         return json.loads(self.need(name).read_text("utf-8"))
 
-    def write_csv(self, name, frame):
+    def write_csv(self, name, frame) -> None:
         """Write a data frame atomically, without its index; floats read back exactly."""
         from accent_lib.retraining.cells import to_text
 
         with atomic(self.path(name)) as file:
             to_text(frame).to_csv(file, index=False)
 
-    def read_csv(self, name):
+    def read_csv(self, name) -> "pandas.DataFrame":
         """Read a table that an earlier notebook wrote; a missing file is the error of `need`.
 
         Parameters

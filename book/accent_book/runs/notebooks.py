@@ -7,18 +7,17 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from accent_book.runs import parameters
+from accent_book.runs.sources import BOOK
 from accent_lib.errors import AccentError
-from accent_lib.provenance import PACKAGE, fingerprint, source_hash
+from accent_lib.provenance import PACKAGE
 
-BOOK = Path(__file__).resolve().parents[1]
-#: Folders of this package that a notebook may import, beside the whole of the library.
-FOR_NOTEBOOKS = ("runs", "figures")
 MAKES = re.compile(r"""\brun\.(?:path|write_csv|write_json)\(\s*f?["']([^"']+)["']""")
 
 
-def project_root():
+def project_root() -> Path:
     """Folder that holds ``notebooks/profiles``: upwards from the working directory, else from the package.
 
     Returns
@@ -38,7 +37,7 @@ def project_root():
     return here
 
 
-def runs_folder():
+def runs_folder() -> Path:
     """Folder of all runs: ``$ACCENT_RUNS``, else ``runs`` in the project root.
 
     Examples
@@ -50,20 +49,15 @@ def runs_folder():
     return Path(os.environ.get("ACCENT_RUNS") or project_root() / "runs").absolute()
 
 
-def absolute(path):
+def absolute(path) -> str:
     """Text of a path made absolute from the working directory, with ``~`` expanded."""
     return str(Path(path).expanduser().absolute())
 
 
-def search_path():
+def search_path() -> str:
     """``PYTHONPATH`` for another process, in which it finds both packages, installed or not."""
     folders = [PACKAGE.parent, BOOK.parent]
     return os.pathsep.join([*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])])
-
-
-def sources():
-    """Fingerprint of all sources that a notebook may import; no other change makes its output outdated."""
-    return fingerprint(library=source_hash(), book=source_hash(*FOR_NOTEBOOKS, package=BOOK))
 
 
 @dataclass(frozen=True)
@@ -74,17 +68,17 @@ class Notebook:
     cells: tuple
 
     @property
-    def name(self):
+    def name(self) -> str:
         """File name without suffix, such as ``"02_training"``."""
         return self.path.stem
 
     @property
-    def number(self):
+    def number(self) -> int:
         """Place in the order, from the file name."""
         return int(re.match(r"\d+", self.name)[0])
 
     @functools.cached_property
-    def parameters(self):
+    def parameters(self) -> dict[str, parameters.Parameter]:
         """Declared parameters, a dict of name to `Parameter`; empty if no cell is tagged ``parameters``."""
         for kind, tags, text in self.cells:
             if kind == "code" and "parameters" in tags:
@@ -92,13 +86,13 @@ class Notebook:
         return {}
 
     @functools.cached_property
-    def makes(self):
+    def makes(self) -> tuple[str, ...]:
         """Files it makes in the run folder, as patterns: ``run.path(f"{model}.npz")`` gives ``"*.npz"``."""
-        found = [name for kind, _, text in self.cells if kind == "code" for name in MAKES.findall(text)]
-        return tuple(dict.fromkeys(re.sub(r"\{[^}]*\}", "*", name) for name in found))
+        names = [name for kind, _, text in self.cells if kind == "code" for name in MAKES.findall(text)]
+        return tuple(dict.fromkeys(re.sub(r"\{[^}]*\}", "*", name) for name in names))
 
 
-def read(path):
+def read(path) -> Notebook:
     """Read a notebook's source.
 
     Raises
@@ -114,13 +108,13 @@ def read(path):
     return Notebook(path, tuple(parts))
 
 
-def all_notebooks(root=None):
+def all_notebooks(root=None) -> list[Notebook]:
     """Every notebook of the project in order, a list of `Notebook`; empty if it has none."""
     folder = (root or project_root()) / "notebooks"
     return [read(path) for path in sorted(folder.glob("[0-9]*_*.ipynb"))]
 
 
-def maker(name, root=None):
+def maker(name, root=None) -> Notebook | None:
     """First notebook that makes a file of the run folder, or ``None``."""
     for notebook in all_notebooks(root):
         if any(fnmatch(name, pattern) for pattern in notebook.makes):
@@ -128,12 +122,12 @@ def maker(name, root=None):
     return None
 
 
-def short(path, root):
+def short(path, root) -> Path:
     """Shorten a path for a message: relative to the project if it lies there."""
     return path.relative_to(root) if path.is_relative_to(root) else path
 
 
-def read_json(path):
+def read_json(path) -> Any:
     """Read a JSON file of the run folder; ``None`` if it is not there."""
     try:
         return json.loads(path.read_text("utf-8"))

@@ -19,6 +19,7 @@ import math
 import re
 import tokenize
 from dataclasses import dataclass
+from typing import Any
 
 from accent_lib.errors import AccentError
 
@@ -45,16 +46,16 @@ class Parameter:
     help: str = ""
 
     @property
-    def is_list(self):
+    def is_list(self) -> bool:
         """Whether the value is a list."""
         return self.type.startswith("list[")
 
     @property
-    def element(self):
+    def element(self) -> str:
         """Type of the value, or of each element if it is a list."""
         return self.type[5:-1] if self.is_list else self.type
 
-    def check(self, value, where):
+    def check(self, value, where) -> Any:
         """Return the value, an integer made a float where one is declared.
 
         Parameters
@@ -124,7 +125,7 @@ def _hint(value, kind):
     return ""
 
 
-def parse(source, where):
+def parse(source, where) -> dict[str, Parameter]:
     """Read a parameters cell.
 
     Parameters
@@ -149,7 +150,7 @@ def parse(source, where):
     except (SyntaxError, tokenize.TokenError) as error:
         raise AccentError(f"{where}: the parameters cell is not Python: {error}.") from None
     comments = {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
-    found = {}
+    declared = {}
     for statement in statements:
         if not _is_assignment(statement):
             line = ast.unparse(statement).splitlines()[0]
@@ -164,8 +165,8 @@ def parse(source, where):
             default = ast.literal_eval(statement.value)
         except ValueError:  # a reader's own expression in a live notebook, such as 2 * 8
             default = None
-        found[name] = Parameter(name, comment["type"], default, comment["allowed"] or "", comment["help"])
-    return found
+        declared[name] = Parameter(name, comment["type"], default, comment["allowed"] or "", comment["help"])
+    return declared
 
 
 def _is_assignment(statement):
@@ -176,7 +177,7 @@ def _is_assignment(statement):
     )
 
 
-def assigned(source):
+def assigned(source) -> list[str]:
     """Names that a cell of plain assignments sets, in order; none if the cell holds anything else."""
     try:
         statements = ast.parse(source).body
@@ -185,7 +186,7 @@ def assigned(source):
     return [s.targets[0].id for s in statements] if all(map(_is_assignment, statements)) else []
 
 
-def unknown(name, known, where, elsewhere=""):
+def unknown(name, known, where, elsewhere="") -> AccentError:
     """Make the error for a name that no parameter has.
 
     Parameters

@@ -4,7 +4,7 @@ from accent_book.runs import notebooks, parameters
 from accent_lib.errors import AccentError
 
 
-def profile_names(root=None):
+def profile_names(root=None) -> list[str]:
     """Names of the profiles there are, sorted.
 
     Examples
@@ -16,7 +16,7 @@ def profile_names(root=None):
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
-def load_profile(profile, root=None):
+def load_profile(profile, root=None) -> dict[str, dict]:
     """Read a profile and check it against the notebooks' parameters.
 
     Parameters
@@ -45,22 +45,22 @@ def load_profile(profile, root=None):
     """
     root = root or notebooks.project_root()
     values = {"run": profile, **_read(profile, root)}
-    chapters = notebooks.all_notebooks(root)
-    if not chapters:
+    sources = notebooks.all_notebooks(root)
+    if not sources:
         raise AccentError(f"There are no notebooks in {root / 'notebooks'}; work in a clone of the project.")
     where = f"notebooks/profiles/{profile}.yaml"
-    for chapter in chapters:
-        if "run" not in chapter.parameters:
-            raise AccentError(f"{chapter.name}: the parameters cell lacks run, the name of the run folder.")
-    known = {name for chapter in chapters for name in chapter.parameters}
+    for source in sources:
+        if "run" not in source.parameters:
+            raise AccentError(f"{source.name}: the parameters cell lacks run, the name of the run folder.")
+    known = {name for source in sources for name in source.parameters}
     for name in values:
         if name not in known:
             raise parameters.unknown(name, sorted(known), where)
     settings = {}
-    for chapter in chapters:
-        settings[chapter.name] = {
+    for source in sources:
+        settings[source.name] = {
             name: parameter.check(values[name], where) if name in values else parameter.default
-            for name, parameter in chapter.parameters.items()
+            for name, parameter in source.parameters.items()
         }
     return settings
 
@@ -81,12 +81,12 @@ def _read(profile, root):
     return values
 
 
-def run_name(profile, root=None):
+def run_name(profile, root=None) -> str:
     """Name of the run folder that a profile fills: its parameter ``run``, else its own name."""
     return str(_read(profile, root or notebooks.project_root()).get("run", profile))
 
 
-def profile_of_run(run):
+def profile_of_run(run) -> str | None:
     """Profile that fills a run folder, or ``None``."""
     for profile in profile_names():
         try:

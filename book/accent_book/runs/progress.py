@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 
 
 def watched() -> bool:
@@ -12,7 +13,7 @@ def watched() -> bool:
     return live and not os.environ.get("ACCENT_RUNNER")
 
 
-def progress(run, what, bar=None):
+def progress(run, what, bar=None) -> Callable[[int, int], None]:
     """Make a callback that shows how far some work has come.
 
     Parameters

@@ -4,13 +4,16 @@ import gzip
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from accent_book.runs import notebooks
 from accent_book.runs.folder import Run
 from accent_book.runs.notebooks import short
 from accent_book.runs.profiles import run_name
+from accent_book.runs.sources import sources_of_notebooks
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
 from accent_lib.provenance import provenance
@@ -18,8 +21,10 @@ from accent_lib.provenance import provenance
 if TYPE_CHECKING:
     import pandas as pd
 
+    from accent_lib.retraining.store import Store
 
-def results_folder():
+
+def results_folder() -> Path:
     """Where committed tables lie, one folder for each model and run.
 
     Examples
@@ -30,7 +35,7 @@ def results_folder():
     return notebooks.project_root() / "data" / "results"
 
 
-def store_path(run, fingerprint: str):
+def store_path(run, fingerprint: str) -> Path:
     """Where the store of a fingerprint lies in a run folder.
 
     Examples
@@ -65,12 +70,12 @@ def describe_store(run, table: str, model: str, fingerprint: str, facts: dict) -
     'ncf'
     """
     path = store_path(run, fingerprint).with_suffix(".json")
-    began = json.loads(path.read_text()) if path.exists() else provenance()
+    began = json.loads(path.read_text()) if path.exists() else provenance(sources=sources_of_notebooks())
     about = {"table": table, "model": model, "fingerprint": fingerprint, "described": time.time()}
     run.write_json(path.name, {**began, **about, **facts})
 
 
-def export(profile="ml-100k"):
+def export(profile="ml-100k") -> None:
     """Copy what verification has shown so far from a run folder to ``data/results``.
 
     Each model of the run gets a folder ``<model>-<run>`` with its newest outcomes, one compressed table for
@@ -96,11 +101,11 @@ def export(profile="ml-100k"):
         about = json.loads(path.read_text())
         with Store(path.with_suffix(".sqlite"), about["fingerprint"]) as store:
             outcomes = store.outcomes()
-        key = about["model"], about["table"]
+        table = about["model"], about["table"]
         # The one that a notebook used last, which need not be the one that was begun last.
         when = about.pop("described", 0)
-        if len(outcomes) and (key not in newest or newest[key][0] < when):
-            newest[key] = when, about, outcomes
+        if len(outcomes) and (table not in newest or newest[table][0] < when):
+            newest[table] = when, about, outcomes
     if not newest:
         where = short(notebooks.runs_folder() / name, notebooks.project_root())
         raise AccentError(f"Nothing was verified in {where}: run notebook 05_verification first.")
@@ -110,7 +115,7 @@ def export(profile="ml-100k"):
         outcomes = of_slates(outcomes, mine.agg(list).to_dict())
         folder = results_folder() / f"{model}-{name}"
         folder.mkdir(parents=True, exist_ok=True)
-        outcomes = asked_for(outcomes, run.read_csv("explanations.csv").query("model == @model"))
+        outcomes = outcomes_of_sets(outcomes, run.read_csv("explanations.csv").query("model == @model"))
         outcomes = outcomes[outcomes["seed"].isin(about.get("seeds", [0]))]
         for seed, rows in outcomes.groupby("seed"):
             path = folder / f"{table}-{seed}.csv.gz"
@@ -162,7 +167,7 @@ def write_table(path, table) -> None:
         file.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
-def asked_for(outcomes, explanations):
+def outcomes_of_sets(outcomes, explanations) -> "pd.DataFrame":
     """Outcomes of the control and of all worlds with a set of these explanations: a store may have others.
 
     Worlds are taken whole, for one that is there in part would count as done.
@@ -171,14 +176,14 @@ def asked_for(outcomes, explanations):
     --------
     >>> import pandas as pd
     >>> outcomes = pd.DataFrame({"world": ["", "0:3", "1:4"], "user": [0, 0, 1]})
-    >>> asked_for(outcomes, pd.DataFrame({"user": [0], "removed": [(3,)]}))["world"].tolist()
+    >>> outcomes_of_sets(outcomes, pd.DataFrame({"user": [0], "removed": [(3,)]}))["world"].tolist()
     ['', '0:3']
     """
     from accent_lib.retraining.worlds import World, worlds_of
 
-    asked = {world.removed[0] for world in worlds_of(explanations)}
-    wanted = {key for key in outcomes["world"].unique() if not key or asked & {*World.parse(key).removed}}
-    return outcomes[outcomes["world"].isin(wanted)]
+    sets = {world.removed[0] for world in worlds_of(explanations)}
+    keys = {key for key in outcomes["world"].unique() if not key or sets & {*World.parse(key).removed}}
+    return outcomes[outcomes["world"].isin(keys)]
 
 
 class Results(NamedTuple):
@@ -269,7 +274,7 @@ def import_results(run, store, slates) -> int:
 
 
 @contextmanager
-def outcomes_store(run, retraining, slates):
+def outcomes_store(run, retraining, slates) -> Iterator["Store"]:
     """Open the store of a retraining's outcomes in a run folder, with what ``data/results`` has of them.
 
     Parameters
@@ -286,7 +291,9 @@ def outcomes_store(run, retraining, slates):
         yield store
 
 
-def retrained_outcomes(run, retraining, worlds, slates, *, table=None, seeds=(0,), facts=None, **options):
+def retrained_outcomes(
+    run, retraining, worlds, slates, *, table=None, seeds=(0,), facts=None, **options
+) -> "pd.DataFrame":
     """Retrain in some worlds and return what they showed: store, import and verification in one.
 
     Parameters
@@ -323,5 +330,5 @@ def retrained_outcomes(run, retraining, worlds, slates, *, table=None, seeds=(0,
     with outcomes_store(run, how, slates) as store:
         verify(how.name, how.model, how.recipe, how.state, worlds, slates, store, **options)
         outcomes = store.outcomes(slates)
-    asked = outcomes["world"].isin(["", *(world.key for world in worlds)])
-    return outcomes[asked & outcomes["seed"].isin(seeds)].reset_index(drop=True)
+    of_worlds = outcomes["world"].isin(["", *(world.key for world in worlds)])
+    return outcomes[of_worlds & outcomes["seed"].isin(seeds)].reset_index(drop=True)
