@@ -20,25 +20,25 @@ FEW = table("few", [True, True], [2.0, -1.0], [1, 2], seconds_a_user=9.0)
 
 
 def test_agreement_counts_what_a_reader_would_count():
-    found = agreement(pd.concat([LONG, SHORT, FEW]), "recipe", "long").set_index("setting")
-    assert list(found.index) == ["long", "short", "few"]
-    assert found["pairs"].tolist() == [4, 4, 2]
-    assert found["same_percentage"].tolist() == [100, 75, 50]
-    assert found["cf_percentage"].tolist() == [50, 25, 100]
-    assert found["reference_cf_percentage"].tolist() == [50, 50, 50]
-    assert found["seconds"].tolist() == [40, 4, 9]
-    np.testing.assert_allclose(found["correlation"], 1)
-    np.testing.assert_allclose(found["slope"], [1, 0.5, 1])
-    np.testing.assert_allclose(found["rmse"], [0, np.sqrt((0.25 + 1 + 0.25 + 0.0625) / 4), 0])
-    assert (found["same_low"] <= found["same_percentage"]).all()
+    compared = agreement(pd.concat([LONG, SHORT, FEW]), "recipe", "long").set_index("setting")
+    assert list(compared.index) == ["long", "short", "few"]
+    assert compared["pairs"].tolist() == [4, 4, 2]
+    assert compared["same_percentage"].tolist() == [100, 75, 50]
+    assert compared["cf_percentage"].tolist() == [50, 25, 100]
+    assert compared["reference_cf_percentage"].tolist() == [50, 50, 50]
+    assert compared["seconds"].tolist() == [40, 4, 9]
+    np.testing.assert_allclose(compared["correlation"], 1)
+    np.testing.assert_allclose(compared["slope"], [1, 0.5, 1])
+    np.testing.assert_allclose(compared["rmse"], [0, np.sqrt((0.25 + 1 + 0.25 + 0.0625) / 4), 0])
+    assert (compared["same_low"] <= compared["same_percentage"]).all()
 
 
 def test_a_retraining_that_failed_counts_as_a_verdict_but_has_no_influence():
     failed = SHORT.assign(true_gap_influence=[np.nan, 1.0, -0.5, 0.25], setting="failed")
     failed.loc[0, "counterfactual"] = False
-    found = agreement(pd.concat([LONG, failed]), "recipe", "long").set_index("setting")
-    assert found.loc["failed", "same_percentage"] == 50  # of the two that held, none does
-    assert found.loc["failed", "slope"] == pytest.approx(0.5)
+    compared = agreement(pd.concat([LONG, failed]), "recipe", "long").set_index("setting")
+    assert compared.loc["failed", "same_percentage"] == 50  # of the two that held, none does
+    assert compared.loc["failed", "slope"] == pytest.approx(0.5)
 
 
 def test_tables_that_cannot_be_compared_are_refused():

@@ -33,9 +33,9 @@ def test_every_notebook_begins_with_the_cell_of_the_setting(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_links_lead_to_the_notebook(path):
-    found, place = links(WHERE, path.stem), f"notebooks/{path.name}"
+    addresses, place = links(WHERE, path.stem), f"notebooks/{path.name}"
     assert (ROOT / place).exists()
-    assert found == {
+    assert addresses == {
         "Colab": f"https://colab.research.google.com/github/ann/accent/blob/main/{place}",
         "Binder": f"https://mybinder.org/v2/gh/ann/accent/main?urlpath=lab/tree/{place}",
     }

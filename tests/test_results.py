@@ -120,8 +120,8 @@ def about_other_ways():
     other = from_text(pd.read_csv(RESULTS / "rcf-variants" / "explanations.csv.gz"))
     outcomes = pd.concat([kept.outcomes, import_outcomes(RESULTS / "rcf-variants" / "outcomes-0.csv.gz")[0]])
     outcomes = outcomes.drop_duplicates(["world", "user", "seed"])
-    found = pd.concat([kept.explanations, other]).query("k == 5")
-    figures = summary(judge(found, kept.slates, outcomes, [0])).set_index("method")
+    explanations = pd.concat([kept.explanations, other]).query("k == 5")
+    figures = summary(judge(explanations, kept.slates, outcomes, [0])).set_index("method")
     for method, said in (
         ("accent", "one Hessian for all actions (`shared`)"),
         ("accent_paper", "one for each action (`paper`)"),

@@ -69,15 +69,15 @@ def test_a_duration_has_the_unit_that_suits_it(page, seconds, shown):
 
 
 def test_committed_tables_have_their_provenance(page):
-    found = {table["name"]: table for table in committed_tables(ROOT / "data" / "results")}
+    records = {table["name"]: table for table in committed_tables(ROOT / "data" / "results")}
     # Every table of outcomes is there, and every file that says where it comes from.
     tables = [path for path in ROOT.glob("data/results/*/*-[0-9].csv.gz")]
     assert tables and {f"{path.parent.name}/{path.name.removesuffix('.csv.gz')}" for path in tables} <= set(
-        found
+        records
     )
-    one = found["ncf-paper/outcomes-3"]
-    assert one["seeds"] == [3] and one["rows"] == 1881 and one["seconds"] > 60 and one["commit"]
-    assert found["bench/scaling"]["commit"]
+    record = records["ncf-paper/outcomes-3"]
+    assert record["seeds"] == [3] and record["rows"] == 1881 and record["seconds"] > 60 and record["commit"]
+    assert records["bench/scaling"]["commit"]
     assert "`ncf-paper/outcomes-3`" in page.tables(ROOT / "data" / "results")
 
 

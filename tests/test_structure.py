@@ -30,32 +30,32 @@ LAYERS = {
 
 def modules_of(name, folder):
     """Dotted names and files of a package; a package's own name is that of its ``__init__``."""
-    found = {}
+    modules = {}
     for path in sorted(Path(folder).rglob("*.py")):
         parts = [name, *path.relative_to(folder).with_suffix("").parts]
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return modules
 
 
 def imported(source, known):
     """Modules among the known ones that a source imports, anywhere in it but where only types are checked."""
-    found = set()
+    imports = set()
 
     def visit(node):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             return
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names if alias.name in known)
+            imports.update(alias.name for alias in node.names if alias.name in known)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, "imports name the whole way"
             for alias in node.names:
                 module = f"{node.module}.{alias.name}"
-                found.update({module if module in known else node.module} & known.keys())
+                imports.update({module if module in known else node.module} & known.keys())
         for child in ast.iter_child_nodes(node):
             visit(child)
 
     visit(ast.parse(source))
-    return found
+    return imports
 
 
 def graph_of(modules):
@@ -147,14 +147,14 @@ def defined(source):
 
 def shadowed(modules):
     """Modules that cannot be reached by their name, because their package has something else of that name."""
-    found = set()
+    hidden = set()
     for name, path in modules.items():
         if path.name == "__init__.py":
             for own, origin in defined(path.read_text("utf-8")):
                 module = f"{name}.{own}"
                 if module in modules and origin != module:
-                    found.add(module)
-    return found
+                    hidden.add(module)
+    return hidden
 
 
 def test_no_name_of_a_package_hides_a_module():

@@ -273,12 +273,12 @@ def test_the_runner_skips_what_is_up_to_date_and_runs_from_what_changed(project,
     assert run_notebooks("other", upto=1) == ["01_data"]
     assert [p.name for p in chapters.glob("*.ipynb")] == ["01_data.ipynb"]
     assert b"n_starts = 7" in (chapters / "01_data.ipynb").read_bytes()
-    (told,) = json.loads((chapters / "account.json").read_text())["chapters"]
-    assert told["changed"] == {"run": "other", "n_starts": 7} and told["seconds"] > 0
+    (account,) = json.loads((chapters / "account.json").read_text())["chapters"]
+    assert account["changed"] == {"run": "other", "n_starts": 7} and account["seconds"] > 0
     assert run_notebooks() == []
     assert (chapters / "01_data.ipynb").read_bytes() == published
-    told = json.loads((chapters / "account.json").read_text())
-    assert (told["profile"], len(told["chapters"])) == ("sample", 2)
+    account = json.loads((chapters / "account.json").read_text())
+    assert (account["profile"], len(account["chapters"])) == ("sample", 2)
     assert len(list(chapters.glob("*.ipynb"))) == 2
 
     # A changed parameter runs its notebook; a missing file the notebook that makes it and all that follow.

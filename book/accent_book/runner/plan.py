@@ -110,7 +110,7 @@ def plan(profile, upto=None, root=None) -> list[Chapter]:
         cells = [cell for cell in notebook.cells if LAUNCH not in cell[1]]
         parts = {"cells": cells, "settings": settings[notebook.name], "sources": sources}
         if any("results_folder" in text for _, _, text in notebook.cells):
-            parts["kept"] = _kept(root / "data" / "results")
+            parts["tables"] = _committed_tables(root / "data" / "results")
         before.append(fingerprint(**parts, before=before))
         output = root / "book" / "chapters" / notebook.path.name
         chapters.append(Chapter(notebook, settings[notebook.name], before[-1], folder, output))
@@ -119,7 +119,7 @@ def plan(profile, upto=None, root=None) -> list[Chapter]:
     return chapters
 
 
-def _kept(folder):
+def _committed_tables(folder):
     """Hashes of the committed tables, which one notebook reads."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {

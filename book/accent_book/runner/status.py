@@ -65,7 +65,7 @@ def _store_progress(path):
         work = dict(zip(WORK, row, strict=True))
         left = work["total"] - work["done"]
         line = f"{work['done']:,} of {work['total']:,} retrainings of {work['model']} done"
-        if left and _runs(work["driver"]):
+        if left and _is_alive(work["driver"]):
             line += f", {work['running']:,} under way, {left - work['running']:,} waiting"
             if work["rate"]:
                 line += f", about {left / work['rate'] / 60:.0f} minutes left"
@@ -74,7 +74,7 @@ def _store_progress(path):
         print(f"  {path.name}: {line}")
 
 
-def _runs(driver):
+def _is_alive(driver):
     """Whether the process that noted the work still runs; of another machine's there is no telling."""
     machine, _, process = driver.rpartition(":")
     return machine != platform.node() or psutil.pid_exists(int(process))
