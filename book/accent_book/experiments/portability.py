@@ -7,7 +7,6 @@ this processor with one thread and with two, and as on each older processor that
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -19,11 +18,11 @@ import pandas as pd
 import torch
 
 from accent_book import runs
+from accent_book.experiments.command import write_about, write_table
 from accent_lib.datasets import load, prepare
 from accent_lib.explanations import explain_users
-from accent_lib.files import atomic
 from accent_lib.models import NCF, RCF
-from accent_lib.provenance import provenance
+from accent_lib.retraining.cells import to_text
 from accent_lib.training import ANNEALED, State, train
 from accent_lib.training.recipes import RCF as RCF_STEP
 from accent_lib.training.recipes import for_epochs
@@ -59,7 +58,7 @@ def observed(name, threads, to):
     variant = "paper" if name == "ncf" else "shared"
     slates, explanations, _ = explain_users(name, model, range(data.n_users), [20], methods, variant=variant)
     slates.to_csv(to / "slates.csv", index=False)
-    explanations.to_csv(to / "explanations.csv", index=False)
+    to_text(explanations).to_csv(to / "explanations.csv", index=False)
     (to / "state.txt").write_text(state.digest())
 
 
@@ -112,10 +111,8 @@ def main():
                 rows.append(where | compared(first, folder))
                 print(rows[-1], flush=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(target) as path:
-        pd.DataFrame(rows).to_csv(path, index=False, float_format="%.3g")
-    with atomic(target.with_suffix(".json")) as path:
-        path.write_text(json.dumps(provenance(), indent=2) + "\n")
+    write_table(target, pd.DataFrame(rows))
+    write_about(target.with_suffix(".json"), {"rcf_epochs": EPOCHS})
 
 
 if __name__ == "__main__":
