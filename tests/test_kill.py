@@ -14,6 +14,7 @@ import pytest
 
 from accent_lib.explanations import explain_users
 from accent_lib.models import NCF
+from accent_lib.retraining.cells import to_text
 from accent_lib.retraining.worlds import worlds_of
 from accent_lib.training import Recipe, State, save_checkpoint, train
 from tests.conftest import ROOT, SEARCH_PATH
@@ -43,7 +44,7 @@ def explained(sample, tmp_path):
     chosen = explanations.loc[explanations["size"] > 0, "user"].unique()[:6]
     slates, explanations = (table[table["user"].isin(chosen)] for table in (slates, explanations))
     slates.to_csv(folder / "slates.csv", index=False)
-    explanations.to_csv(folder / "explanations.csv", index=False)
+    to_text(explanations).to_csv(folder / "explanations.csv", index=False)
     save_checkpoint(folder / "ncf.npz", state, "a small model", data=sample.fingerprint, start=0)
     record = {"dataset": "sample", "data_home": "", "settings": sample.settings, "name": sample.name}
     (folder / "data.json").write_text(json.dumps({**record, "fingerprint": sample.fingerprint}))

@@ -7,6 +7,7 @@ from pathlib import Path
 from accent_book.runs.sources import sources_of_notebooks
 from accent_lib.files import atomic
 from accent_lib.provenance import provenance
+from accent_lib.retraining.cells import to_text
 
 
 def parser_of(documentation: str, models=()) -> argparse.ArgumentParser:
@@ -35,7 +36,7 @@ def positive(text: str) -> int:
 def write_table(path: Path, table) -> None:
     """Write a data frame, floats with six digits."""
     with atomic(path) as file:
-        table.to_csv(file, index=False, float_format="%.6g")
+        to_text(table).to_csv(file, index=False, float_format="%.6g")
 
 
 def write_about(path: Path, facts: dict) -> None:

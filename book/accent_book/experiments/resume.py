@@ -26,7 +26,6 @@ from accent_book.runs.progress import progress
 from accent_lib import parallel
 from accent_lib.explainers import accent
 from accent_lib.influence import fast_influence
-from accent_lib.retraining.cells import to_text
 from accent_lib.retraining.resume import Start, retrained, verify_and_resume, verify_sets
 from accent_lib.retraining.worlds import world_of
 
@@ -85,7 +84,7 @@ def main() -> None:
         "seconds_of_this_command": round(time.perf_counter() - begin, 1),
     }
     path = arguments.to / f"{name}-k{arguments.k}.csv"
-    write_table(path, to_text(table))
+    write_table(path, table)
     write_about(path.with_suffix(".json"), about)
     by_round = table.groupby("round")
     print(
