@@ -1,10 +1,12 @@
 """Tiny trainings that are the same for ever: a few ratings, a search, worlds, and what they end in.
 
-`tests/golden.json` holds what `numbers()` gave; ``python -m tests.golden`` writes it anew. Whoever has to do
-so has changed what a model computes, and must raise its ``REVISION``.
+`tests/golden.json` holds what `numbers()` gave; ``python -m tests.golden`` writes it anew, but only where the
+``revision`` of a model whose numbers changed was raised.  The tables of ``tests/older_layout`` then have to be
+written anew, too.
 """
 
 import hashlib
+import inspect
 import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -162,14 +164,35 @@ RECIPES = {
 
 
 def numbers():
-    """All golden numbers, by model."""
-    return {"ncf": ncf_numbers(), "ncf with gelu": ncf_numbers(gelu), "rcf": rcf_numbers()}
+    """All golden numbers, by model, with its revision and the settings that it has by default."""
+    return {
+        "ncf": ncf_numbers() | named(NCF),
+        "ncf with gelu": ncf_numbers(gelu) | named(NCF),
+        "rcf": rcf_numbers() | named(RCF),
+    }
+
+
+def named(model_class):
+    """Revision of a model, and its default settings as text."""
+    parameters = inspect.signature(model_class).parameters.values()
+    settings = {p.name: getattr(p.default, "__name__", repr(p.default)) for p in parameters}
+    return {"revision": model_class.revision, "settings": settings}
+
+
+def write():
+    """Write the golden numbers, unless some changed under an old revision."""
+    made, old = numbers(), json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    for name, values in made.items():
+        same = {key: value for key, value in old.get(name, {}).items() if key != "revision"}
+        if values["revision"] == old.get(name, {}).get("revision") and values | same != values:
+            sys.exit(f"The numbers of {name} have changed: raise its revision first.")
+    FILE.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == []:
-        FILE.write_text(json.dumps(numbers(), indent=1) + "\n", encoding="utf-8")
+        write()
     else:  # for a test that trains NCF on another processor
         for name, activation in (("ncf", torch.relu), ("ncf with gelu", gelu)):
             for work in ({"stack_size": 1, "processes": 2}, {"stack_size": 5, "processes": 1}):
-                print(json.dumps([name, work, ncf_numbers(activation, **work)]))
+                print(json.dumps([name, work, ncf_numbers(activation, **work) | named(NCF)]))

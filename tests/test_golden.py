@@ -36,15 +36,17 @@ PROCESSORS = {
 
 def assert_rcf(numbers):
     assert numbers["slates"] == GOLDEN["rcf"]["slates"]
+    assert numbers.get("settings", GOLDEN["rcf"]["settings"]) == GOLDEN["rcf"]["settings"]
     for name in ("objective", "scores"):
         np.testing.assert_allclose(numbers[name], GOLDEN["rcf"][name], rtol=0, atol=RCF_TOLERANCE)
 
 
 def test_the_numbers_are_those_of_this_revision():
-    """Who changed them on purpose raises the model's REVISION and says ``python -m tests.golden``."""
-    assert golden.ncf_numbers() == GOLDEN["ncf"]
-    assert golden.ncf_numbers(gelu) == GOLDEN["ncf with gelu"]
-    assert_rcf(golden.rcf_numbers())
+    """Who changed them on purpose raises the model's revision and says ``python -m tests.golden``."""
+    numbers = golden.numbers()
+    assert numbers["ncf"] == GOLDEN["ncf"]
+    assert numbers["ncf with gelu"] == GOLDEN["ncf with gelu"]
+    assert_rcf(numbers["rcf"])
 
 
 @pytest.mark.parametrize("name", golden.RECIPES)
@@ -84,6 +86,20 @@ def test_ncf_is_the_same_to_the_bit_on_every_processor():
         assert len(lines) == 4
         for name, work, numbers in map(json.loads, lines):
             assert numbers == GOLDEN[name], (processor, work)
+
+
+def test_numbers_that_changed_under_an_old_revision_are_not_written(monkeypatch, tmp_path):
+    path = tmp_path / "golden.json"
+    path.write_text(golden.FILE.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(golden, "FILE", path)
+    monkeypatch.setattr(golden, "numbers", lambda: GOLDEN | {"ncf": GOLDEN["ncf"] | {"base": "other"}})
+    with pytest.raises(SystemExit, match="numbers of ncf have changed: raise its revision"):
+        golden.write()
+    monkeypatch.setattr(
+        golden, "numbers", lambda: GOLDEN | {"ncf": GOLDEN["ncf"] | {"base": "other", "revision": 99}}
+    )
+    golden.write()
+    assert json.loads(path.read_text(encoding="utf-8"))["ncf"]["base"] == "other"
 
 
 def test_gelu_by_loops_is_torchs(sample):
@@ -173,7 +189,7 @@ def test_a_change_of_ncf_is_noticed(change, monkeypatch):
         monkeypatch.setattr(ncf, "Loops", loops_with(place[0], new))
     else:
         monkeypatch.setattr(*place, new)
-    assert golden.ncf_numbers() != GOLDEN["ncf"]
+    assert golden.ncf_numbers() | golden.named(NCF) != GOLDEN["ncf"]
 
 
 @pytest.mark.parametrize("change", RCF_CHANGES)

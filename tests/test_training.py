@@ -173,3 +173,12 @@ def test_a_state_whose_parameters_disagree_on_the_steps_is_refused(sample):
     state.moments["output.bias"]["step"] += 1
     with pytest.raises(AccentError, match="have seen different numbers of steps"):
         train(model, RECIPE, [state])
+
+
+def test_copies_of_different_ages_do_not_share_tensors(sample):
+    """By loops each goes on from its own moments; in one set of tensors they could not."""
+    model = NCF(sample, dim=8, activation=torch.nn.ReLU())  # the same function, but not known to be
+    assert model.loops is None
+    (warm,) = train(model, Recipe(2, batch_size=256), [State.of(model)])
+    with pytest.raises(AccentError, match="must have seen equally many steps"):
+        train(model, RECIPE, [State.of(model), warm])

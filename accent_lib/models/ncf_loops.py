@@ -28,7 +28,8 @@ from numba import njit
 
 #: Rows of a batch that are taken through the network together; a multiple of eight.
 TILE = 128
-#: Units are taken four at a time, so the narrowest layer (half the embedding) must be a multiple of four.
+#: The width of the embeddings must be a multiple of this: units are taken four at a time in the narrowest
+#: layer, which has half as many.
 WIDTH = 8
 #: Every `SWEEP` steps, what is smaller becomes zero: parameters below the first, their first moments below
 #: the second, their second moments below its square.  Weight decay drives what is unused toward the smallest

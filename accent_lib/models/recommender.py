@@ -32,7 +32,7 @@ class Recommender(Protocol):
     ``adam_steps(copy, keep, rows, rates, done)`` takes one copy through batches of rows, with one learning
     rate each, and whose ``objective(vector, keep=None)`` is the training objective.  A copy is three vectors
     that are changed in place: all parameters in their order, flat, and their two moments, which have seen
-    ``done`` steps.
+    ``done`` steps.  All ``batches`` of such a model have the same size.
 
     Examples
     --------

@@ -7,6 +7,7 @@ or editing a plot changes no name.
 
 from dataclasses import asdict
 
+from accent_lib.errors import AccentError
 from accent_lib.provenance import fingerprint
 from accent_lib.training import Recipe, State
 
@@ -20,7 +21,8 @@ def training_identity(model, data: str, **how) -> str:
     data : str
         Its fingerprint.
     **how
-        Seeds, recipes and whatever else the result depends on.
+        Seeds, recipes and whatever else the result depends on, settings of the model other than its defaults
+        among them.
 
     Examples
     --------
@@ -79,6 +81,10 @@ def outcomes_identity(
     >>> len(names)
     2
     """
+    if device == "auto":
+        raise AccentError(
+            "Outcomes are named by where they are trained: pass what choose_device('auto') says."
+        )
     kind = device.split(":")[0]
     loops = recipe.optimizer == "adam" and kind == "cpu" and getattr(model, "loops", None) is not None
     arithmetic = "loops" if loops else f"tensors on {kind}"

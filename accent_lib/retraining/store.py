@@ -270,7 +270,7 @@ class Store:
         """Write the outcomes, and what else is to be said of them, as `export_outcomes` does."""
         return export_outcomes(path, self.outcomes(), {**(provenance or {}), "fingerprint": self.fingerprint})
 
-    def import_(self, path, slates: Mapping[int, Sequence[int]] | None = None) -> tuple[int, int]:
+    def import_(self, path, slates: Mapping[int, Sequence[int]] | None = None) -> tuple[int, set[int]]:
         """Take over the outcomes of an exported table, so that a half-finished run goes on from it.
 
         Parameters
@@ -284,7 +284,7 @@ class Store:
         -------
         new : int
             Outcomes taken over. What is in the store already stays.
-        strangers : int
+        strangers : set of int
             Users in question of whom the table has outcomes, but of another slate.
 
         Raises
@@ -295,9 +295,9 @@ class Store:
         outcomes, about = import_outcomes(path)
         if about["fingerprint"] != self.fingerprint:
             raise self._stranger(path, about["fingerprint"], "it cannot be continued here")
-        strangers = 0
+        strangers = set()
         if slates is not None:
             known = set(outcomes["user"]) & set(slates)
             outcomes = of_slates(outcomes, slates)
-            strangers = len(known - set(outcomes["user"]))
+            strangers = known - set(outcomes["user"])
         return self._insert(outcomes), strangers

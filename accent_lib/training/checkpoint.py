@@ -64,7 +64,7 @@ def load_checkpoint(path, fingerprint: str | None = None) -> tuple[State, dict]:
     >>> load_checkpoint(path, "abd")
     Traceback (most recent call last):
         ...
-    accent_lib.errors.AccentError: Checkpoint ... was made from other data, code or settings ...
+    accent_lib.errors.AccentError: Checkpoint ... was made from other data, settings or numerics ...
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -78,7 +78,7 @@ def load_checkpoint(path, fingerprint: str | None = None) -> tuple[State, dict]:
         ) from error
     if fingerprint is not None and metadata["fingerprint"] != fingerprint:
         raise AccentError(
-            f"Checkpoint {path} was made from other data, code or settings (fingerprint"
+            f"Checkpoint {path} was made from other data, settings or numerics (fingerprint"
             f" {metadata['fingerprint']}, not {fingerprint}): delete it and train again."
         )
     state = State({}, {})

@@ -47,6 +47,13 @@ class State:
         """A copy of the parameters that a model has now."""
         return cls({name: value.detach().clone() for name, value in model.named_parameters()})
 
+    def steps(self) -> int:
+        """Steps that the moments have seen; 0 before the first."""
+        steps = {int(memory["step"]) for memory in self.moments.values()} or {0}
+        if len(steps) > 1:
+            raise AccentError(f"The parameters of a state have seen different numbers of steps: {steps}.")
+        return steps.pop()
+
     def digest(self) -> str:
         """Name the state by its content: 16 hexadecimal digits of the SHA-256 of parameters and moments."""
         digest = hashlib.sha256()
@@ -166,6 +173,10 @@ def train(
         name: stack([state.parameters[name] for state in states], dim).requires_grad_()
         for name, dim in dims.items()
     }
+    if len({state.steps() for state in states}) > 1:
+        raise AccentError(
+            "Copies trained in one set of tensors must have seen equally many steps; train these apart."
+        )
     optimizer = _optimizer(model, parameters, recipe)
     for name, parameter in parameters.items():
         moments = [state.moments.get(name) for state in states]
@@ -211,10 +222,7 @@ def _train_by_loops(model, recipe, states, keep, seed, progress):
         for key in ("exp_avg", "exp_avg_sq"):
             moments = {name: memory[key] for name, memory in state.moments.items()}
             vectors.append(_flat(moments, names) if moments else torch.zeros_like(vectors[0]))
-        steps = {int(memory["step"]) for memory in state.moments.values()} or {0}
-        if len(steps) > 1:
-            raise AccentError(f"The parameters of a state have seen different numbers of steps: {steps}.")
-        copies.append((vectors, steps.pop()))
+        copies.append((vectors, state.steps()))
     weights = [None] * len(copies) if keep is None else keep.numpy()
     generator, step = torch.Generator().manual_seed(seed), 0
     while step < recipe.steps:
@@ -235,7 +243,7 @@ def _train_by_loops(model, recipe, states, keep, seed, progress):
         for vector, parts in zip(vectors, (parameters, mean, square), strict=True):
             sizes = [shape.numel() for shape in shapes.values()]
             for (name, shape), part in zip(shapes.items(), vector.split(sizes), strict=True):
-                parts[name] = part.reshape(shape)
+                parts[name] = part.reshape(shape).clone()  # a view would be sent with the whole vector
         moments = {
             name: {
                 "step": torch.tensor(float(done + step)),

@@ -39,6 +39,7 @@ class Recipe:
     shuffle_first: bool = True
 
     def __post_init__(self):
+        object.__setattr__(self, "learning_rate", float(self.learning_rate))  # 1 and 1.0 are one recipe
         if self.schedule not in ("constant", "linear"):
             raise AccentError(f"Recipe: schedule must be 'constant' or 'linear', not {self.schedule!r}.")
         if self.optimizer not in ("adam", "adagrad"):

@@ -261,15 +261,16 @@ def import_results(run, store, slates) -> int:
     int
         How many outcomes were new.
     """
-    new = 0
+    new, strangers = 0, set()
     for about in sorted(results_folder().glob("*/*.json")):
         table = about.with_suffix(".csv.gz")
         if table.exists() and json.loads(about.read_text()).get("fingerprint") == store.fingerprint:
-            taken, strangers = store.import_(table, slates)
-            if taken or strangers:
-                others = f"; {strangers} user(s) have another slate now" if strangers else ""
-                run.log(f"{taken:,} outcomes taken over from {table.parent.name}/{table.name}{others}")
-            new += taken
+            taken, others = store.import_(table, slates)
+            if taken:
+                run.log(f"{taken:,} outcomes taken over from {table.parent.name}/{table.name}")
+            new, strangers = new + taken, strangers | others
+    if strangers:
+        run.log(f"{len(strangers)} user(s) have another slate than in data/results, and begin anew")
     return new
 
 
