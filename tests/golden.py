@@ -1,8 +1,8 @@
 """Tiny trainings that are the same for ever: a few ratings, a search, worlds, and what they end in.
 
 `tests/golden.json` holds what `numbers()` gave; ``python -m tests.golden`` writes it anew, but only where the
-``revision`` of a model whose numbers changed was raised.  The tables of ``tests/older_layout`` then have to be
-written anew, too.
+``revision`` of a model whose numbers changed was raised.  The tables of ``tests/older_layout`` then have to
+be written anew, too.
 """
 
 import hashlib
