@@ -382,7 +382,9 @@ def _power(power, factor):
 
 
 @_jit
-def adam_steps(users, items, ratings, keep, rates, done, vector, first, second, ends, decays, shape, smooth):
+def adam_steps(
+    users, items, ratings, keep, rates, done, vector, first, second, ends, decays, shape, smooth
+) -> None:
     """Take one copy through some steps of Adam, with the constants of ``torch.optim.Adam``.
 
     Parameters

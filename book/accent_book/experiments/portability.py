@@ -46,7 +46,7 @@ EPOCHS = 20
 CAPABILITIES = {"DEFAULT": 1, "AVX2": 2, "AVX512": 3}
 
 
-def observed(name, threads, to):
+def observed(name: str, threads: int, to: Path) -> None:
     """Train a model and explain all users here; slates, scores and sets go into the folder."""
     torch.set_num_threads(threads)
     data = prepare(load("ml-100k"))
@@ -62,7 +62,7 @@ def observed(name, threads, to):
     (to / "state.txt").write_text(state.digest())
 
 
-def compared(first, other):
+def compared(first: Path, other: Path) -> dict:
     """What differs between two folders of `observed`, as counts of users and the largest score difference."""
     slates = [pd.read_csv(folder / "slates.csv") for folder in (first, other)]
     sets = [pd.read_csv(folder / "explanations.csv", dtype={"removed": str}) for folder in (first, other)]
@@ -82,7 +82,7 @@ def compared(first, other):
     }
 
 
-def main():
+def main() -> None:
     """Run both models as on each processor and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=["ncf", "rcf"], choices=["ncf", "rcf"])
