@@ -9,6 +9,7 @@ import torch
 
 from accent_lib.models import NCF, top_k
 from accent_lib.retraining.engine import observe, retrain, run_stack
+from accent_lib.retraining.ranking import LEADERS
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import controls_of, stacks_of, verify
 from accent_lib.retraining.worlds import World
@@ -61,6 +62,9 @@ def test_outcomes_are_those_of_a_model_trained_in_the_world(base, tmp_path):
     retrained = trained.scores(trained.block(2), 2, torch.tensor(slates[2])).detach().numpy()
     np.testing.assert_allclose(row["scores"], retrained, atol=1e-4)
     assert row["top"] == items[0]
+    assert row["catalogue"]["item"][:4].tolist() == items.tolist()
+    np.testing.assert_allclose(row["catalogue"]["score"][:4], scores, atol=1e-4)
+    assert len(row["catalogue"]) == min(LEADERS, len(model.candidates(2)))
 
 
 def model_data(model):

@@ -20,6 +20,7 @@ from accent_lib.errors import AccentError
 from accent_lib.retraining.cells import from_text, to_text
 from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import Outcome, import_outcomes
+from accent_lib.retraining.ranking import LEADERS, ranked
 from accent_lib.retraining.store import Store
 
 SLATE = [3, 1]
@@ -37,6 +38,7 @@ def stack(number, size=8):
             user % 5,
             seconds=0.25,
             slate=slate_identity(SLATE),
+            catalogue=ranked(np.arange(40), np.random.default_rng(user).normal(3, 1, 40)),
         )
         for user in users
     ]
@@ -66,7 +68,7 @@ from test_store import Store, stack
 store = Store({path!r}, "print")
 store.connection.execute("PRAGMA cache_size = 1")
 with store._transaction():
-    question = "INSERT INTO outcomes VALUES ('ncf', ?, ?, 0, '', ?, 1, 'ok', '', 0)"
+    question = "INSERT INTO outcomes VALUES ('ncf', ?, ?, 0, '', ?, 1, x'', 'ok', '', 0)"
     for user in range(2000):
         store.connection.execute(question, (f"{{user}}:7", user, "4 " * 50))
     print("half", flush=True)
@@ -91,6 +93,7 @@ def test_what_is_recorded_comes_back(store):
     table = store.outcomes()
     assert all(map(math.isnan, table["scores"].iloc[2]))
     table["scores"] = [*table["scores"].iloc[:2], ()]
+    assert not any(map(len, table.pop("catalogue")))  # nobody said how it was ranked
     assert table.values.tolist() == [
         ["ncf", "", 7, 0, slate, (4.125, 3.0), 12, "ok", "", 0.0],
         ["ncf", "", 7, 1, slate, (4.125, 3.0), 12, "ok", "", 0.0],
@@ -316,6 +319,22 @@ def test_export_and_import_round_trip(store, exported, tmp_path):
         again = other.export(tmp_path / "again.csv", {"commit": "abc"})
     assert again.read_bytes() == exported.read_bytes()
     assert [file.name for file in exported.parent.iterdir() if file.suffix == ".tmp"] == []
+
+
+def test_whole_rankings_stay_in_the_store_and_the_best_leave_it(store, exported, tmp_path):
+    outcome = stack(1)[0]
+    store.record("ncf", 0, [outcome])
+    (whole,) = store.outcomes(leaders=40).query("user == 8")["catalogue"]
+    assert (
+        np.array_equal(whole, outcome.catalogue)
+        and whole["item"][0] == whole["item"][whole["score"].argmax()]
+    )
+    (best,) = store.outcomes().query("user == 8")["catalogue"]
+    assert np.array_equal(best, whole[:LEADERS]) and LEADERS < 40
+    with Store(tmp_path / "elsewhere.sqlite", "print") as other:
+        other.import_(store.export(tmp_path / "again.csv"))
+        (kept,) = other.outcomes(leaders=40).query("user == 8")["catalogue"]
+    assert np.array_equal(kept, best)
 
 
 def test_line_ends_of_another_system_are_no_change(exported, tmp_path):

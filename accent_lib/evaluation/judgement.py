@@ -9,6 +9,7 @@ from accent_lib.errors import AccentError
 from accent_lib.evaluation.significance import bootstrap, ratio
 from accent_lib.retraining.cells import CELLS
 from accent_lib.retraining.outcomes import by_set
+from accent_lib.retraining.ranking import leads
 from accent_lib.retraining.worlds import World, world_of
 
 # From the paper's definition to stricter and other ones.
@@ -50,7 +51,8 @@ def judge(explanations, slates, outcomes, seeds=None, partial=False) -> pd.DataF
         - ``status``: "ok", "none" (no set was found), "failed" (a retraining failed) or "missing";
         - ``counterfactual``: averaged over seeds, the replacement scores above the recommendation (paper);
         - ``slate_top``: and it is the best of the k of the slate;
-        - ``catalogue_top``: it is the best of the whole catalogue in more than half of the seeds;
+        - ``catalogue_top``: and, averaged over seeds, it is the best of the whole catalogue;
+          ``catalogue_undecided``: the rankings are cut off too early to say so, and it counts as not;
         - ``majority``: its score exceeds the recommendation's in more than half of the seeds;
         - ``control_flips``: it does so on average in the control, with nothing removed;
         - ``estimated_gap_influence``: by how much the gap between the two was predicted to shrink;
@@ -198,7 +200,10 @@ def _judge_row(row, slate_of, retrained, expected, partial):
     removed, size = world_of(row.user, row.removed).key, len(row.removed)
     judged = {name: getattr(row, name) for name in [*_KEYS, "recommendation", "replacement"]}
     judged |= {"size": size, "world": removed, "users_in_world": 0, "seeds": 0, "failed_seeds": 0}
-    judged |= {"status": "none", **dict.fromkeys([*DEFINITIONS, "control_flips"], False)}
+    judged |= {
+        "status": "none",
+        **dict.fromkeys([*DEFINITIONS, "catalogue_undecided", "control_flips"], False),
+    }
     judged |= dict.fromkeys(_INFLUENCES, float("nan"))
     _, control = retrained.get((row.model, row.user, ""), ("", {}))
     if size == 0:
@@ -221,17 +226,19 @@ def _judge_row(row, slate_of, retrained, expected, partial):
         return judged | {"status": "missing"}
     scores, baseline = (_matrix(row, which, seeds, len(items)) for which in (without, control))
     failed = sum(without[seed].status != "ok" for seed in seeds)
-    tops = [without[seed].top == row.replacement and without[seed].status == "ok" for seed in seeds]
     # A failed seed is NaN: it makes the mean NaN, and no comparison with NaN holds.
     mean, still = scores.mean(axis=0), baseline.mean(axis=0)
+    slate_top = bool(mean[replacement] > mean[0] and _best(mean[:k], items[:k]) == replacement)
+    lead = slate_top and _leads([without[seed] for seed in seeds], row.replacement, scores[:, replacement])
     judged |= {
         "users_in_world": len(World.parse(world).users),
         "seeds": len(seeds),
         "failed_seeds": failed,
         "status": "failed" if failed else "ok",
         "counterfactual": bool(mean[replacement] > mean[0]),
-        "slate_top": bool(mean[replacement] > mean[0] and _best(mean[:k], items[:k]) == replacement),
-        "catalogue_top": bool(2 * sum(tops) > len(seeds)),
+        "slate_top": slate_top,
+        "catalogue_top": bool(lead),
+        "catalogue_undecided": lead is None,
         "majority": bool(2 * (scores[:, replacement] > scores[:, 0]).sum() > len(seeds)),
         "control_flips": bool(still[replacement] > still[0]),
     }
@@ -241,6 +248,16 @@ def _judge_row(row, slate_of, retrained, expected, partial):
             judged[f"true_{what}_influence"] = float(value(still) - value(mean))
             judged[f"true_{what}_influence_original"] = float(value(original) - value(mean))
     return judged
+
+
+def _leads(outcomes, replacement, scores):
+    """Whether the replacement leads the catalogue on average, or None where that cannot be told."""
+    rankings = [getattr(outcome, "catalogue", ()) for outcome in outcomes]
+    if all(map(len, rankings)):
+        return leads(rankings, replacement, scores)
+    # Older tables have the best of the catalogue alone, which decides for a single order.
+    tops = {outcome.top for outcome in outcomes}
+    return tops == {replacement} if len(tops) == 1 else None
 
 
 def _matrix(row, by_seed, seeds, n_items):

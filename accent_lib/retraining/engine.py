@@ -13,6 +13,7 @@ import torch
 
 from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import Outcome
+from accent_lib.retraining.ranking import ranked
 from accent_lib.retraining.worlds import World
 from accent_lib.training import Recipe, State, train
 
@@ -82,8 +83,9 @@ def observe(
             everything = model.scores(block, user, torch.as_tensor(candidates), keep).numpy()
         slate = slate_identity(slates[user])
         if np.isfinite(scores).all() and np.isfinite(everything).all():
-            top = int(candidates[np.argmax(everything)])
-            outcomes.append(Outcome(world.key, user, scores, top, seconds=seconds, slate=slate))
+            top, catalogue = int(candidates[np.argmax(everything)]), ranked(candidates, everything)
+            about = {"seconds": seconds, "slate": slate, "catalogue": catalogue}
+            outcomes.append(Outcome(world.key, user, scores, top, **about))
         else:
             reason = "retraining diverged: a score is not finite"
             outcomes.append(Outcome(world.key, user, (), -1, "failed", reason, seconds, slate))

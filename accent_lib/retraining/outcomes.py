@@ -9,18 +9,20 @@ import json
 import math
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
 from accent_lib.retraining.cells import from_text, to_text
 from accent_lib.retraining.identity import slate_identity
+from accent_lib.retraining.ranking import RANKED
 from accent_lib.retraining.worlds import World
 
-COLUMNS = ["model", "world", "user", "seed", "slate", "scores", "top", "status", "reason", "seconds"]
+COLUMNS = "model world user seed slate scores top catalogue status reason seconds".split()
 TYPES = {"user": int, "seed": int, "top": int, "seconds": float}
 
 
@@ -44,6 +46,8 @@ class Outcome:
         This outcome's share of the time that its stack took to train; on a CPU, of one core.
     slate : str
         Which items the scores are of, as `slate_identity` names them.
+    catalogue : ndarray of `RANKED`, shape (n_candidates,)
+        All candidates with their scores, best first; empty where they are not known.
 
     Raises
     ------
@@ -68,6 +72,7 @@ class Outcome:
     reason: str = ""
     seconds: float = 0.0
     slate: str = ""
+    catalogue: np.ndarray = field(default_factory=lambda: np.empty(0, RANKED), compare=False, repr=False)
 
     def __post_init__(self):
         if World.parse(self.world).key != self.world:
@@ -178,7 +183,9 @@ def export_outcomes(path, outcomes, about) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> table = pd.DataFrame([["ncf", "", 3, 0, "", (3.0, 2.75), 7, "ok", "", 0.5]], columns=COLUMNS)
+    >>> from accent_lib.retraining.ranking import ranked
+    >>> row = ["ncf", "", 3, 0, "", (3.0, 2.75), 7, ranked([7, 4], [3.0, 2.75]), "ok", "", 0.5]
+    >>> table = pd.DataFrame([row], columns=COLUMNS)
     >>> path = export_outcomes(Path(tempfile.mkdtemp()) / "outcomes-0.csv.gz", table, {"fingerprint": "abc"})
     >>> sorted(file.name for file in path.parent.iterdir())
     ['outcomes-0.csv.gz', 'outcomes-0.json']
@@ -209,7 +216,9 @@ def import_outcomes(path) -> tuple[pd.DataFrame, dict]:
     Examples
     --------
     >>> import tempfile
-    >>> table = pd.DataFrame([["ncf", "", 3, 0, "", (3.0, 2.75), 7, "ok", "", 0.5]], columns=COLUMNS)
+    >>> from accent_lib.retraining.ranking import ranked
+    >>> row = ["ncf", "", 3, 0, "", (3.0, 2.75), 7, ranked([7, 4], [3.0, 2.75]), "ok", "", 0.5]
+    >>> table = pd.DataFrame([row], columns=COLUMNS)
     >>> path = export_outcomes(Path(tempfile.mkdtemp()) / "outcomes-0.csv.gz", table, {"fingerprint": "abc"})
     >>> outcomes, about = import_outcomes(path)
     >>> len(outcomes), about["fingerprint"]
@@ -237,8 +246,9 @@ def import_outcomes(path) -> tuple[pd.DataFrame, dict]:
         raise AccentError(
             f"{path} was changed after its export, or {beside(path)} belongs to another; export again."
         )
-    texts = dict.fromkeys(["model", "world", "slate", "status", "reason"], str)
-    outcomes = from_text(pd.read_csv(io.BytesIO(table), dtype=texts, keep_default_na=False))
-    if "slate" not in outcomes:  # tables of revision 1 were of one slate a user
-        outcomes["slate"] = ""
+    texts = dict.fromkeys(["model", "world", "slate", "catalogue", "status", "reason"], str)
+    outcomes = pd.read_csv(io.BytesIO(table), dtype=texts, keep_default_na=False)
+    for column in {"slate", "catalogue"} - set(outcomes):  # older tables were of one slate a user
+        outcomes[column] = ""
+    outcomes = from_text(outcomes)
     return outcomes.astype(TYPES)[COLUMNS], about

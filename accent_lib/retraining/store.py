@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from accent_lib.errors import AccentError
@@ -28,14 +29,15 @@ from accent_lib.retraining.outcomes import (
     import_outcomes,
     of_slates,
 )
+from accent_lib.retraining.ranking import LEADERS, RANKED
 
 # Marks the file as ours: the letters "ACCE" as a number, and the version of the tables.
-_APPLICATION, _VERSION = 0x41434345, 3
+_APPLICATION, _VERSION = 0x41434345, 4
 _TABLES = """
 CREATE TABLE about (fingerprint TEXT NOT NULL);
 CREATE TABLE outcomes (
     model TEXT NOT NULL, world TEXT NOT NULL, user INTEGER NOT NULL, seed INTEGER NOT NULL,
-    slate TEXT NOT NULL, scores TEXT NOT NULL, top INTEGER NOT NULL,
+    slate TEXT NOT NULL, scores TEXT NOT NULL, top INTEGER NOT NULL, catalogue BLOB NOT NULL,
     status TEXT NOT NULL CHECK (status IN ('ok', 'failed')), reason TEXT NOT NULL, seconds REAL NOT NULL,
     PRIMARY KEY (model, seed, world, user, slate)
 ) WITHOUT ROWID;
@@ -200,7 +202,9 @@ class Store:
         )
 
     def _insert(self, outcomes) -> int:
-        rows = list(to_text(outcomes).astype(TYPES).itertuples(index=False, name=None))
+        rankings = [ranking.tobytes() for ranking in outcomes["catalogue"]]
+        text = to_text(outcomes.drop(columns="catalogue")).assign(catalogue=rankings)[COLUMNS]
+        rows = list(text.astype(TYPES).itertuples(index=False, name=None))
         if len({row[:5] for row in rows}) < len(rows):
             raise AccentError(
                 "The same model, world, user and seed occur twice in a stack; record each outcome once."
@@ -243,14 +247,21 @@ class Store:
         # A key names its users between semicolons.
         return {key: users for key, users in recorded.items() if not key or len(users) > key.count(";")}
 
-    def outcomes(self, slates: Mapping[int, Sequence[int]] | None = None) -> pd.DataFrame:
+    def outcomes(
+        self, slates: Mapping[int, Sequence[int]] | None = None, leaders: int = LEADERS
+    ) -> pd.DataFrame:
         """All outcomes, or those of some users' slates, sorted by model, seed, world, user and slate.
 
-        The columns are `outcomes.COLUMNS`. The order of recording leaves no trace.
+        The columns are `outcomes.COLUMNS`, with the best ``leaders`` of each ranking of the catalogue. The
+        order of recording leaves no trace.
         """
-        order = "model, seed, world, user, slate"
-        rows = self._read(f"SELECT {', '.join(COLUMNS)} FROM outcomes ORDER BY {order}")
-        table = from_text(pd.DataFrame(rows, columns=COLUMNS)).astype(TYPES)
+        names = ", ".join(COLUMNS).replace("catalogue", f"substr(catalogue, 1, {leaders * RANKED.itemsize})")
+        rows = self._read(f"SELECT {names} FROM outcomes ORDER BY model, seed, world, user, slate")
+        table = pd.DataFrame(rows, columns=COLUMNS)
+        rankings = [np.frombuffer(blob or b"", RANKED) for blob in table.pop("catalogue")]
+        table = from_text(table).astype(TYPES)
+        table["catalogue"] = pd.Series(rankings, table.index, object)
+        table = table[COLUMNS]
         return table if slates is None else of_slates(table, slates)
 
     def status(self) -> pd.DataFrame:

@@ -1,0 +1,125 @@
+"""Independent base models of NCF: what a result owes to the one that happened to be trained.
+
+``paper-0`` to ``paper-15`` follow the paper's recipe (120,000 steps at a constant rate), each from its own
+start and in its own order of the batches; ``paper-0`` is the headline.  ``search-1`` to ``search-8`` are the
+best of 256 starts each, by the book's search.  No two have a start in common.  ``python -m
+accent_book.experiments.base_models`` trains those that are not there yet, explains all users of each, and
+writes ``data/results/ncf-bases/``.
+"""
+
+import argparse
+import time
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+
+from accent_book import runs
+from accent_book.experiments.command import positive, write_about, write_table
+from accent_lib import parallel, training
+from accent_lib.datasets import load, prepare
+from accent_lib.evaluation import accuracy
+from accent_lib.explanations import explain_users
+from accent_lib.models import NCF, top_k
+from accent_lib.retraining.identity import training_identity
+from accent_lib.training import Recipe, Round, State, recipes
+
+#: The book's search (profile ``paper``): many short starts, of which the best go on.
+SEARCH = (
+    Round(256, Recipe(steps=1_500, learning_rate=5e-3)),
+    Round(64, Recipe(steps=2_500, learning_rate=5e-3)),
+    Round(8, Recipe(steps=16_000, learning_rate=5e-3, schedule="linear")),
+)
+NAMES = [*(f"paper-{seed}" for seed in range(16)), *(f"search-{seed}" for seed in range(1, 9))]
+KS, METHODS = [5, 10, 20], ["accent", "fia", "pure_fia"]
+
+
+class Base(NamedTuple):
+    """A trained base model and what there is to say of it."""
+
+    model: NCF
+    state: State
+    facts: dict
+
+
+def movielens():
+    """MovieLens 100K, prepared as the paper does it."""
+    return prepare(load("ml-100k"))
+
+
+def base_model(name: str, data, folder: Path) -> Base:
+    """Train a base model, or read it where it was trained before with the same data and recipe.
+
+    Parameters
+    ----------
+    name : str
+        Of `NAMES`.
+    data : Interactions
+    folder : Path
+        Where checkpoints lie.
+    """
+    torch.set_num_threads(1)
+    kind, seed = name.split("-")
+    seed, make = int(seed), partial(NCF, data)
+    rounds = [Round(1, recipes.PAPER)] if kind == "paper" else SEARCH
+    identity = training_identity(NCF, data.fingerprint, seed=seed, rounds=[asdict(one) for one in rounds])
+    path = folder / f"{name}.npz"
+    if path.exists():
+        state, facts = training.load_checkpoint(path, identity)
+        return Base(state.into(make(seed=facts["start"])), state, facts)
+    begin, start = time.thread_time(), seed
+    if kind == "paper":
+        model = make(seed=start)
+        (state,) = training.train(model, recipes.PAPER, [State.of(model)], seed=seed)
+    else:
+        states, record = training.search(lambda start: make(seed=start), rounds, seed=seed)
+        start = next(row["start"] for row in record if row["round"] == len(rounds))
+        model, state = make(seed=start), states[0]
+    facts = {"start": start, "seconds": round(time.thread_time() - begin, 1), "digest": state.digest()}
+    training.save_checkpoint(path, state, identity, **facts)
+    return Base(state.into(model), state, {"fingerprint": identity, **facts})
+
+
+def describe(name: str, data, folder: Path) -> tuple[dict, pd.DataFrame]:
+    """One row of the table of bases, and the sizes of all users' sets (0: no set)."""
+    base = base_model(name, data, folder)
+    held_out = accuracy.predict(base.model, data.test)
+    tops = {int(top_k(base.model, user, 1)[0][0]) for user in range(data.n_users)}
+    explanations = explain_users("ncf", base.model, range(data.n_users), KS, METHODS)[1]
+    row = {"base": name, "start": base.facts["start"], "digest": base.facts["digest"]}
+    row["objective"] = float(training.objective(base.model, [base.state])[0])
+    row["held_out_rmse"] = accuracy.rmse(data.test["rating"], held_out)
+    row["pairs_in_order"] = accuracy.pairwise_accuracy(data.test, held_out)
+    row |= {"different_recommendations": len(tops), "seconds": base.facts["seconds"]}
+    sizes = explanations[["method", "k", "user", "size"]]
+    return row, sizes.assign(base=name)[["base", "method", "k", "user", "size"]]
+
+
+def main() -> None:
+    """Train what is lacking, and write the tables as they grow."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=positive, default=2)
+    parser.add_argument("--bases", nargs="+", choices=NAMES, default=NAMES, metavar="BASE")
+    arguments = parser.parse_args()
+    data, folder = movielens(), runs.runs_folder() / "bases"
+    results = runs.results_folder() / "ncf-bases"
+    about = {"recipe": asdict(recipes.PAPER), "search": [asdict(one) for one in SEARCH]}
+    baseline = accuracy.mean_baseline(data.train, data.test)
+    about |= {"data": data.fingerprint, "baseline_rmse": accuracy.rmse(data.test["rating"], baseline)}
+    rows, sizes = [], []
+    with parallel.executor(arguments.workers) as executor:
+        described = partial(describe, data=data, folder=folder)
+        for row, of_base in (map if executor is None else executor.map)(described, arguments.bases):
+            rows.append(row)
+            sizes.append(of_base)
+            print(row, flush=True)
+            write_table(results / "bases.csv", pd.DataFrame(rows))
+            runs.write_table(results / "sizes.csv.gz", pd.concat(sizes))
+            write_about(results / "bases.json", about)
+
+
+if __name__ == "__main__":
+    main()
