@@ -4,9 +4,13 @@ import asyncio
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from accent_lib.errors import AccentError
 
@@ -76,16 +80,98 @@ def executor(workers: int, scheduler: str = "") -> Iterator[Executor | None]:
         with _dask(workers, scheduler) as client:
             # Impure: Dask neither hashes the arguments nor merges equal calls.  A task whose worker is lost
             # runs again elsewhere in any case; one that raises does not, since it would raise again.
-            yield client.get_executor(pure=False, retries=0)
+            executor = client.get_executor(pure=False, retries=0)
+            executor.shared = partial(_on_each_worker, client)
+            yield executor
     else:
         with local_executor(workers) or nullcontext() as processes:
             yield processes
 
 
 @contextmanager
+def shared(executor: Executor | None, value: Any) -> Iterator[Callable[[], Any]]:
+    """What many tasks need, for as long as the ``with`` block lasts: give them the handle, not the value.
+
+    A cluster sends the value to each worker once, also to those that join or start anew later; local
+    processes get it with each task.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor or None
+        From :func:`executor`, or any other.
+    value : object
+
+    Yields
+    ------
+    callable
+        To be called in a task; it returns the value.
+
+    Examples
+    --------
+    >>> with shared(None, [1, 2, 3]) as handle:
+    ...     sum(handle())
+    6
+    """
+    with getattr(executor, "shared", _WithEachTask)(value) as handle:
+        yield handle
+
+
+@dataclass(frozen=True)
+class _WithEachTask(nullcontext):
+    value: Any
+
+    def __enter__(self):
+        return self
+
+    def __call__(self):
+        return self.value
+
+
+#: What a cluster has sent to this worker, by name.
+_SENT = {}
+
+
+@dataclass(frozen=True)
+class _SentAhead:
+    name: str
+
+    def __call__(self):
+        return _SENT[self.name]
+
+
+def _receive(name, value):
+    _SENT[name] = value
+
+
+def _forget(name):
+    _SENT.pop(name, None)
+
+
+@contextmanager
+def _on_each_worker(client, value):
+    from distributed import WorkerPlugin
+
+    class Sender(WorkerPlugin):
+        # Data that is scattered is lost with the worker that has it; the scheduler gives a plugin to each
+        # worker that comes, before its first task.
+        def setup(self, worker):
+            _receive(name, value)
+
+        def teardown(self, worker):
+            _forget(name)
+
+    name = f"accent-{uuid.uuid4().hex}"
+    client.register_plugin(Sender(), name=name)
+    try:
+        yield _SentAhead(name)
+    finally:
+        if client.status == "running":
+            client.unregister_worker_plugin(name)
+
+
+@contextmanager
 def _dask(workers, scheduler):
     try:
-        import dask
         from distributed import Client, KilledWorker, LocalCluster
     except ImportError as error:
         raise AccentError(
@@ -93,8 +179,6 @@ def _dask(workers, scheduler):
             "'pip install \"accent-recommender[cluster]\"'."
         ) from error
     with ExitStack() as stack:
-        # Each task carries its model: data that was sent ahead would be lost with the worker that has it.
-        stack.enter_context(dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GiB"}))
         if scheduler == "dask":
             # No limit: `verify` checks the memory beforehand, and a worker at its limit would pause for ever.
             options = {"threads_per_worker": 1, "memory_limit": None}

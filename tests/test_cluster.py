@@ -57,25 +57,57 @@ def test_a_cluster_gives_the_table_of_this_process(case, executor, here, tmp_pat
     pd.testing.assert_frame_equal(table, here, check_exact=True)
 
 
-def test_a_worker_that_dies_at_work_costs_only_its_stacks(case, client, here, tmp_path):
-    """Through the address of a cluster that runs already, which outlives its users."""
-    killed, said = [], []
+def test_of_three_workers_one_dies_and_a_fourth_joins_late(case, here, tmp_path):
+    """All through the address of a cluster that runs already; a newcomer is sent model and data, too."""
+    with distributed.LocalCluster(
+        n_workers=3, threads_per_worker=1, memory_limit=None, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        client, said, newcomer = distributed.Client(cluster), [], None
 
-    def kill(done, total):
-        said.append(done)
-        if len(said) == 4:
-            address = next(worker for worker, tasks in client.processing().items() if tasks)
-            pid = client.run(os.getpid, workers=[address])[address]
-            assert client.processing()[address]
-            os.kill(pid, signal.SIGKILL)
-            killed.append(address)
+        def disturb(done, total):
+            nonlocal newcomer
+            said.append(done)
+            if len(said) == 3:
+                address = next(worker for worker, tasks in client.processing().items() if tasks)
+                os.kill(client.run(os.getpid, workers=[address])[address], signal.SIGKILL)
+            if len(said) == 5:
+                before = set(client.scheduler_info()["workers"])
+                cluster.scale(4)
+                client.wait_for_workers(4, timeout=120)
+                newcomer = min(set(client.scheduler_info()["workers"]) - before)
+                # It alone goes on working: what it does it can do with what it was sent.
+                client.retire_workers(sorted(before))
 
-    with parallel.executor(2, client.scheduler.address) as executor:
-        table = verified(case, tmp_path / "worlds.sqlite", executor, kill)
+        with client, parallel.executor(3, cluster.scheduler_address) as executor:
+            table = verified(case, tmp_path / "worlds.sqlite", executor, disturb)
     pd.testing.assert_frame_equal(table, here, check_exact=True)
-    assert said == list(range(0, len(WORLDS) + 1, 2))  # each stack counted once
-    client.wait_for_workers(2, timeout=30)
-    assert killed[0] not in client.scheduler_info()["workers"]
+    assert newcomer is not None and said == list(range(0, len(WORLDS) + 1, 2))
+
+
+class Weighed:
+    """Counts how often it is sent."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __getstate__(self):
+        with open(self.path, "a") as file:
+            file.write("sent\n")
+        return self.__dict__
+
+
+def path_of(handle):
+    return handle().path
+
+
+def test_what_is_shared_is_sent_once_and_not_with_each_task(executor, tmp_path):
+    log = tmp_path / "log"
+    with parallel.shared(executor, Weighed(log)) as handle:
+        ahead = len(log.read_text().splitlines())
+        assert {executor.submit(path_of, handle).result() for _ in range(8)} == {log}
+        assert len(log.read_text().splitlines()) == ahead <= 2  # to the scheduler, which passes it on
+    with pytest.raises(KeyError):
+        executor.submit(path_of, handle).result()
 
 
 def test_equal_calls_are_two_calls(executor):

@@ -4,10 +4,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import ExitStack
 
 import numpy as np
 
 from accent_lib.errors import AccentError
+from accent_lib.parallel import shared
 from accent_lib.retraining.engine import run_stack
 from accent_lib.retraining.memory import check_memory, largest_stack
 from accent_lib.retraining.store import Store
@@ -158,15 +160,16 @@ def verify(
         seed, stack, users, _ = task
         named = users.union(*(world.users for world in stack))
         slates_here = {user: slates[user] for user in sorted(named)}
-        arguments = (model, recipe, state, stack, slates_here, seed, sorted(users), device)
-        return _now(*arguments) if executor is None else executor.submit(run_stack, *arguments)
+        arguments = (base, stack, slates_here, seed, sorted(users), device)
+        return _now(*arguments) if executor is None else executor.submit(_run, *arguments)
 
     if progress is not None:
         progress(done, total)
     if not tasks:
         report([])
-    waiting, running = tasks[::-1], {}
+    waiting, running, open_ = tasks[::-1], {}, ExitStack()
     try:
+        base = open_.enter_context(shared(executor, (model, recipe, state)))
         while waiting or running:
             while waiting and len(running) < (1 if executor is None else ahead):
                 task = waiting.pop()
@@ -189,6 +192,7 @@ def verify(
     finally:
         for future in running:
             future.cancel()
+        open_.close()
 
 
 def _check_travels(model, executor):
@@ -201,10 +205,14 @@ def _check_travels(model, executor):
         )
 
 
+def _run(base, stack, slates, seed, controlled, device):
+    return run_stack(*base(), stack, slates, seed, controlled, device)
+
+
 def _now(*arguments) -> Future:
     """Run a stack here, as an executor would."""
     future = Future()
-    future.set_result(run_stack(*arguments))
+    future.set_result(_run(*arguments))
     return future
 
 
