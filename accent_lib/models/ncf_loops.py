@@ -4,7 +4,8 @@ A small network on a batch keeps a processor busy with everything but arithmetic
 bring operands into shape, and write to memory what the next one reads.  Here the equations of
 :class:`~accent_lib.models.NCF`, the chain rule and Adam's update are written out, compiled by Numba, and go
 through a batch in tiles that stay in the cache.  So do a copy's parameters and moments, since copies take
-turns epoch by epoch.  ``bench/retraining.py`` times this beside tensor operations.
+turns epoch by epoch.  ``bench/retraining.py`` times this beside tensor operations, and computes the least
+time that the arithmetic and the bytes take.
 
 Training of a ReLU network is chaotic: one rounding that differs ends in another optimum.  So every
 rounding is laid down here.
@@ -12,12 +13,13 @@ rounding is laid down here.
 - Initial values and the order of the batches are drawn as whole numbers.
 - ``+ - * /`` and the square root are the same in every IEEE arithmetic; nothing else is used.  The
   tanh of GELU is a quotient of polynomials.
-- The compiler may neither reorder a sum nor fuse a product into it.  A sum over a batch runs side by side for
-  all units of a layer, so that wide and narrow registers take the same additions.
+- The compiler may neither reorder a sum nor fuse a product into it.  Sums run side by side for eight units of
+  a layer (:mod:`~accent_lib.models.lanes`), so that wide and narrow registers take the same additions.
 - Tiny numbers become zero by comparison (`TINY`), not by a flag of the processor.
 
 The parameters of a copy are one vector: user table, item table, then weight and bias of the two hidden layers
-and of the output.
+and of the output.  Within a tile, a matrix lies in *panels* of eight columns, one after the other, where eight
+numbers of a row are neighbours; zeros fill the last panel.
 """
 
 from collections.abc import Sequence
@@ -26,11 +28,13 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-#: Rows of a batch that are taken through the network together; a multiple of eight.
+from accent_lib.models.lanes import LANES, fours, load, spread, store
+
+#: Rows of a batch that are taken through the network together, a multiple of eight; numbers of a panel.
 TILE = 128
-#: The width of the embeddings must be a multiple of this: units are taken four at a time in the narrowest
-#: layer, which has half as many.
-WIDTH = 8
+PANEL = TILE * LANES
+#: The width of the embeddings must be a multiple of this.
+WIDTH = LANES
 #: Every `SWEEP` steps, what is smaller becomes zero: parameters below the first, their first moments below
 #: the second, their second moments below its square.  Weight decay drives what is unused toward the smallest
 #: numbers there are, whose arithmetic is slow; so large, products of three parameters stay clear of them.
@@ -72,94 +76,98 @@ _jit = njit(error_model="numpy", cache=True)
 
 
 @_jit
-def _affine(weight, bias, x, out):
-    """``out[o] = bias[o] + sum_d weight[o, d] x[d]`` for the columns of a tile."""
-    for o in range(weight.shape[0]):
-        row = out[o]
-        for t in range(TILE):
-            row[t] = bias[o]
-        for d in range(0, weight.shape[1], 4):
-            w0, w1, w2, w3 = weight[o, d], weight[o, d + 1], weight[o, d + 2], weight[o, d + 3]
-            x0, x1, x2, x3 = x[d], x[d + 1], x[d + 2], x[d + 3]
-            for t in range(TILE):
-                row[t] += (w0 * x0[t] + w1 * x1[t]) + (w2 * x2[t] + w3 * x3[t])
+def _padded(number):
+    """The next multiple of eight."""
+    return -(-number // LANES) * LANES
 
 
 @_jit
-def _affine_backward(weight, slope, d_x):
-    """The gradient ``d_x[d] = sum_o weight[o, d] slope[o]`` of the input, given that of the output."""
-    zero = weight.dtype.type(0)
-    for d in range(weight.shape[1]):
-        row = d_x[d]
-        for t in range(TILE):
-            row[t] = zero
-        for o in range(0, weight.shape[0], 4):
-            w0, w1, w2, w3 = weight[o, d], weight[o + 1, d], weight[o + 2, d], weight[o + 3, d]
-            s0, s1, s2, s3 = slope[o], slope[o + 1], slope[o + 2], slope[o + 3]
-            for t in range(TILE):
-                row[t] += (w0 * s0[t] + w1 * s1[t]) + (w2 * s2[t] + w3 * s3[t])
+def _panels(matrix):
+    """A matrix in panels, with rows of zeros to a multiple of eight."""
+    rows = _padded(matrix.shape[0])
+    panels = np.zeros(rows * _padded(matrix.shape[1]), matrix.dtype)
+    for row in range(matrix.shape[0]):
+        for column in range(matrix.shape[1]):
+            panels[(column // LANES * rows + row) * LANES + column % LANES] = matrix[row, column]
+    return panels
 
 
 @_jit
-def _add_products(slope, x, gradient):
-    """Add ``sum_t slope[o, t] x[t, d]`` to ``gradient[o, d]``, eight rows ``t`` of the batch at a time."""
-    for o in range(slope.shape[0]):
-        s, row = slope[o], gradient[o]
-        for t in range(0, TILE, 8):
-            s0, s1, s2, s3, s4, s5, s6, s7 = (
-                s[t],
-                s[t + 1],
-                s[t + 2],
-                s[t + 3],
-                s[t + 4],
-                s[t + 5],
-                s[t + 6],
-                s[t + 7],
-            )
-            x0, x1, x2, x3, x4, x5, x6, x7 = (
-                x[t],
-                x[t + 1],
-                x[t + 2],
-                x[t + 3],
-                x[t + 4],
-                x[t + 5],
-                x[t + 6],
-                x[t + 7],
-            )
-            for d in range(x.shape[1]):
-                first = (s0 * x0[d] + s1 * x1[d]) + (s2 * x2[d] + s3 * x3[d])
-                row[d] += first + ((s4 * x4[d] + s5 * x5[d]) + (s6 * x6[d] + s7 * x7[d]))
+def _add_panels(panels, matrix):
+    """Add what lies in panels to a matrix."""
+    rows = _padded(matrix.shape[0])
+    for row in range(matrix.shape[0]):
+        for column in range(matrix.shape[1]):
+            matrix[row, column] += panels[(column // LANES * rows + row) * LANES + column % LANES]
 
 
 @_jit
-def _add_slopes(slope, gradient):
-    """Add ``sum_t slope[o, t]`` to ``gradient[o]``, as four sums side by side."""
-    zero = slope.dtype.type(0)
-    for o in range(slope.shape[0]):
-        s, a0, a1, a2, a3 = slope[o], zero, zero, zero, zero
-        for t in range(0, TILE, 4):
-            a0 += s[t]
-            a1 += s[t + 1]
-            a2 += s[t + 2]
-            a3 += s[t + 3]
-        gradient[o] += (a0 + a1) + (a2 + a3)
+def _four(x, i, step, y0, y1, y2, y3):
+    """The sum of four products of a number in ``x`` and eight."""
+    first = spread(x, i) * y0 + spread(x, i + step) * y1
+    return first + (spread(x, i + 2 * step) * y2 + spread(x, i + 3 * step) * y3)
 
 
 @_jit
-def _transpose(x, rows):
-    for d in range(x.shape[0]):
-        for t in range(TILE):
-            rows[t, d] = x[d, t]
+def _combine(x, weight, bias, out, rows):
+    """Set ``out[t]`` to ``bias + sum_k x[t, k] weight[k]``, four ``k`` at a time."""
+    panels = len(out) // PANEL
+    size = len(weight) // panels
+    for p in range(panels):
+        sums, start, step = bias, LANES * p, 0
+        for k in range(0, size // LANES, LANES):
+            w = p * size + LANES * k
+            w0, w1, w2, w3 = load(weight, w), load(weight, w + 8), load(weight, w + 16), load(weight, w + 24)
+            w += 32
+            w4, w5, w6, w7 = load(weight, w), load(weight, w + 8), load(weight, w + 16), load(weight, w + 24)
+            for t in range(0, LANES * rows, LANES):
+                i = k * TILE + t
+                first, second = _four(x, i, 1, w0, w1, w2, w3), _four(x, i + 4, 1, w4, w5, w6, w7)
+                store(out, p * PANEL + t, (load(sums, start + step * t) + first) + second)
+            sums, start, step = out, p * PANEL, 1
+
+
+@_jit
+def _add_products(slope, x, gradient, rows):
+    """Add ``sum_t slope[t, o] x[t]`` to ``gradient[o]``, eight rows ``t`` of the batch at a time."""
+    panels = len(x) // PANEL
+    units = len(gradient) // panels // LANES
+    for p in range(len(slope) // PANEL):
+        for q in range(panels):
+            for t in range(0, LANES * rows, 8 * LANES):
+                i = q * PANEL + t
+                x0, x1, x2, x3 = load(x, i), load(x, i + 8), load(x, i + 16), load(x, i + 24)
+                i += 32
+                x4, x5, x6, x7 = load(x, i), load(x, i + 8), load(x, i + 16), load(x, i + 24)
+                for o in range(min(LANES, units - LANES * p)):
+                    s, g = p * PANEL + t + o, (q * units + LANES * p + o) * LANES
+                    first = _four(slope, s, LANES, x0, x1, x2, x3)
+                    second = _four(slope, s + 32, LANES, x4, x5, x6, x7)
+                    store(gradient, g, load(gradient, g) + (first + second))
+
+
+@_jit
+def _add_slopes(slope, gradient, rows):
+    """Add ``sum_t slope[t]`` to the gradient, as four sums side by side."""
+    for p in range(len(slope) // PANEL):
+        i = p * PANEL
+        a0, a1, a2, a3 = load(slope, i), load(slope, i + 8), load(slope, i + 16), load(slope, i + 24)
+        for t in range(i + 32, i + LANES * rows, 32):
+            a0 = a0 + load(slope, t)
+            a1 = a1 + load(slope, t + 8)
+            a2 = a2 + load(slope, t + 16)
+            a3 = a3 + load(slope, t + 24)
+        store(gradient, LANES * p, load(gradient, LANES * p) + ((a0 + a1) + (a2 + a3)))
 
 
 @_jit
 def _relu(x, derivative):
-    real = x.dtype.type
-    for o in range(x.shape[0]):
-        for t in range(TILE):
-            off = x[o, t] <= 0  # NaN is on, and stays NaN
-            derivative[o, t] = real(0) if off else real(1)
-            x[o, t] = real(0) if off else x[o, t]
+    zero, unit = x.dtype.type(0), x.dtype.type(1)
+    for i in range(len(x)):
+        v = x[i]
+        off = v <= zero  # NaN is on, and stays NaN
+        derivative[i] = zero if off else unit
+        x[i] = zero if off else v
 
 
 @_jit
@@ -169,89 +177,97 @@ def _gelu(x, derivative):
     limit = real(TANH_LIMIT)
     p0, p1, p2, p3, p4 = real(TANH_P[0]), real(TANH_P[1]), real(TANH_P[2]), real(TANH_P[3]), real(TANH_P[4])
     q0, q1, q2, q3, q4 = real(TANH_Q[0]), real(TANH_Q[1]), real(TANH_Q[2]), real(TANH_Q[3]), real(TANH_Q[4])
-    for o in range(x.shape[0]):
-        for t in range(TILE):
-            v = x[o, t]
-            square = v * v
-            y = root * v * (unit + cube * square)
-            flat = abs(y) > limit
-            y = (limit if y > 0 else -limit) if flat else y
-            z = y * y
-            p = p0 + z * (p1 + z * (p2 + z * (p3 + z * p4)))
-            q = q0 + z * (q1 + z * (q2 + z * (q3 + z * q4)))
-            tanh = y * p / q
-            steep = real(0) if flat else (unit - tanh * tanh) * root * (unit + slope * square)
-            derivative[o, t] = half * (unit + tanh) + half * v * steep
-            x[o, t] = half * v * (unit + tanh)
+    for i in range(len(x)):
+        v = x[i]
+        square = v * v
+        y = root * v * (unit + cube * square)
+        flat = abs(y) > limit
+        y = (limit if y > 0 else -limit) if flat else y
+        z = y * y
+        p = p0 + z * (p1 + z * (p2 + z * (p3 + z * p4)))
+        q = q0 + z * (q1 + z * (q2 + z * (q3 + z * q4)))
+        tanh = y * p / q
+        steep = real(0) if flat else (unit - tanh * tanh) * root * (unit + slope * square)
+        derivative[i] = half * (unit + tanh) + half * v * steep
+        x[i] = half * v * (unit + tanh)
+
+
+@_jit
+def _activate(x, derivative, rows, smooth):
+    for panel in range(0, len(x), PANEL):
+        part = slice(panel, panel + LANES * rows)
+        if smooth:
+            _gelu(x[part], derivative[part])
+        else:
+            _relu(x[part], derivative[part])
 
 
 @_jit
 def _parts(vector, n_users, n_items, dim):
-    """The vector of a copy as user table, item table, and weights and biases of the three layers."""
-    a = n_users * 2 * dim
-    b = a + n_items * 2 * dim
-    c = b + dim * 2 * dim
-    d = c + dim
-    e = d + dim // 2 * dim
-    f = e + dim // 2
-    g = f + dim // 2 + dim
+    """Weight and bias of each layer, in the vector of a copy."""
+    a, units = (n_users + n_items) * 2 * dim, dim // 2
+    b = a + dim * 2 * dim
+    c = b + dim
+    d = c + units * dim
+    e = d + units
+    f = e + units + dim
     return (
-        vector[:a].reshape(n_users, 2 * dim),
-        vector[a:b].reshape(n_items, 2 * dim),
-        vector[b:c].reshape(dim, 2 * dim),
-        vector[c:d],
-        vector[d:e].reshape(dim // 2, dim),
+        vector[a:b].reshape(dim, 2 * dim),
+        vector[b:c],
+        vector[c:d].reshape(units, dim),
+        vector[d:e],
         vector[e:f],
-        vector[f:g].reshape(1, dim // 2 + dim),
-        vector[g:],
+        vector[f:],
     )
+
+
+@_jit
+def _layers(vector, shape):
+    """Weight and bias of each layer as `_forward` takes them: transposed in panels, and padded."""
+    weight1, bias1, weight2, bias2, output, offset = _parts(vector, *shape)
+    units = len(bias2)
+    gap = np.zeros(_padded(units) - units, vector.dtype)
+    output = np.concatenate((output[:units], gap, output[units:]))
+    return _panels(weight1.T), bias1, _panels(weight2.T), np.concatenate((bias2, gap)), output, offset
 
 
 @_jit
 def _tile(dim, real):
-    """Room for a tile: inputs, first hidden layer, and features of the output, which the second is part of.
+    """Room for a tile: inputs, first hidden layer, features of the output, errors, and two derivatives.
 
-    The first six arrays hold them and the slopes of the loss in them with a column for each row of the batch,
-    then come the two derivatives of the activations, the errors and the ratings.
+    The features are the second hidden layer and the products of the embeddings; errors are one column.
     """
-    units = dim // 2
-    sizes = (2 * dim, dim, units + dim, 2 * dim, dim, units, dim, units, 1, 1)
-    return [np.zeros((size, TILE), real) for size in sizes]
+    units = _padded(dim // 2)
+    sizes = (2 * dim, dim, units + dim, LANES, dim, units)
+    x, h1, features, errors, on1, on2 = [np.empty(size * TILE, real) for size in sizes]
+    return x, h1, features, errors, on1, on2
 
 
 @_jit
-def _forward(users, items, ratings, start, vector, shape, smooth, tile):
-    """Predict rows from ``start`` on and write their errors; return how many rows there are."""
-    n_users, n_items, dim = shape
-    user_table, item_table, weight1, bias1, weight2, bias2, output, offset = _parts(
-        vector, n_users, n_items, dim
-    )
-    x, h1, features, _, _, _, on1, on2, errors, labels = tile
-    units, n = dim // 2, min(TILE, len(users) - start)
-    h2 = features[:units]
+def _forward(users, items, ratings, start, n, vector, shape, smooth, layers, tile):
+    """Predict ``n`` rows from ``start`` on and write their errors; the last row fills a group of eight."""
+    n_users, _, dim = shape
+    weight1, bias1, weight2, bias2, output, offset = layers
+    x, h1, features, errors, on1, on2 = tile
+    h2, products, rows = features[: len(on2)], features[len(on2) :], _padded(n)
+    for t in range(rows):
+        row = start + min(t, n - 1)
+        user, item = users[row] * 2 * dim, (n_users + items[row]) * 2 * dim
+        for d in range(0, dim, LANES):
+            place = d * TILE + LANES * t
+            store(x, place, load(vector, user + d))
+            store(x, dim * TILE + place, load(vector, item + d))
+            store(products, place, load(vector, user + dim + d) * load(vector, item + dim + d))
+    _combine(x, weight1, bias1, h1, rows)
+    _activate(h1, on1, rows, smooth)
+    _combine(h1, weight2, bias2, h2, rows)
+    _activate(h2, on2, rows, smooth)
     for t in range(n):
-        of_user, of_item = user_table[users[start + t]], item_table[items[start + t]]
-        labels[0, t] = ratings[start + t]
-        for d in range(dim):
-            x[d, t] = of_user[d]
-            x[dim + d, t] = of_item[d]
-            features[units + d, t] = of_user[dim + d] * of_item[dim + d]
-    _affine(weight1, bias1, x, h1)
-    _activate(h1, on1, smooth)
-    _affine(weight2, bias2, h1, h2)
-    _activate(h2, on2, smooth)
-    _affine(output, offset, features, errors)
-    for t in range(TILE):
-        errors[0, t] -= labels[0, t]
-    return n
-
-
-@_jit
-def _activate(x, derivative, smooth):
-    if smooth:
-        _gelu(x, derivative)
-    else:
-        _relu(x, derivative)
+        score = offset[0]
+        for d in range(0, len(output), LANES):
+            first, second = fours(load(features, d * TILE + LANES * t) * load(output, d))
+            score = (score + first) + second
+        errors[LANES * t] = score - ratings[start + t]
 
 
 @_jit
@@ -271,11 +287,13 @@ def objective(users, items, ratings, keep, vector, ends, decays, shape, smooth) 
     float
         Summed in double precision, in the order of the rows and of the parameters.
     """
-    tile, loss, penalty, begin = _tile(shape[2], vector.dtype), 0.0, 0.0, 0
-    _, _, _, _, _, _, _, _, errors, _ = tile
+    layers, tile, loss, penalty, begin = _layers(vector, shape), _tile(shape[2], vector.dtype), 0.0, 0.0, 0
+    _, _, _, errors, _, _ = tile
     for start in range(0, len(users), TILE):
-        for t in range(_forward(users, items, ratings, start, vector, shape, smooth, tile)):
-            error = np.float64(errors[0, t])
+        n = min(TILE, len(users) - start)
+        _forward(users, items, ratings, start, n, vector, shape, smooth, layers, tile)
+        for t in range(n):
+            error = np.float64(errors[LANES * t])
             loss += np.float64(keep[start + t]) * error * error
     for tensor in range(len(ends)):
         square = 0.0
@@ -301,53 +319,54 @@ def add_gradient(users, items, ratings, keep, vector, gradient, shape, smooth) -
     smooth : bool
         GELU instead of ReLU.
     """
-    n_users, n_items, dim = shape
-    user_table, item_table, weight1, _, weight2, _, output, _ = _parts(vector, n_users, n_items, dim)
-    d_users, d_items, d_weight1, d_bias1, d_weight2, d_bias2, d_output, d_offset = _parts(
-        gradient, n_users, n_items, dim
-    )
-    real, units, size = vector.dtype, dim // 2, len(users)
-    w_gmf, tile = output[0, units:], _tile(dim, real)
-    x, h1, features, d_x, d_h1, d_h2, on1, on2, slopes, _ = tile
-    x_rows, h1_rows = np.empty((TILE, 2 * dim), real), np.empty((TILE, dim), real)
-    feature_rows = np.empty((TILE, units + dim), real)
+    n_users, _, dim = shape
+    size, units, layers, tile = len(users), dim // 2, _layers(vector, shape), _tile(dim, vector.dtype)
+    _, bias1, _, bias2, output, _ = layers
+    weight1, _, weight2, _, _, _ = _parts(vector, *shape)
+    weight1, weight2, zero = _panels(weight1), _panels(weight2), np.zeros(2 * dim, vector.dtype)
+    x, h1, features, slopes, on1, on2 = tile
+    h2, d_x, d_h1, d_h2 = features[: len(on2)], np.empty_like(x), np.empty_like(h1), np.empty_like(on2)
+    d_weight1, d_bias1 = np.zeros_like(weight1), np.zeros_like(bias1)
+    d_weight2, d_bias2 = np.zeros_like(weight2), np.zeros_like(bias2)
+    d_output, d_offset = np.zeros_like(output), np.zeros(LANES, vector.dtype)
     for start in range(0, size, TILE):
-        n = _forward(users, items, ratings, start, vector, shape, smooth, tile)
+        n = min(TILE, size - start)
+        rows = _padded(n)
+        _forward(users, items, ratings, start, n, vector, shape, smooth, layers, tile)
+        for t in range(rows):  # from the errors to the slopes of the loss, zero in rows that only fill
+            i = LANES * t
+            slopes[i] = 2 * keep[start + t] * slopes[i] / size if t < n else 0
+        _add_products(slopes, features, d_output, rows)
+        _add_slopes(slopes, d_offset, rows)
+        for i in range(0, len(d_h2), LANES):
+            weight = load(output, i // PANEL * LANES)
+            store(d_h2, i, weight * spread(slopes, i % PANEL) * load(on2, i))
+        _add_products(d_h2, h1, d_weight2, rows)
+        _add_slopes(d_h2, d_bias2, rows)
+        _combine(d_h2, weight2, zero, d_h1, rows)
+        for i in range(0, len(d_h1), LANES):
+            store(d_h1, i, load(d_h1, i) * load(on1, i))
+        _add_products(d_h1, x, d_weight1, rows)
+        _add_slopes(d_h1, d_bias1, rows)
+        _combine(d_h1, weight1, zero, d_x, rows)
         for t in range(n):
-            slopes[0, t] = (
-                2 * keep[start + t] * slopes[0, t] / size
-            )  # from the error to the slope of the loss
-        for t in range(n, TILE):
-            slopes[0, t] = 0  # columns without a row
-        _transpose(features, feature_rows)
-        _add_products(slopes, feature_rows, d_output)
-        _add_slopes(slopes, d_offset)
-        for o in range(units):
-            for t in range(TILE):
-                d_h2[o, t] = output[0, o] * slopes[0, t] * on2[o, t]
-        _transpose(h1, h1_rows)
-        _add_products(d_h2, h1_rows, d_weight2)
-        _add_slopes(d_h2, d_bias2)
-        _affine_backward(weight2, d_h2, d_h1)
-        for o in range(dim):
-            for t in range(TILE):
-                d_h1[o, t] *= on1[o, t]
-        _transpose(x, x_rows)
-        _add_products(d_h1, x_rows, d_weight1)
-        _add_slopes(d_h1, d_bias1)
-        _affine_backward(weight1, d_h1, d_x)
-        for t in range(n):
-            user, item, slope = users[start + t], items[start + t], slopes[0, t]
-            of_user, of_item = user_table[user], item_table[item]
-            d_user, d_item = d_users[user], d_items[item]
-            for d in range(dim):
-                d_user[d] += d_x[d, t]
-                d_item[d] += d_x[dim + d, t]
-            # One short loop for each array, so that the compiler sees that they do not overlap.
-            for d in range(dim):
-                d_user[dim + d] += slope * w_gmf[d] * of_item[dim + d]
-            for d in range(dim):
-                d_item[dim + d] += slope * w_gmf[d] * of_user[dim + d]
+            user, item = users[start + t] * 2 * dim, (n_users + items[start + t]) * 2 * dim
+            for d in range(0, dim, LANES):
+                place, u, i = d * TILE + LANES * t, user + d, item + d
+                store(gradient, u, load(gradient, u) + load(d_x, place))
+                store(gradient, i, load(gradient, i) + load(d_x, dim * TILE + place))
+                u, i = user + dim + d, item + dim + d
+                slope = spread(slopes, LANES * t) * load(output, len(bias2) + d)
+                store(gradient, u, load(gradient, u) + slope * load(vector, i))
+                store(gradient, i, load(gradient, i) + slope * load(vector, u))
+    g_weight1, g_bias1, g_weight2, g_bias2, g_output, g_offset = _parts(gradient, *shape)
+    _add_panels(d_weight1, g_weight1)
+    _add_panels(d_weight2, g_weight2)
+    g_bias1 += d_bias1
+    g_bias2 += d_bias2[:units]
+    g_output[:units] += d_output[:units]
+    g_output[units:] += d_output[len(bias2) :]
+    g_offset += d_offset[:1]
 
 
 @_jit
@@ -355,7 +374,8 @@ def _sweep(x, limit):
     """Set to zero what is smaller than the limit."""
     zero, limit = x.dtype.type(0), x.dtype.type(limit)
     for i in range(len(x)):
-        x[i] = zero if abs(x[i]) < limit else x[i]
+        v = x[i]
+        x[i] = zero if abs(v) < limit else v
 
 
 @_jit
