@@ -171,13 +171,12 @@ class RCF(nn.Module):
         hidden = gelu(self.type_hidden(users.unsqueeze(-2) * self.type_table.weight))
         return torch.softmax(hidden @ self.type_query, -1)
 
-    def _projections(self):
+    def _projections(self, targets, items, values, values_of_type):
         """What the second level computes once an item and once a value, and the queries."""
-        items = self.item_table.weight
-        values = self.value_table.weight.split(self._values_of_type)
+        values = values.split(values_of_type)
         none = torch.zeros_like(values[0] @ self.value_weight[0].mT)
         of_values = [none, *(e @ w.mT for e, w in zip(values[1:], self.value_weight, strict=True))]
-        targets, history = items @ self.target_weight.mT, items @ self.history_weight.mT
+        targets, history = targets @ self.target_weight.mT, items @ self.history_weight.mT
         return targets, history, torch.cat(of_values), self.item_query
 
     def _smooth(self, sums, totals):
@@ -190,10 +189,17 @@ class RCF(nn.Module):
 
     def forward(self, users: Tensor, items: Tensor, keep: Tensor | None = None) -> Tensor:
         """Scores of pairs, ``(n,)`` from indices ``(n,)`` and ``(n,)``; ``keep`` is ``(n_actions,)``."""
-        table, keep = self.item_table.weight, self.ones if keep is None else keep
-        attend = attend_plainly if self.plainly or table.device.type != "cpu" else Attend.apply
-        sums, totals = attend(*self._projections(), table, keep, users, items, self._histories)
-        return self.score(self.user_table(users), self._smooth(sums, totals), table[items])
+        device, keep = self.ones.device, self.ones if keep is None else keep
+        entries = self._histories.entries(users, items)
+        attend = attend_plainly if self.plainly or device.type != "cpu" else Attend.apply
+        rows = (entries.targets, entries.items, entries.values)
+        targets, history, values = (torch.from_numpy(row).to(device) for row in rows)
+        x = self.item_table(history)
+        projections = self._projections(
+            self.item_table(targets), x, self.value_table(values), entries.values_of_type
+        )
+        sums, totals, *_ = attend(*projections, x, keep, entries)
+        return self.score(self.user_table(users), self._smooth(sums, totals), self.item_table(items))
 
     # --- actions and candidates
 
@@ -225,7 +231,10 @@ class RCF(nn.Module):
         versions = [(tensor.data_ptr(), tensor._version) for tensor in of]
         if self._projected[0] != versions:
             with torch.no_grad():
-                *projections, query = self._projections()
+                items = self.item_table.weight
+                *projections, query = self._projections(
+                    items, items, self.value_table.weight, self._values_of_type
+                )
                 exponentials = (*(torch.exp(2 * values) for values in projections), query.detach())
             # Holding on to their memory keeps the addresses from being given to others.
             self._projected = versions, exponentials, [tensor.detach() for tensor in of]
@@ -300,11 +309,11 @@ class RCF(nn.Module):
             yield self._batch(rows.to(self.triples.device), of_batch.to(self.triples.device))
 
     def _batch(self, rows, relations):
-        users, liked, disliked = self.triples[rows].T
-        both = torch.cat([users * self.n_items + liked, users * self.n_items + disliked])
-        pairs, places = torch.unique(both, return_inverse=True)
+        users, *ends = self.triples[rows].T
+        both = torch.cat([items * self.n_users + users for items in ends])
+        pairs, places = torch.unique(both, return_inverse=True)  # sorted by item
         liked, disliked = places.chunk(2)
-        return Batch(rows, pairs // self.n_items, pairs % self.n_items, liked, disliked, relations)
+        return Batch(rows, pairs % self.n_users, pairs // self.n_users, liked, disliked, relations)
 
     def batch_loss(self, batch: Batch, keep: Tensor | None = None) -> Tensor:
         """Share of the batch in the objective: mean loss of all kept triples, plus the relation loss."""
