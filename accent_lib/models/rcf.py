@@ -168,7 +168,9 @@ class RCF(nn.Module):
 
     def type_attention(self, users: Tensor) -> Tensor:
         """First level: weights of the types, which sum to 1, ``(..., 4)`` from users ``(..., dim)``."""
-        hidden = gelu(self.type_hidden(users.unsqueeze(-2) * self.type_table.weight))
+        # W (u * r) = (W * r) u: one product of matrices for all types.
+        weight = self.type_hidden.weight * self.type_table.weight.unsqueeze(1)
+        hidden = gelu(_of_all_types(users, weight) + self.type_hidden.bias)
         return torch.softmax(hidden @ self.type_query, -1)
 
     def _projections(self, targets, items, values, values_of_type):
@@ -176,15 +178,16 @@ class RCF(nn.Module):
         values = values.split(values_of_type)
         none = torch.zeros_like(values[0] @ self.value_weight[0].mT)
         of_values = [none, *(e @ w.mT for e, w in zip(values[1:], self.value_weight, strict=True))]
-        targets, history = targets @ self.target_weight.mT, items @ self.history_weight.mT
+        targets, history = _of_all_types(targets, self.target_weight), _of_all_types(items, self.history_weight)
         return targets, history, torch.cat(of_values), self.item_query
 
-    def _smooth(self, sums, totals):
-        return sums / (totals.unsqueeze(-1) + 1e-9) ** self.smoothing
+    def score(self, users: Tensor, sums: Tensor, totals: Tensor, items: Tensor) -> Tensor:
+        """Scores from users and items, both ``(..., dim)``, and what the history sums up to.
 
-    def score(self, users: Tensor, contexts: Tensor, items: Tensor) -> Tensor:
-        """Scores from users ``(..., dim)``, history by type ``(..., 4, dim)`` and items ``(..., dim)``."""
-        moved = users + (self.type_attention(users).unsqueeze(-1) * contexts).sum(-2)
+        That is ``sum_j w_tj x_j``, ``(..., 4, dim)``, and ``sum_j w_tj``, ``(..., 4)``.
+        """
+        levels = self.type_attention(users) / (totals + 1e-9) ** self.smoothing
+        moved = users + (levels.unsqueeze(-1) * sums).sum(-2)
         return gelu(self.hidden(moved * items)) @ self.output
 
     def forward(self, users: Tensor, items: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -199,7 +202,7 @@ class RCF(nn.Module):
             self.item_table(targets), x, self.value_table(values), entries.values_of_type
         )
         sums, totals, *_ = attend(*projections, x, keep, entries)
-        return self.score(self.user_table(users), self._smooth(sums, totals), self.item_table(items))
+        return self.score(self.user_table(users), sums, totals, self.item_table(items))
 
     # --- actions and candidates
 
@@ -253,7 +256,7 @@ class RCF(nn.Module):
             weights = weights * keep
         x = self.item_table.weight.detach()
         sums = (weights @ x[self.triples[self.action_slice(user), 1]]).movedim(0, -2)
-        return self.score(block, self._smooth(sums, weights.sum(-1).movedim(0, -1)), x[items])
+        return self.score(block, sums, weights.sum(-1).movedim(0, -1), x[items])
 
     def scores(self, block: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
         """Scores of ``items`` with the history weighted by ``keep``, ``(n_items,)``."""
@@ -325,14 +328,19 @@ class RCF(nn.Module):
     def relation_loss(self, rows: Tensor) -> Tensor:
         """Share of some relation triples in the mean loss of all (DistMult)."""
         head, type_, value, tail, other = self.relation_triples[rows].T
-        x = self.item_table
-        relation = x(head) * (self.type_table(type_) + self.value_table(value))
-        difference = (relation * (x(tail) - x(other))).sum(-1)
+        x, tail, other = self.item_table(torch.stack([head, tail, other]))
+        relation = x * (self.type_table(type_) + self.value_table(value))
+        difference = (relation * (tail - other)).sum(-1)
         return -F.logsigmoid(difference).sum() / max(len(self.relation_triples), 1)
 
     def data_loss(self, keep: Tensor | None = None) -> Tensor:
         """The whole objective."""
         return sum(self.batch_loss(batch, keep) for batch in self.batches(4096, None))
+
+
+def _of_all_types(vectors, matrices):
+    """Products of vectors (..., dim) with a matrix for each type, (4, width, dim): (..., 4, width)."""
+    return F.linear(vectors, matrices.flatten(0, 1)).unflatten(-1, matrices.shape[:2])
 
 
 def _known_items(interactions, triples, relation_triples):

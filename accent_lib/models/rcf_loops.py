@@ -155,8 +155,8 @@ def _list(starts, history, actions, pointers, values, types, users, targets):
     row = np.empty(n_items, np.int32)
     row[items] = np.arange(len(items))
     # As long as they can become; what is not used is never touched.
-    weight, item = np.empty(n_entries, np.int32), np.empty(n_readings, np.int32)
-    type_, read, action = np.empty(n_readings, np.int8), np.empty_like(item), np.empty_like(item)
+    weight, item = np.empty(n_entries + 1, np.int32), np.empty(n_readings + 1, np.int32)
+    type_, read, action = np.empty(len(item), np.int8), np.empty_like(item), np.empty_like(item)
     runs, reads = np.empty((4, len(users) * most), np.int64), np.zeros(len(users) + 1, np.int64)
     # Of the target at hand: places of values among its own, from 1 (0 is "nothing"); which weights an item
     # has that was met; and its entries as they come, with their numbers by place.
@@ -169,7 +169,6 @@ def _list(starts, history, actions, pointers, values, types, users, targets):
         own = values[pointers[target] : pointers[target + 1]]
         for k in range(len(own)):
             place_of[own[k]] = k + 1
-        ends[:] = 0
         while pair < len(users) and targets[pair] == target:
             for z in range(starts[users[pair]], starts[users[pair] + 1]):
                 j = history[z]
@@ -177,20 +176,20 @@ def _list(starts, history, actions, pointers, values, types, users, targets):
                     continue
                 r = row[j]
                 if met[r] != n_targets:
-                    met[r], begin[r], before = n_targets, n_weights, n_entries
+                    met[r], begin[r], before, kind = n_targets, n_weights, n_entries, 0
+                    # Written ahead and counted if it holds: a branch would be mispredicted half of the time.
                     for at in range(pointers[j], pointers[j + 1]):
-                        if place_of[values[at]] > 0:
-                            place[n_entries] = place_of[values[at]]
-                            if n_entries == before or type_[n_weights - 1] != types[values[at]]:
-                                item[n_weights], type_[n_weights] = r, types[values[at]]
-                                n_weights += 1
-                            found[n_entries] = n_weights - 1
-                            n_entries += 1
-                    if n_entries == before:
-                        place[n_entries], found[n_entries], item[n_weights], type_[n_weights] = 0, n_weights, r, 0
-                        n_entries, n_weights = n_entries + 1, n_weights + 1
-                    for entry in range(before, n_entries):
-                        ends[place[entry]] += 1
+                        t, own_place = types[values[at]], place_of[values[at]]
+                        shared = own_place > 0
+                        item[n_weights], type_[n_weights] = r, t
+                        n_weights += shared & (t != kind)
+                        place[n_entries], found[n_entries] = own_place, n_weights - 1
+                        n_entries += shared
+                        kind = t if shared else kind
+                    nothing = n_entries == before
+                    item[n_weights], type_[n_weights] = r, 0
+                    place[n_entries], found[n_entries] = 0, n_weights
+                    n_weights, n_entries = n_weights + nothing, n_entries + nothing
                     end[r] = n_weights
                 for one in range(begin[r], end[r]):
                     read[n_readings], action[n_readings] = one, actions[z]
@@ -198,6 +197,9 @@ def _list(starts, history, actions, pointers, values, types, users, targets):
             pair += 1
             reads[pair] = n_readings
         # A run for each place that occurs; each entry goes where its place begins.
+        ends[:] = 0
+        for entry in range(start, n_entries):
+            ends[place[entry]] += 1
         stop = start
         for k in range(len(own) + 1):
             if ends[k] > 0:
@@ -226,11 +228,11 @@ def _sum(
     for run in range(len(first)):
         t = type_[run]
         for k in range(width):
-            product[k] = a[t, target[run], k] * c[value[run], k]
+            product[k] = a[target[run], t, k] * c[value[run], k]
         for entry in range(first[run], last[run]):
             j, dot = item_of[weight[entry]], zero
             for k in range(width):
-                dot += query[t, k] / (one + product[k] * b[t, j, k])
+                dot += query[t, k] / (one + product[k] * b[j, t, k])
             terms[entry] = np.exp(constant[t] - two * dot)
             weights[weight[entry]] += terms[entry]
     for place in range(len(pairs)):
@@ -268,28 +270,28 @@ def _sum_backward(
             kept *= weights[read[z]]
             for k in range(x.shape[1]):
                 of_x[j, k] += kept * of_sums[pair, t, k]
-    product, of_product, of_constant = np.empty(width, a.dtype), np.empty(width, a.dtype), np.zeros(len(a), a.dtype)
+    product, of_product, of_constant = np.empty(width, a.dtype), np.empty(width, a.dtype), np.zeros(len(query), a.dtype)
     of_sigmoid = np.zeros_like(query)
     for run in range(len(first)):
         t = type_[run]
         for k in range(width):
-            product[k] = a[t, target[run], k] * c[value[run], k]
+            product[k] = a[target[run], t, k] * c[value[run], k]
         of_product[:] = 0
         for entry in range(first[run], last[run]):
             j, of_logit = item_of[weight[entry]], of_weights[weight[entry]] * terms[entry]
             of_constant[t] += of_logit
             for k in range(width):
-                sigmoid = one / (one + product[k] * b[t, j, k])
+                sigmoid = one / (one + product[k] * b[j, t, k])
                 slope = of_logit * sigmoid
                 of_sigmoid[t, k] += slope
                 slope -= slope * sigmoid
                 of_product[k] += slope
-                of_b[t, j, k] += slope
+                of_b[j, t, k] += slope
         for k in range(width):
             slope = four * query[t, k] * of_product[k]
-            of_a[t, target[run], k] += slope
+            of_a[target[run], t, k] += slope
             of_c[value[run], k] += slope
-    of_b *= four * np.expand_dims(query, 1)
+    of_b *= four * query
     of_query += np.expand_dims(of_constant, 1) - two * of_sigmoid
 
 
@@ -318,7 +320,7 @@ def _term(a, b, c, query, constant, t, i, j, value):
     """What one entry adds to its weight."""
     one, two, dot = a.dtype.type(1), a.dtype.type(2), a.dtype.type(0)
     for k in range(a.shape[2]):
-        dot += query[t, k] / (one + a[t, i, k] * b[t, j, k] * c[value, k])
+        dot += query[t, k] / (one + a[i, t, k] * b[j, t, k] * c[value, k])
     return np.exp(constant[t] - two * dot)
 
 
@@ -334,7 +336,7 @@ class Attend(torch.autograd.Function):
     """Sums over the histories of users, by type, for pairs of a user and a target item.
 
     ``apply(a, b, c, query, x, keep, entries)`` takes the projections ``a`` of the entries' targets, in the
-    shape ``(4, n_targets, width)``, ``b`` of their items, ``(4, n_items, width)``, and ``c`` of their values,
+    shape ``(n_targets, 4, width)``, ``b`` of their items, ``(n_items, 4, width)``, and ``c`` of their values,
     ``(n_values, width)``; ``query`` of ``(4, width)``, the items ``x`` of ``(n_items, dim)``, ``keep`` of
     ``(n_actions,)``, and :class:`Entries` of some pairs.  It returns the weighted sums of the items,
     ``(n_pairs, 4, dim)``, the sums of the weights, ``(n_pairs, 4)``, and, for the way back, what each entry
@@ -390,7 +392,7 @@ def attend_plainly(a, b, c, query, x, keep, entries) -> tuple[Tensor, Tensor]:
     """
     target, value, weight, item, type_, pair, read, action = entries.on(x.device)
     row, kind = item[weight], type_[weight]
-    hidden = torch.tanh(a[kind, target] + b[kind, row] + c[value])
+    hidden = torch.tanh(a[target, kind] + b[row, kind] + c[value])
     terms = torch.exp((hidden * query[kind]).sum(-1))
     weights = terms.new_zeros(len(item)).index_add(0, weight, terms)[read] * keep[action]
     n_pairs, n_types = len(entries.pairs), len(query)
