@@ -15,7 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from llvmlite import ir
 from numba import njit
+from numba.core import cgutils
+from numba.extending import intrinsic
 from torch import Tensor
 
 from accent_lib.datasets.relations import TYPES
@@ -24,6 +27,32 @@ from accent_lib.datasets.relations import TYPES
 # out: with it, a division becomes the processor's estimate of a reciprocal, and processors' estimates differ.
 # With NumPy's error model a division by zero is infinity and no exception, which lets loops use SIMD.
 _compiled = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
+
+
+@intrinsic
+def _apart(context, array):
+    """The array, with the promise that no other overlaps it (C's ``restrict``).
+
+    Without it, a loop that writes to several arrays first compares their addresses, for each entry anew.
+    """
+
+    def generate(context, builder, signature, arguments):
+        struct = context.make_array(array)(context, builder, arguments[0])
+        pointer = ir.IntType(8).as_pointer()
+        name = "accent_lib.apart"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(pointer, [pointer]), name)
+        if function.is_declaration:
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            function.attributes.add("optnone")  # else the compiler would see that nothing happens
+            function.return_value.add_attribute("noalias")
+            ir.IRBuilder(function.append_basic_block()).ret(function.args[0])
+        data = builder.call(function, [builder.bitcast(struct.data, pointer)])
+        struct.data = builder.bitcast(data, struct.data.type)
+        context.nrt.incref(builder, array, struct._getvalue())
+        return struct._getvalue()
+
+    return array(array), generate
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +152,19 @@ class Entries:
     action: np.ndarray
 
     @property
-    def tables(self) -> tuple:
-        """The arrays, in the order in which the loops take them."""
-        runs = (self.run_first, self.run_last, self.run_target, self.run_value, self.run_type)
-        return *runs, self.weight, self.item, self.type, self.pairs, self.reads, self.read, self.action
+    def runs(self) -> tuple:
+        """The arrays of runs, in the order in which the loops take them."""
+        return self.run_first, self.run_last, self.run_target, self.run_value, self.run_type
+
+    @property
+    def weights(self) -> tuple:
+        """The arrays of entries and weights, in the order in which the loops take them."""
+        return self.weight, self.item, self.type
+
+    @property
+    def readings(self) -> tuple:
+        """The arrays of pairs and readings, in the order in which the loops take them."""
+        return self.pairs, self.reads, self.read, self.action
 
     def on(self, device) -> list[Tensor]:
         """Target, value and weight of each entry, item and type of each weight, and pair, weight and action of
@@ -218,13 +256,10 @@ def _list(starts, history, actions, pointers, values, types, users, targets):
 
 
 @_compiled
-def _sum(
-    first, last, target, value, type_, weight, item_of, type_of, pairs, reads, read, action,
-    keep, a, b, c, query, x, terms, sums, totals,
-):  # fmt: skip
-    """Fill in ``terms``, ``sums`` and ``totals`` of :class:`Attend`; ``a``, ``b``, ``c`` are exponentials."""
+def _logits(first, last, target, value, type_, weight, item_of, a, b, c, query, logits):
+    """Fill in the logarithm of what each entry adds to its weight; ``a``, ``b``, ``c`` are exponentials."""
     one, two, zero, width = a.dtype.type(1), a.dtype.type(2), a.dtype.type(0), a.shape[2]
-    constant, weights, product = query.sum(1), np.zeros(len(item_of), a.dtype), np.empty(width, a.dtype)
+    constant, product = query.sum(1), np.empty(width, a.dtype)
     for run in range(len(first)):
         t = type_[run]
         for k in range(width):
@@ -233,8 +268,16 @@ def _sum(
             j, dot = item_of[weight[entry]], zero
             for k in range(width):
                 dot += query[t, k] / (one + product[k] * b[j, t, k])
-            terms[entry] = np.exp(constant[t] - two * dot)
-            weights[weight[entry]] += terms[entry]
+            logits[entry] = constant[t] - two * dot
+
+
+@_compiled
+def _sum(weight, item_of, type_of, pairs, reads, read, action, keep, x, terms, sums, totals):
+    """Fill in ``sums`` and ``totals`` of :class:`Attend`."""
+    sums, x = _apart(sums), _apart(x)
+    weights = np.zeros(len(item_of), x.dtype)
+    for entry in range(len(weight)):
+        weights[weight[entry]] += terms[entry]
     for place in range(len(pairs)):
         pair = pairs[place]
         for z in range(reads[place], reads[place + 1]):
@@ -254,6 +297,7 @@ def _sum_backward(
 ):  # fmt: skip
     """Add the gradients by the projections (not by their exponentials), the queries and the items."""
     one, two, four, width = a.dtype.type(1), a.dtype.type(2), a.dtype.type(4), a.shape[2]
+    b, x, of_b, of_x = _apart(b), _apart(x), _apart(of_b), _apart(of_x)
     weights, of_weights = np.zeros(len(item_of), a.dtype), np.zeros(len(item_of), a.dtype)
     for entry in range(len(weight)):
         weights[weight[entry]] += terms[entry]
@@ -270,8 +314,8 @@ def _sum_backward(
             kept *= weights[read[z]]
             for k in range(x.shape[1]):
                 of_x[j, k] += kept * of_sums[pair, t, k]
-    product, of_product, of_constant = np.empty(width, a.dtype), np.empty(width, a.dtype), np.zeros(len(query), a.dtype)
-    of_sigmoid = np.zeros_like(query)
+    product, of_product = _apart(np.empty(width, a.dtype)), _apart(np.empty(width, a.dtype))
+    of_constant, of_sigmoid = np.zeros(len(query), a.dtype), _apart(np.zeros_like(query))
     for run in range(len(first)):
         t = type_[run]
         for k in range(width):
@@ -349,8 +393,11 @@ class Attend(torch.autograd.Function):
         n_pairs, n_types = len(entries.pairs), len(query)
         sums, totals = x.new_zeros(n_pairs, n_types, x.shape[1]), x.new_zeros(n_pairs, n_types)
         terms = x.new_empty(len(entries.weight))
-        arrays = map(_array, (query, x, terms, sums, totals))
-        _sum(*entries.tables, _array(keep), *_exponentials(a, b, c), *arrays)
+        exponentials, arrays = _exponentials(a, b, c), (_array(query), _array(terms))
+        _logits(*entries.runs, entries.weight, entries.item, *exponentials, *arrays)
+        terms.exp_()
+        arrays = map(_array, (keep, x, terms, sums, totals))
+        _sum(*entries.weights, *entries.readings, *arrays)
         return sums, totals, terms
 
     @staticmethod
@@ -367,7 +414,14 @@ class Attend(torch.autograd.Function):
         a, b, c, query, x, keep, terms = ctx.saved_tensors
         gradients = [torch.zeros(value.shape, dtype=value.dtype) for value in (a, b, c, query, x)]
         arrays = map(_array, (query, x, terms, of_sums, of_totals, *gradients))
-        _sum_backward(*ctx.entries.tables, _array(keep), *_exponentials(a, b, c), *arrays)
+        _sum_backward(
+            *ctx.entries.runs,
+            *ctx.entries.weights,
+            *ctx.entries.readings,
+            _array(keep),
+            *_exponentials(a, b, c),
+            *arrays,
+        )
         return *gradients, None, None
 
     @staticmethod
