@@ -181,12 +181,13 @@ class RCF(nn.Module):
         targets, history = _of_all_types(targets, self.target_weight), _of_all_types(items, self.history_weight)
         return targets, history, torch.cat(of_values), self.item_query
 
-    def score(self, users: Tensor, sums: Tensor, totals: Tensor, items: Tensor) -> Tensor:
-        """Scores from users and items, both ``(..., dim)``, and what the history sums up to.
+    def score(self, users: Tensor, types: Tensor, sums: Tensor, totals: Tensor, items: Tensor) -> Tensor:
+        """Scores from users and items, both ``(..., dim)``, the attention to types and what histories sum up to.
 
-        That is ``sum_j w_tj x_j``, ``(..., 4, dim)``, and ``sum_j w_tj``, ``(..., 4)``.
+        The attention is of shape ``(..., 4)``, ``sum_j w_tj x_j`` of ``(..., 4, dim)``, and ``sum_j w_tj`` of
+        ``(..., 4)``.
         """
-        levels = self.type_attention(users) / (totals + 1e-9) ** self.smoothing
+        levels = types / (totals + 1e-9) ** self.smoothing
         moved = users + (levels.unsqueeze(-1) * sums).sum(-2)
         return gelu(self.hidden(moved * items)) @ self.output
 
@@ -202,7 +203,10 @@ class RCF(nn.Module):
             self.item_table(targets), x, self.value_table(values), entries.values_of_type
         )
         sums, totals, *_ = attend(*projections, x, keep, entries)
-        return self.score(self.user_table(users), sums, totals, self.item_table(items))
+        readers, reader = torch.unique(users, return_inverse=True)
+        readers = self.user_table(readers)
+        types = self.type_attention(readers).index_select(0, reader)
+        return self.score(readers.index_select(0, reader), types, sums, totals, self.item_table(items))
 
     # --- actions and candidates
 
@@ -256,7 +260,7 @@ class RCF(nn.Module):
             weights = weights * keep
         x = self.item_table.weight.detach()
         sums = (weights @ x[self.triples[self.action_slice(user), 1]]).movedim(0, -2)
-        return self.score(block, sums, weights.sum(-1).movedim(0, -1), x[items])
+        return self.score(block, self.type_attention(block), sums, weights.sum(-1).movedim(0, -1), x[items])
 
     def scores(self, block: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
         """Scores of ``items`` with the history weighted by ``keep``, ``(n_items,)``."""
