@@ -95,7 +95,7 @@ class RCF(nn.Module):
     plainly = False
 
     #: As of :class:`~accent_lib.models.NCF`.
-    revision = 1
+    revision = 2
 
     def __init__(
         self,

@@ -209,19 +209,20 @@ def _list(starts, history, actions, pointers, values, types, users, targets):
             place_of[own[k]] = k + 1
         while pair < len(users) and targets[pair] == target:
             for z in range(starts[users[pair]], starts[users[pair] + 1]):
-                j = history[z]
+                j = np.uint32(history[z])  # unsigned: the compiler need not look whether it counts from the end
                 if j == target:
                     continue
-                r = row[j]
+                r = np.uint32(row[j])
                 if met[r] != n_targets:
                     met[r], begin[r], before, kind = n_targets, n_weights, n_entries, 0
                     # Written ahead and counted if it holds: a branch would be mispredicted half of the time.
                     for at in range(pointers[j], pointers[j + 1]):
-                        t, own_place = types[values[at]], place_of[values[at]]
-                        shared = own_place > 0
-                        item[n_weights], type_[n_weights] = r, t
+                        value = np.uint32(values[np.uint64(at)])
+                        t, own_place = types[value], place_of[value]
+                        shared, of_weight, of_entry = own_place > 0, np.uint64(n_weights), np.uint64(n_entries)
+                        item[of_weight], type_[of_weight] = r, t
                         n_weights += shared & (t != kind)
-                        place[n_entries], found[n_entries] = own_place, n_weights - 1
+                        place[of_entry], found[of_entry] = own_place, n_weights - 1
                         n_entries += shared
                         kind = t if shared else kind
                     nothing = n_entries == before
