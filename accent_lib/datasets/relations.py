@@ -23,24 +23,20 @@ COLUMNS = ["head", "type", "value", "tail", "other"]
 
 @dataclass(frozen=True)
 class Relations:
-    """The values that any two items share, as one sparse table over pairs of items.
+    """Which item has which attribute values: two items are related by every value that both have.
 
+    Only what occurs is held, so that memory grows with the attributes of items and not with pairs of items.
     Values of all types are numbered through: 0 stands for "nothing shared", then come the genres, the
     directors and the actors. A value that only one item has relates nothing and gets no number.
 
     Attributes
     ----------
     has : csr_matrix of bool, shape (n_items, n_values)
-        Which item has which value.
+        Which item has which value, values ascending within an item.
     types : ndarray of int8, shape (n_values,)
         Type of each value, 0 to 3, ascending.
     ids : ndarray of int, shape (n_values,)
         What the attribute table calls each value, ascending within a type.
-    pointers : ndarray of int32, shape (n_items * n_items + 1,)
-        The entries of the pair (i, j) are ``values[pointers[p]:pointers[p + 1]]`` with
-        ``p = i * n_items + j``.  An item has none with itself.
-    values : ndarray of int16, shape (n_entries,)
-        Numbers of the shared values, ascending within a pair, so that equal types stand together.
 
     Examples
     --------
@@ -59,77 +55,44 @@ class Relations:
     has: sparse.csr_matrix
     types: np.ndarray
     ids: np.ndarray
-    pointers: np.ndarray
-    values: np.ndarray
 
     @classmethod
     def of(cls, attributes: pd.DataFrame) -> "Relations":
-        """Find all relations between the items of an attribute table.
+        """Number the values of an attribute table.
 
         Parameters
         ----------
         attributes : DataFrame, shape (n_items, 3)
             As in :class:`~accent_lib.datasets.Interactions`.
-
-        Raises
-        ------
-        AccentError
-            If there are more values than the compact table can number.
         """
         ids, tables = [np.zeros(1, int)], [sparse.csr_matrix((len(attributes), 1), dtype=bool)]
         for column in ATTRIBUTE_COLUMNS:
             lists = attributes[column].map(set).map(sorted).tolist()
             rows = np.repeat(np.arange(len(lists)), [len(values) for values in lists])
-            numbers = np.array([value for values in lists for value in values], int)
-            shape = (len(lists), int(numbers.max(initial=-1)) + 1)
+            names, numbers, sizes = np.unique(
+                np.array([value for values in lists for value in values], int),
+                return_inverse=True,
+                return_counts=True,
+            )
+            shape = (len(lists), len(names))
             table = sparse.csc_matrix((np.ones(len(numbers), bool), (rows, numbers)), shape)
-            ids.append(np.flatnonzero(np.diff(table.indptr) > 1))
-            tables.append(table[:, ids[-1]])
+            ids.append(names[sizes > 1])
+            tables.append(table[:, np.flatnonzero(sizes > 1)])
         has = sparse.hstack(tables, format="csr")
         has.sort_indices()
-        if has.shape[1] > np.iinfo(np.int16).max:
-            raise AccentError(f"There are {has.shape[1]:,} attribute values, but at most 32,767 can be used.")
         types = np.repeat(np.arange(len(TYPES), dtype=np.int8), [len(values) for values in ids])
-        return cls(has, types, np.concatenate(ids), *_shared(has))
+        return cls(has, types, np.concatenate(ids))
 
     @property
     def n_items(self) -> int:
         """Number of items, whether or not they have attributes."""
         return self.has.shape[0]
 
-    @cached_property
-    def counts(self) -> np.ndarray:
-        """Entries of each pair by type, shape (4, n_items, n_items); the diagonals are zero."""
-        size = self.n_items**2
-        pairs = np.repeat(np.arange(size), np.diff(self.pointers))
-        flat = np.bincount(self.types[self.values].astype(int) * size + pairs, minlength=len(TYPES) * size)
-        return flat.reshape(len(TYPES), self.n_items, self.n_items).astype(np.int16)
-
     def entries(self, target: int, item: int) -> np.ndarray:
-        """Numbers of the values that two items share; ``[0]`` where they share none."""
-        pair = target * self.n_items + item
-        return self.values[self.pointers[pair] : self.pointers[pair + 1]]
-
-
-def _shared(has):
-    """Pointers and values of :class:`Relations`."""
-    n = has.shape[0]
-    by_value = has.tocsc()
-    sizes = np.diff(by_value.indptr)[has.indices]  # how many items have the value of each (item, value)
-    first = np.repeat(np.repeat(np.arange(n), np.diff(has.indptr)), sizes)
-    value = np.repeat(has.indices, sizes)
-    within = np.arange(len(value)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    second = by_value.indices[by_value.indptr[value] + within]
-    pairs = first.astype(np.int64) * n + second
-    size = np.bincount(pairs, minlength=n * n)
-    nothing = np.flatnonzero(size == 0)
-    pairs = np.concatenate([pairs, nothing])
-    value = np.concatenate([value, np.zeros(len(nothing), value.dtype)])
-    other = pairs // n != pairs % n
-    pairs, value = pairs[other], value[other]
-    order = np.argsort(pairs, kind="stable")  # stable: the values of a pair stay in ascending order
-    pointers = np.concatenate([[0], np.cumsum(np.bincount(pairs, minlength=n * n))])
-    return pointers.astype(np.int32), value[order].astype(np.int16)
+        """Numbers of the values that two items share; ``[0]`` where they share none, none with itself."""
+        ours, theirs = self.has[target].indices, self.has[item].indices
+        shared = np.intersect1d(ours, theirs, assume_unique=True)
+        return shared[:0] if target == item else shared if len(shared) else np.zeros(1, shared.dtype)
 
 
 def training_triples(data, relations: Relations) -> np.ndarray:
@@ -162,9 +125,11 @@ def training_triples(data, relations: Relations) -> np.ndarray:
     >>> triples.shape == (int(data.train["positive"].sum()), 3)
     True
     """
-    shared = relations.counts[1:]
-    types, values = (shared > 0).sum(0), shared.sum(0)
     items, positive = data.train["item"].to_numpy(), data.train["positive"].to_numpy()
+    has = relations.has.astype(int)
+    # A digit for each type, in a base that no number of shared values reaches.
+    base = np.diff(has.indptr).max(initial=0) + 1
+    digits = has.multiply(base ** np.maximum(relations.types.astype(int) - 1, 0)).tocsr()
     triples = []
     for user in range(data.n_users):
         rows = data.rows(user)
@@ -174,12 +139,19 @@ def training_triples(data, relations: Relations) -> np.ndarray:
                 f"User {user} has no disliked training item, which RCF needs: raise min_negative in notebook "
                 "01_data."
             )
+        theirs = has[disliked].T.tocsr()
         used = np.zeros(len(disliked), int)
-        oldest = np.arange(len(disliked))
-        for item in liked:
-            best = np.lexsort((oldest, used, -values[item, disliked], -types[item, disliked]))[0]
-            used[best] += 1
-            triples.append((user, item, disliked[best]))
+        # So many rows at a time, so that a user with many thousand films takes little memory.
+        for part in np.array_split(liked, len(liked) * len(disliked) // 2**20 + 1):
+            shared = (digits[part] @ theirs).toarray()
+            counts = [shared // base**place % base for place in range(len(TYPES) - 1)]
+            types, values = sum(count > 0 for count in counts), sum(counts)
+            # One number that compares like the rule; the first of the greatest is the oldest.
+            merit = (types * (values.max(initial=0) + 1) + values) * (len(liked) + 1)
+            for item, of_item in zip(part, merit, strict=True):
+                best = np.argmax(of_item - used)
+                used[best] += 1
+                triples.append((user, item, disliked[best]))
     return np.array(triples)
 
 
@@ -233,35 +205,35 @@ def draw_relation_triples(data, relations: Relations, seed: int = 0) -> pd.DataF
     generator = np.random.default_rng(seed)
     telling = np.asarray(relations.has.sum(0)).ravel() < relations.n_items
     items, positive = data.train["item"].to_numpy(), data.train["positive"].to_numpy()
-    drawn = []
+    drawn = [np.zeros((0, 3), int)]
     for user in range(data.n_users):
         rows = data.rows(user)
-        liked = items[rows][positive[rows]]
-        # All (head, value) pairs of her positives, and for each the number of her other items with the value.
-        table = relations.has[liked].tocoo()
-        heads, values = table.coords
-        others = (np.bincount(values, minlength=table.shape[1])[values] - 1) * telling[values]
-        for type_ in range(1, len(TYPES)):
-            drawn += _draw_tails(generator, liked, heads, values, others * (relations.types[values] == type_))
-    heads, values, tails = np.array(drawn, int).reshape(-1, 3).T
+        drawn += _draw_tails(generator, relations, telling, items[rows][positive[rows]])
+    heads, values, tails = np.concatenate(drawn).T
     triples = {"head": heads, "type": relations.types[values].astype(int), "value": values, "tail": tails}
     return pd.DataFrame(triples | {"other": _without(generator, relations, values)})
 
 
-def _draw_tails(generator, liked, heads, values, others):
-    """Draw one (value, tail) for each head that has any, all (value, tail) being equally likely."""
-    order = np.lexsort((values, heads))
-    heads, values, others = heads[order], values[order], others[order]
-    reach = np.cumsum(others)
-    ends = np.append(0, reach)[np.searchsorted(heads, np.arange(len(liked)), side="right")]
-    totals = np.diff(ends, prepend=0)
-    shared = np.flatnonzero(totals)
-    picked = np.searchsorted(reach, ends[shared] - 1 - generator.integers(totals[shared]), side="right")
-    drawn = []
-    for head, value in zip(shared, values[picked], strict=True):
-        tails = heads[(values == value) & (heads != head)]
-        drawn.append((liked[head], value, liked[tails[generator.integers(len(tails))]]))
-    return drawn
+def _draw_tails(generator, relations, telling, liked):
+    """Draw one (value, tail) of each type for each head that has any, all (value, tail) being equally likely.
+
+    Yields (head, value, tail), ``(n, 3)``, by type.
+    """
+    # All (head, value) pairs of her positives, by head and value; and the same by value and head.
+    heads, values = relations.has[liked].tocoo().coords
+    by_value = np.argsort(values, kind="stable")
+    places, sorted_values = np.argsort(by_value), values[by_value]
+    firsts, ends = (np.searchsorted(sorted_values, values, side) for side in ("left", "right"))
+    others = (ends - firsts - 1) * telling[values]  # her other positives with the value
+    for type_ in range(1, len(TYPES)):
+        reach = np.cumsum(others * (relations.types[values] == type_))
+        ends = np.append(0, reach)[np.searchsorted(heads, np.arange(len(liked)), side="right")]
+        totals = np.diff(ends, prepend=0)
+        shared = np.flatnonzero(totals)
+        picked = np.searchsorted(reach, ends[shared] - 1 - generator.integers(totals[shared]), side="right")
+        tails = firsts[picked] + generator.integers(others[picked])
+        tails += tails >= places[picked]  # the head is not its own tail
+        yield np.stack([liked[shared], values[picked], liked[heads[by_value[tails]]]], 1)
 
 
 def _without(generator, relations, values):

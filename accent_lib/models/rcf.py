@@ -95,7 +95,7 @@ class RCF(nn.Module):
     plainly = False
 
     #: As of :class:`~accent_lib.models.NCF`.
-    revision = 1
+    revision = 2
 
     def __init__(
         self,
@@ -168,32 +168,45 @@ class RCF(nn.Module):
 
     def type_attention(self, users: Tensor) -> Tensor:
         """First level: weights of the types, which sum to 1, ``(..., 4)`` from users ``(..., dim)``."""
-        hidden = gelu(self.type_hidden(users.unsqueeze(-2) * self.type_table.weight))
+        # W (u * r) = (W * r) u: one product of matrices for all types.
+        weight = self.type_hidden.weight * self.type_table.weight.unsqueeze(1)
+        hidden = gelu(_of_all_types(users, weight) + self.type_hidden.bias)
         return torch.softmax(hidden @ self.type_query, -1)
 
-    def _projections(self):
+    def _projections(self, targets, items, values, values_of_type):
         """What the second level computes once an item and once a value, and the queries."""
-        items = self.item_table.weight
-        values = self.value_table.weight.split(self._values_of_type)
+        values = values.split(values_of_type)
         none = torch.zeros_like(values[0] @ self.value_weight[0].mT)
         of_values = [none, *(e @ w.mT for e, w in zip(values[1:], self.value_weight, strict=True))]
-        targets, history = items @ self.target_weight.mT, items @ self.history_weight.mT
+        targets, history = _of_all_types(targets, self.target_weight), _of_all_types(items, self.history_weight)
         return targets, history, torch.cat(of_values), self.item_query
 
-    def _smooth(self, sums, totals):
-        return sums / (totals.unsqueeze(-1) + 1e-9) ** self.smoothing
+    def score(self, users: Tensor, types: Tensor, sums: Tensor, totals: Tensor, items: Tensor) -> Tensor:
+        """Scores from users and items, both ``(..., dim)``, the attention to types and what histories sum up to.
 
-    def score(self, users: Tensor, contexts: Tensor, items: Tensor) -> Tensor:
-        """Scores from users ``(..., dim)``, history by type ``(..., 4, dim)`` and items ``(..., dim)``."""
-        moved = users + (self.type_attention(users).unsqueeze(-1) * contexts).sum(-2)
+        The attention is of shape ``(..., 4)``, ``sum_j w_tj x_j`` of ``(..., 4, dim)``, and ``sum_j w_tj`` of
+        ``(..., 4)``.
+        """
+        levels = types / (totals + 1e-9) ** self.smoothing
+        moved = users + (levels.unsqueeze(-1) * sums).sum(-2)
         return gelu(self.hidden(moved * items)) @ self.output
 
     def forward(self, users: Tensor, items: Tensor, keep: Tensor | None = None) -> Tensor:
         """Scores of pairs, ``(n,)`` from indices ``(n,)`` and ``(n,)``; ``keep`` is ``(n_actions,)``."""
-        table, keep = self.item_table.weight, self.ones if keep is None else keep
-        attend = attend_plainly if self.plainly or table.device.type != "cpu" else Attend.apply
-        sums, totals = attend(*self._projections(), table, keep, users, items, self._histories)
-        return self.score(self.user_table(users), self._smooth(sums, totals), table[items])
+        device, keep = self.ones.device, self.ones if keep is None else keep
+        entries = self._histories.entries(users, items)
+        attend = attend_plainly if self.plainly or device.type != "cpu" else Attend.apply
+        rows = (entries.targets, entries.items, entries.values)
+        targets, history, values = (torch.from_numpy(row).to(device) for row in rows)
+        x = self.item_table(history)
+        projections = self._projections(
+            self.item_table(targets), x, self.value_table(values), entries.values_of_type
+        )
+        sums, totals, *_ = attend(*projections, x, keep, entries)
+        readers, reader = torch.unique(users, return_inverse=True)
+        readers = self.user_table(readers)
+        types = self.type_attention(readers).index_select(0, reader)
+        return self.score(readers.index_select(0, reader), types, sums, totals, self.item_table(items))
 
     # --- actions and candidates
 
@@ -225,7 +238,10 @@ class RCF(nn.Module):
         versions = [(tensor.data_ptr(), tensor._version) for tensor in of]
         if self._projected[0] != versions:
             with torch.no_grad():
-                *projections, query = self._projections()
+                items = self.item_table.weight
+                *projections, query = self._projections(
+                    items, items, self.value_table.weight, self._values_of_type
+                )
                 exponentials = (*(torch.exp(2 * values) for values in projections), query.detach())
             # Holding on to their memory keeps the addresses from being given to others.
             self._projected = versions, exponentials, [tensor.detach() for tensor in of]
@@ -244,7 +260,7 @@ class RCF(nn.Module):
             weights = weights * keep
         x = self.item_table.weight.detach()
         sums = (weights @ x[self.triples[self.action_slice(user), 1]]).movedim(0, -2)
-        return self.score(block, self._smooth(sums, weights.sum(-1).movedim(0, -1)), x[items])
+        return self.score(block, self.type_attention(block), sums, weights.sum(-1).movedim(0, -1), x[items])
 
     def scores(self, block: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
         """Scores of ``items`` with the history weighted by ``keep``, ``(n_items,)``."""
@@ -300,11 +316,11 @@ class RCF(nn.Module):
             yield self._batch(rows.to(self.triples.device), of_batch.to(self.triples.device))
 
     def _batch(self, rows, relations):
-        users, liked, disliked = self.triples[rows].T
-        both = torch.cat([users * self.n_items + liked, users * self.n_items + disliked])
-        pairs, places = torch.unique(both, return_inverse=True)
+        users, *ends = self.triples[rows].T
+        both = torch.cat([items * self.n_users + users for items in ends])
+        pairs, places = torch.unique(both, return_inverse=True)  # sorted by item
         liked, disliked = places.chunk(2)
-        return Batch(rows, pairs // self.n_items, pairs % self.n_items, liked, disliked, relations)
+        return Batch(rows, pairs % self.n_users, pairs // self.n_users, liked, disliked, relations)
 
     def batch_loss(self, batch: Batch, keep: Tensor | None = None) -> Tensor:
         """Share of the batch in the objective: mean loss of all kept triples, plus the relation loss."""
@@ -316,14 +332,19 @@ class RCF(nn.Module):
     def relation_loss(self, rows: Tensor) -> Tensor:
         """Share of some relation triples in the mean loss of all (DistMult)."""
         head, type_, value, tail, other = self.relation_triples[rows].T
-        x = self.item_table
-        relation = x(head) * (self.type_table(type_) + self.value_table(value))
-        difference = (relation * (x(tail) - x(other))).sum(-1)
+        x, tail, other = self.item_table(torch.stack([head, tail, other]))
+        relation = x * (self.type_table(type_) + self.value_table(value))
+        difference = (relation * (tail - other)).sum(-1)
         return -F.logsigmoid(difference).sum() / max(len(self.relation_triples), 1)
 
     def data_loss(self, keep: Tensor | None = None) -> Tensor:
         """The whole objective."""
         return sum(self.batch_loss(batch, keep) for batch in self.batches(4096, None))
+
+
+def _of_all_types(vectors, matrices):
+    """Products of vectors (..., dim) with a matrix for each type, (4, width, dim): (..., 4, width)."""
+    return F.linear(vectors, matrices.flatten(0, 1)).unflatten(-1, matrices.shape[:2])
 
 
 def _known_items(interactions, triples, relation_triples):
