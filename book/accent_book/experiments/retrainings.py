@@ -55,7 +55,7 @@ def order_by(rule: str, data, user: int) -> np.ndarray:
 def by_rules(model, data, slates: pd.DataFrame, explanations: pd.DataFrame, k: int) -> pd.DataFrame:
     """Sets of ACCENT's sizes, with its replacements, by each of the `RULES`: more rows of explanations."""
     analysis, rows = fast_influence(model), []
-    items = {user: part["item"].to_numpy() for user, part in slates.groupby("user")}
+    items = {user: part["item"].to_numpy(copy=True) for user, part in slates.groupby("user")}
     for row in explanations.query("method == 'accent' and k == @k").to_dict("records"):
         estimate = analysis(row["user"], items[row["user"]][:k]) if row["size"] else None
         for rule in RULES:
@@ -108,7 +108,7 @@ def main() -> None:
     identity = base_identity(base.model, base.state, base.facts["fingerprint"])
     fingerprint = outcomes_identity(base.model, identity, recipe)
     how = runs.Retraining("ncf", base.model, recipe, base.state, fingerprint, arguments.stack_size, "cpu")
-    items = {user: part["item"].to_numpy() for user, part in slates.groupby("user")}
+    items = {user: part["item"].to_numpy(copy=True) for user, part in slates.groupby("user")}
     # The base model was trained in the order of its own seed, which none of these is.
     seeds = [100 + order for order in range(arguments.orders)]
     about = {"fingerprint": fingerprint, "recipe": asdict(recipe), "base": arguments.base, "model": "ncf"}
