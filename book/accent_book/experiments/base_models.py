@@ -1,10 +1,10 @@
-"""Independent base models of NCF: what a result owes to the one that happened to be trained.
+"""Independent base models: what a result owes to the one that happened to be trained.
 
-``paper-0`` to ``paper-15`` follow the paper's recipe (120,000 steps at a constant rate), each from its own
-start and in its own order of the batches; ``paper-0`` is the headline.  ``search-1`` to ``search-8`` are the
-best of 256 starts each, by the book's search.  No two have a start in common.  ``python -m
+Of NCF, ``paper-0`` to ``paper-15`` follow the paper's recipe (120,000 steps at a constant rate), each from
+its own start and in its own order of the batches; ``paper-0`` is the headline.  ``search-1`` to ``search-8``
+are the best of 256 starts each, by the book's search.  No two have a start in common.  ``python -m
 accent_book.experiments.base_models`` trains those that are not there yet, explains all users of each, and
-writes ``data/results/ncf-bases/``.
+writes ``data/results/ncf-bases/``.  ``rcf-0`` is RCF by the paper's recipe.
 """
 
 import argparse
@@ -21,9 +21,10 @@ from accent_book import runs
 from accent_book.experiments.command import positive, write_about, write_table
 from accent_lib import parallel, training
 from accent_lib.datasets import load, prepare
+from accent_lib.datasets.relations import Relations, read_relation_triples
 from accent_lib.evaluation import accuracy
 from accent_lib.explanations import explain_users
-from accent_lib.models import NCF, top_k
+from accent_lib.models import NCF, RCF, top_k
 from accent_lib.retraining.identity import training_identity
 from accent_lib.training import Recipe, Round, State, recipes
 
@@ -34,15 +35,17 @@ SEARCH = (
     Round(8, Recipe(steps=16_000, learning_rate=5e-3, schedule="linear")),
 )
 NAMES = [*(f"paper-{seed}" for seed in range(16)), *(f"search-{seed}" for seed in range(1, 9))]
+RCF_NAMES = ["rcf-0"]
 KS, METHODS = [5, 10, 20], ["accent", "fia", "pure_fia"]
 
 
 class Base(NamedTuple):
     """A trained base model and what there is to say of it."""
 
-    model: NCF
+    model: NCF | RCF
     state: State
     facts: dict
+    initial: State  #: before training
 
 
 def movielens():
@@ -56,7 +59,7 @@ def base_model(name: str, data, folder: Path) -> Base:
     Parameters
     ----------
     name : str
-        Of `NAMES`.
+        Of `NAMES` or `RCF_NAMES`.
     data : Interactions
     folder : Path
         Where checkpoints lie.
@@ -65,22 +68,26 @@ def base_model(name: str, data, folder: Path) -> Base:
     kind, seed = name.split("-")
     seed, make = int(seed), partial(NCF, data)
     rounds = [Round(1, recipes.PAPER)] if kind == "paper" else SEARCH
-    identity = training_identity(NCF, data.fingerprint, seed=seed, rounds=[asdict(one) for one in rounds])
+    if kind == "rcf":
+        make = partial(RCF, data, read_relation_triples(data, Relations.of(data.attributes)))
+        rounds = [Round(1, recipes.for_epochs(make(), recipes.RCF, recipes.RCF_EPOCHS))]
+    how = {"seed": seed, "rounds": [asdict(one) for one in rounds]}
+    identity = training_identity(make.func, data.fingerprint, **how)
     path = folder / f"{name}.npz"
-    if path.exists():
-        state, facts = training.load_checkpoint(path, identity)
-        return Base(state.into(make(seed=facts["start"])), state, facts)
-    begin, start = time.thread_time(), seed
-    if kind == "paper":
-        model = make(seed=start)
-        (state,) = training.train(model, recipes.PAPER, [State.of(model)], seed=seed)
-    else:
-        states, record = training.search(lambda start: make(seed=start), rounds, seed=seed)
-        start = next(row["start"] for row in record if row["round"] == len(rounds))
-        model, state = make(seed=start), states[0]
-    facts = {"start": start, "seconds": round(time.thread_time() - begin, 1), "digest": state.digest()}
-    training.save_checkpoint(path, state, identity, **facts)
-    return Base(state.into(model), state, {"fingerprint": identity, **facts})
+    if not path.exists():
+        begin, start = time.thread_time(), seed
+        if kind == "search":
+            states, record = training.search(lambda start: make(seed=start), rounds, seed=seed)
+            start, state = next(row["start"] for row in record if row["round"] == len(rounds)), states[0]
+        else:
+            model = make(seed=start)
+            (state,) = training.train(model, rounds[0].recipe, [State.of(model)], seed=seed)
+        facts = {"start": start, "seconds": round(time.thread_time() - begin, 1), "digest": state.digest()}
+        training.save_checkpoint(path, state, identity, **facts)
+    state, facts = training.load_checkpoint(path, identity)
+    model = make(seed=facts["start"])
+    initial = State.of(model)
+    return Base(state.into(model), state, facts, initial)
 
 
 def describe(name: str, data, folder: Path) -> tuple[dict, pd.DataFrame]:
