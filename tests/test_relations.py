@@ -11,7 +11,6 @@ from accent_lib import AccentError
 from accent_lib.datasets import Ratings, prepare
 from accent_lib.datasets.ratings import ATTRIBUTE_COLUMNS
 from accent_lib.datasets.relations import (
-    TYPES,
     Relations,
     draw_relation_triples,
     held_out_pairs,
