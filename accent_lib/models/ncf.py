@@ -173,8 +173,9 @@ class NCF(nn.Module):
         order = torch.arange(self.n_actions)
         if generator is not None:
             order = torch.randperm(self.n_actions, generator=generator)
+        order = order.to(self.items.device)
         for start in range(0, self.n_actions - size + 1, size):
-            yield order[start : start + size].to(self.items.device)
+            yield order[start : start + size]
 
     def batch_loss(self, batch: Tensor, keep: Tensor | None = None) -> Tensor:
         """Mean squared error of a batch; removed rows count as zero, so that all worlds share batches."""

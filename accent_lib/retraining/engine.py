@@ -18,7 +18,9 @@ from accent_lib.retraining.worlds import World
 from accent_lib.training import Recipe, State, train
 
 
-def retrain(model, recipe: Recipe, state: State, worlds: Sequence[World], seed: int) -> list[State]:
+def retrain(
+    model, recipe: Recipe, state: State, worlds: Sequence[World], seed: int, device: str | None = None
+) -> list[State]:
     """Train one copy of a model in each world, all from one state and on the same batches, to one state each.
 
     Parameters
@@ -31,6 +33,8 @@ def retrain(model, recipe: Recipe, state: State, worlds: Sequence[World], seed: 
     worlds : sequence of World
     seed : int
         Of the order of the batches.
+    device : str, optional
+        Where to train, as for :func:`~accent_lib.training.train`.
 
     Examples
     --------
@@ -44,7 +48,7 @@ def retrain(model, recipe: Recipe, state: State, worlds: Sequence[World], seed: 
     False
     """
     keep = torch.tensor(np.stack([world.keep(model) for world in worlds]), dtype=torch.get_default_dtype())
-    return train(model, recipe, [state] * len(worlds), keep=keep, seed=seed)
+    return train(model, recipe, [state] * len(worlds), keep=keep, seed=seed, device=device)
 
 
 def observe(
@@ -124,9 +128,8 @@ def run_stack(model, recipe, state, worlds, slates, seed, controlled=(), device=
     # What this thread computed, not how long it had to wait for a busy core.
     clock = time.thread_time if device == "cpu" else time.perf_counter
     begin = clock()
-    states = retrain(own.to(device), recipe, state, worlds, seed)
+    states = retrain(own, recipe, state, worlds, seed, device)
     seconds = (clock() - begin) / len(worlds)
-    own.to("cpu")
     if getattr(own, "loops", None) is not None:
         # The parameters are the same on every processor; in double precision so are the digits of the scores.
         own.double()

@@ -1,6 +1,5 @@
 """How much memory a stack of worlds takes, so that one too large is refused before it starts."""
 
-import copy
 import pickle
 
 import psutil
@@ -8,6 +7,7 @@ import torch
 
 from accent_lib.errors import AccentError
 from accent_lib.training import Recipe
+from accent_lib.training.loop import on
 
 
 def copy_bytes(model, recipe: Recipe, device: str = "cpu") -> int:
@@ -27,8 +27,7 @@ def copy_bytes(model, recipe: Recipe, device: str = "cpu") -> int:
     >>> copy_bytes(model, Recipe(steps=1)) > sum(value.nbytes for value in model.parameters())
     True
     """
-    if torch.device(device).type != "cpu":
-        model = copy.deepcopy(model).to(device)  # it may compute in another way there
+    model = on(model, device)  # it may compute in another way there
     parameters = sum(value.numel() * value.element_size() for value in model.parameters())
     moments = 2 if recipe.optimizer == "adam" else 1
     weights = model.n_actions * (8 + torch.get_default_dtype().itemsize)  # NumPy's, then torch's
@@ -95,9 +94,9 @@ def available(device: str = "cpu") -> int:
 
 
 def largest_stack(model, recipe: Recipe, memory: int | None = None, device: str = "cpu") -> int:
-    """Return how many copies fit into the memory, at most 16 on a CPU and 256 on a GPU.
+    """Return how many copies fit into the memory, at most 16 on a CPU and 512 on a GPU.
 
-    More are not faster on a CPU (``make bench``), and a stack is what a killed run loses.
+    More are not faster (``make bench``), and a stack is what a killed run loses.
 
     Raises
     ------
@@ -115,7 +114,7 @@ def largest_stack(model, recipe: Recipe, memory: int | None = None, device: str 
     memory = available(device) if memory is None else memory
     check_memory(model, recipe, 2, memory, device)
     fit = (memory - stack_bytes(model, recipe, 0)) // copy_bytes(model, recipe, device)
-    return int(min(fit, 16 if torch.device(device).type == "cpu" else 256))
+    return int(min(fit, 16 if torch.device(device).type == "cpu" else 512))
 
 
 def check_memory(model, recipe: Recipe, copies: int, memory: int | None = None, device: str = "cpu") -> None:

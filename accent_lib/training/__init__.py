@@ -2,8 +2,9 @@
 
 from accent_lib.training.checkpoint import load_checkpoint, save_checkpoint
 from accent_lib.training.halving import POOL, SEARCH, Round, search
-from accent_lib.training.loop import State, objective, train, train_timed
+from accent_lib.training.loop import objective, train, train_timed
 from accent_lib.training.recipes import ANNEALED, PAPER, Recipe
+from accent_lib.training.state import State
 
 __all__ = [
     "ANNEALED",

@@ -7,7 +7,7 @@ import torch
 
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
-from accent_lib.training.loop import State
+from accent_lib.training.state import State
 
 
 def save_checkpoint(path, state: State, fingerprint: str, **metadata) -> None:

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from accent_lib.errors import AccentError
-from accent_lib.training.loop import State, objective, train
+from accent_lib.training.loop import objective, train
 from accent_lib.training.recipes import ANNEALED, Recipe
+from accent_lib.training.state import State
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ SEARCH = (
 POOL = 1_000_000
 
 
-def _train_stack(model, recipe, states, seed):
+def _train_stack(model, recipe, states, seed, device):
     torch.set_num_threads(1)
-    return train(model, recipe, states, seed=seed)
+    return train(model, recipe, states, seed=seed, device=device)
 
 
 def search(
@@ -51,6 +52,7 @@ def search(
     seed: int = 0,
     stack_size: int = 16,
     executor=None,
+    device: str | None = None,
     describe: Callable[[nn.Module], dict] | None = None,
     log: Callable[[str], None] | None = None,
 ) -> tuple[list[State], list[dict]]:
@@ -69,6 +71,8 @@ def search(
         Copies trained in one set of tensors.
     executor : concurrent.futures.Executor, optional
         Spreads the stacks.  Default: one after the other, here.
+    device : str, optional
+        Where to train, as for :func:`~accent_lib.training.train`.
     describe : callable, optional
         Facts about a model with the parameters of one start, added to its record.
     log : callable, optional
@@ -103,7 +107,8 @@ def search(
         begin = time.perf_counter()
         stacks = [starts[at : at + stack_size] for at in range(0, len(starts), stack_size)]
         run = map if executor is None else executor.map
-        tasks = [(model, this.recipe, [pool[s] for s in stack], first + 1000 * number) for stack in stacks]
+        seed_of_round = first + 1000 * number
+        tasks = [(model, this.recipe, [pool[s] for s in stack], seed_of_round, device) for stack in stacks]
         trained = [state for part in run(_train_stack, *zip(*tasks, strict=True)) for state in part]
         seconds = time.perf_counter() - begin
         reached = objective(model, trained)

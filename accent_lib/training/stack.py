@@ -1,0 +1,211 @@
+"""A stack: copies of one model in one set of tensors, and a step of training for all of them.
+
+Each parameter gains a dimension and `torch.vmap` runs the model over it, so that a layer is a batched matrix
+product and a look-up fetches a row for all copies.  The step is one function, the same on every device.  Its
+hundred tensor operations take less time on a GPU than they take to be started; there they are recorded as a
+CUDA graph, which is started at once.  Nothing in a step waits for the host: batches, learning rates and
+counts of steps are tensors of the device.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from accent_lib.errors import AccentError
+from accent_lib.training.recipes import Recipe
+from accent_lib.training.state import State
+
+#: Steps of each shape of batch before its graph is recorded: libraries set themselves up in the first ones.
+WARM_UP = 3
+
+
+class Objective(nn.Module):
+    """Gives ``functional_call`` a ``forward`` that is one of the model's losses."""
+
+    def __init__(self, model, loss):
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, *arguments):
+        """The loss."""
+        return getattr(self.model, self.loss)(*arguments)
+
+
+class Stack:
+    """Copies of a model that are trained together.
+
+    Parameters
+    ----------
+    model : Recommender
+        Gives the losses; the stack lies on its device.
+    recipe : Recipe
+    states : sequence of State, length n_copies
+        Where each copy starts; all have seen equally many steps.
+    keep : Tensor, shape (n_copies, n_actions), optional
+        Weight of each action in the loss of each copy.  Default: all ones.
+
+    Attributes
+    ----------
+    rate : Tensor, shape ()
+        Learning rate of the next step; to be filled in.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> model = NCF(prepare(load("sample")))
+    >>> stack = Stack(model, Recipe(steps=1), [State.of(model)] * 2)
+    >>> stack.rate.fill_(0.01)
+    tensor(0.0100, dtype=torch.float64)
+    >>> stack.step(torch.arange(32))
+    >>> [state.steps() for state in stack.states()]
+    [1, 1]
+    """
+
+    def __init__(self, model, recipe: Recipe, states: Sequence[State], keep: Tensor | None = None):
+        if len({state.steps() for state in states}) > 1:
+            raise AccentError(
+                "Copies trained in one set of tensors must have seen equally many steps; train these apart."
+            )
+        # Tables are stacked as [row, copy, width]: looking up a row then fetches it for all copies at once.
+        tables = {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.Embedding)}
+        self.dims = {name: int(name in tables) for name, _ in model.named_parameters()}
+        device = next(model.parameters()).device
+        # What the fused optimiser reads on a GPU is a single.
+        self.rate = torch.zeros((), dtype=torch.float32 if device.type == "cuda" else torch.float64).to(
+            device
+        )
+        self.keep = None if keep is None else keep.to(device)
+
+        def stacked(values, dim):
+            # A moment without dimensions counts steps, which all copies have in common.
+            return (torch.stack(values, dim) if values[0].dim() else values[0].clone()).to(device)
+
+        self.parameters = {
+            name: stacked([state.parameters[name] for state in states], dim).requires_grad_()
+            for name, dim in self.dims.items()
+        }
+        self.optimizer = _optimizer(model, self.parameters, recipe, self.rate)
+        for name, parameter in self.parameters.items():
+            moments = [state.moments.get(name) for state in states]
+            if all(moments):
+                self.optimizer.state[parameter] = {
+                    key: stacked([m[key] for m in moments], self.dims[name]) for key in moments[0]
+                }
+        objective = Objective(model, "batch_loss")
+
+        def loss(parameters, keep, batch):
+            named = {f"model.{name}": value for name, value in parameters.items()}
+            return functional_call(objective, named, (batch, keep))
+
+        self._losses = torch.vmap(loss, (self.dims, None if keep is None else 0, None))
+        self.n_copies = len(states)
+
+    def step(self, batch: Any) -> None:
+        """Take all copies one step on a batch, by the learning rate `rate`."""
+        values = list(self.parameters.values())
+        loss = self._losses(self.parameters, self.keep, batch).sum()
+        for value, gradient in zip(values, torch.autograd.grad(loss, values, allow_unused=True), strict=True):
+            # The fused optimiser goes through memory as it lies.
+            value.grad = None if gradient is None else gradient.contiguous()
+        self.optimizer.step()
+
+    def states(self) -> list[State]:
+        """Each copy's state, on the CPU."""
+        ours = {name: value.detach().cpu() for name, value in self.parameters.items()}
+        memory = {name: self.optimizer.state.get(value, {}) for name, value in self.parameters.items()}
+        memory = {name: {key: m.cpu() for key, m in kept.items()} for name, kept in memory.items()}
+
+        def member(copy):
+            def cut(name, value):  # a view would be sent with the whole stack
+                return (value.select(self.dims[name], copy) if value.dim() else value).clone()
+
+            moments = {name: {key: cut(name, kept[key]) for key in kept} for name, kept in memory.items()}
+            return State({name: cut(name, value) for name, value in ours.items()}, moments)
+
+        return [member(copy) for copy in range(self.n_copies)]
+
+
+class Adagrad(torch.optim.Adagrad):
+    """torch's Adagrad, to the bit, with the learning rate and the counts of steps on the device."""
+
+    @torch.no_grad()
+    def step(self):
+        """Update all parameters by their gradients."""
+        for group in self.param_groups:
+            for value in group["params"]:
+                if value.grad is not None:
+                    state, slope = self.state[value], value.grad
+                    if group["weight_decay"]:
+                        slope = slope.add(value, alpha=group["weight_decay"])
+                    state["step"] += 1
+                    root = state["sum"].addcmul_(slope, slope).sqrt().add_(group["eps"])
+                    value.addcdiv_(slope * -group["lr"], root)
+
+
+def _optimizer(model, parameters, recipe, rate):
+    groups = {}
+    for name, decay in model.weight_decay().items():
+        groups.setdefault(decay, []).append(parameters[name])
+    # In each group, since the optimiser would copy a default.
+    groups = [{"params": values, "weight_decay": decay, "lr": rate} for decay, values in groups.items()]
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups, fused=True, capturable=rate.is_cuda)
+    optimizer = Adagrad(groups, initial_accumulator_value=1e-8)
+    for state in optimizer.state.values():
+        state["step"] = state["step"].to(rate.device)
+    return optimizer
+
+
+class Recorded:
+    """A function of a batch, recorded as a CUDA graph for each shape of batch and replayed from then on.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a tensor, or a structure of tensors; returns nothing, and must not wait for the host.
+    device : torch.device
+        The GPU.
+    """
+
+    def __init__(self, function: Callable[[Any], None], device: torch.device):
+        self.function, self.device, self._graphs, self._calls = function, device, {}, {}
+        with torch.cuda.device(device):
+            self._side, self._pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
+
+    def __call__(self, batch: Any) -> None:
+        """Call the function, or replay what it did with an earlier batch of this shape."""
+        leaves, structure = tree_flatten(batch)
+        shapes = tuple(leaf.shape for leaf in leaves)
+        self._calls[shapes] = self._calls.get(shapes, 0) + 1
+        with torch.cuda.device(self.device):
+            if self._calls[shapes] <= WARM_UP:
+                self._side.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(self._side):
+                    self.function(batch)
+                torch.cuda.current_stream().wait_stream(self._side)
+                return
+            if shapes not in self._graphs:
+                self._graphs[shapes] = self._record(leaves, structure)
+            graph, inputs = self._graphs[shapes]
+            for ours, value in zip(inputs, leaves, strict=True):
+                ours.copy_(value)
+            graph.replay()
+
+    def _record(self, leaves, structure):
+        graph, inputs = torch.cuda.CUDAGraph(), [leaf.clone() for leaf in leaves]
+        try:
+            with torch.cuda.graph(graph, pool=self._pool):
+                self.function(tree_unflatten(inputs, structure))
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise AccentError(
+                f"A step cannot be recorded on the GPU, perhaps because `batch_loss` waits for the host"
+                f" ({error}): let it use tensors of the device alone, or train with device='cpu'."
+            ) from error
+        return graph, inputs

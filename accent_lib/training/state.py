@@ -1,0 +1,63 @@
+"""Where training stands: parameters, and what the optimiser remembers of each."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from accent_lib.errors import AccentError
+
+
+@dataclass
+class State:
+    """Where training stands for one set of parameters.
+
+    Attributes
+    ----------
+    parameters : dict of str to Tensor
+    moments : dict of str to dict of str to Tensor
+        The optimiser's memory of each parameter (``exp_avg``, ``exp_avg_sq``, ``step`` for Adam); empty
+        before the first step.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1)
+    >>> state = State.of(model)
+    >>> _ = nn.init.zeros_(model.weight)
+    >>> bool(state.into(model).weight == 0)
+    False
+    """
+
+    parameters: dict[str, Tensor]
+    moments: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: nn.Module) -> "State":
+        """A copy of the parameters that a model has now, on the CPU."""
+        return cls({name: value.detach().to("cpu", copy=True) for name, value in model.named_parameters()})
+
+    def steps(self) -> int:
+        """Steps that the moments have seen; 0 before the first."""
+        steps = {int(memory["step"]) for memory in self.moments.values()} or {0}
+        if len(steps) > 1:
+            raise AccentError(f"The parameters of a state have seen different numbers of steps: {steps}.")
+        return steps.pop()
+
+    def digest(self) -> str:
+        """Name the state by its content: 16 hexadecimal digits of the SHA-256 of parameters and moments."""
+        digest = hashlib.sha256()
+        for kind, tensors in (("parameters", {"": self.parameters}), ("moments", self.moments)):
+            for group, members in sorted(tensors.items()):
+                for name, value in sorted(members.items()):
+                    array = value.detach().cpu().contiguous().numpy()
+                    digest.update(f"{kind}/{group}/{name} {array.dtype} {array.shape}\n".encode())
+                    digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()[:16]
+
+    def into(self, model: nn.Module) -> nn.Module:
+        """Copy the parameters into ``model`` and return it."""
+        with torch.no_grad():
+            for name, value in model.named_parameters():
+                value.copy_(self.parameters[name])
+        return model
