@@ -28,7 +28,7 @@ from accent_lib.training.recipes import for_epochs
 class Plain(RCF):
     """RCF with its sums over the history in plain tensor code."""
 
-    plainly = True
+    by_tensors = True
 
 
 def seconds_a_step(model, steps):

@@ -38,7 +38,6 @@ EXCEPTIONS = {
     "models.rcf_loops.Attend": "the inside of RCF",
     "models.rcf_loops.Histories": "the inside of RCF",
     "models.rcf_loops.Weigh": "the inside of RCF",
-    "models.rcf_loops.attend_plainly": "the inside of RCF",
     "models.ncf_loops.Loops": "the inside of training NCF",
     "models.ncf_loops.adam_steps": "the inside of training NCF",
     "models.ncf_loops.add_gradient": "the inside of training NCF",

@@ -37,14 +37,17 @@ from accent_lib.datasets.relations import (
     held_out_pairs,
     training_triples,
 )
+from accent_lib.models import rcf_loops, rcf_tensors
 from accent_lib.models.activation import gelu
-from accent_lib.models.rcf_loops import Attend, Histories, Weigh, attend_plainly
+from accent_lib.models.rcf_loops import Attend, Histories, Weigh
+from accent_lib.models.rcf_tensors import TrainingEntries, attend, entries_of
 
 
 class Batch(NamedTuple):
     """Training triples of one step, and the relation triples that go with them.
 
-    The pairs (user, item) to be scored occur once each, however many triples they are in.
+    The pairs (user, item) to be scored occur once each, however many triples they are in; but not on a GPU,
+    where few batches shall differ in shape.
     """
 
     rows: Tensor  # (n,) numbers of the actions whose triples are in the batch
@@ -53,6 +56,7 @@ class Batch(NamedTuple):
     liked: Tensor  # (n,) where the liked item's pair stands
     disliked: Tensor  # (n,)
     relations: Tensor  # (n_relations,) rows of the relation triples
+    entries: tuple[Tensor, ...] = ()  # of the pairs, as `rcf_tensors` takes them; empty: not listed yet
 
 
 class RCF(nn.Module):
@@ -91,8 +95,8 @@ class RCF(nn.Module):
 
     #: Removing an action takes it out of the history, too: scores change even with fixed parameters.
     reads_history = True
-    #: Whether to read histories by plain tensor code on a CPU, too; anywhere else there is no other way.
-    plainly = False
+    #: Whether to read histories by tensor operations on a CPU, too; anywhere else there is no other way.
+    by_tensors = False
 
     #: As of :class:`~accent_lib.models.NCF`.
     revision = 2
@@ -135,7 +139,7 @@ class RCF(nn.Module):
         self._known = _known_items(interactions, triples, relation_triples)
         self._values_of_type = np.bincount(relations.types, minlength=n_types).tolist()
         self._histories = Histories.of(self._starts, triples[:, 1], relations)
-        self._projected = None, (), ()
+        self._projected, self._listed = (None, (), ()), None
         self._keep_data("triples", torch.tensor(triples))
         self._keep_data("relation_triples", torch.tensor(relation_triples.to_numpy()))
         self._keep_data("ones", torch.ones(self.n_actions))
@@ -191,22 +195,36 @@ class RCF(nn.Module):
         moved = users + (levels.unsqueeze(-1) * sums).sum(-2)
         return gelu(self.hidden(moved * items)) @ self.output
 
-    def forward(self, users: Tensor, items: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Scores of pairs, ``(n,)`` from indices ``(n,)`` and ``(n,)``; ``keep`` is ``(n_actions,)``."""
-        device, keep = self.ones.device, self.ones if keep is None else keep
-        entries = self._histories.entries(users, items)
-        attend = attend_plainly if self.plainly or device.type != "cpu" else Attend.apply
-        rows = (entries.targets, entries.items, entries.values)
-        targets, history, values = (torch.from_numpy(row).to(device) for row in rows)
+    def forward(
+        self, users: Tensor, items: Tensor, keep: Tensor | None = None, entries: tuple[Tensor, ...] = ()
+    ) -> Tensor:
+        """Scores of pairs, ``(n,)`` from indices ``(n,)`` and ``(n,)``; ``keep`` is ``(n_actions,)``.
+
+        ``entries`` are those of the pairs, where `rcf_tensors` has listed them already.
+        """
+        keep = self.ones if keep is None else keep
+        if self._tensors:
+            entries = entries or entries_of(users, items, self._histories)
+            x, values, readers = self.item_table.weight, self.value_table.weight, self.user_table(users)
+            projections = self._projections(x, x, values, self._values_of_type)
+            sums, totals = attend(*projections, x, keep, items, entries)
+            return self.score(readers, self.type_attention(readers), sums, totals, self.item_table(items))
+        listed = self._histories.entries(users, items)
+        rows = (listed.targets, listed.items, listed.values)
+        targets, history, values = map(torch.from_numpy, rows)
         x = self.item_table(history)
         projections = self._projections(
-            self.item_table(targets), x, self.value_table(values), entries.values_of_type
+            self.item_table(targets), x, self.value_table(values), listed.values_of_type
         )
-        sums, totals, *_ = attend(*projections, x, keep, entries)
+        sums, totals, *_ = Attend.apply(*projections, x, keep, listed)
         readers, reader = torch.unique(users, return_inverse=True)
         readers = self.user_table(readers)
         types = self.type_attention(readers).index_select(0, reader)
         return self.score(readers.index_select(0, reader), types, sums, totals, self.item_table(items))
+
+    @property
+    def _tensors(self):
+        return self.by_tensors or self.ones.device.type != "cpu"
 
     # --- actions and candidates
 
@@ -216,7 +234,7 @@ class RCF(nn.Module):
 
     def actions(self, user: int) -> np.ndarray:
         """Items that the user liked in the training data, in time order, shape ``(n_history,)``."""
-        return self.triples[self.action_slice(user), 1].numpy()
+        return self.triples[self.action_slice(user), 1].cpu().numpy()
 
     def candidates(self, user: int) -> np.ndarray:
         """Items that occur in any of the data, but none of the user's training positives, ascending."""
@@ -231,7 +249,7 @@ class RCF(nn.Module):
         return self.user_table.weight[user].detach()
 
     def _exponentials(self):
-        """Projections as :class:`Weigh` takes them."""
+        """``exp(2 a)``, ``exp(2 b)``, ``exp(2 c)`` of all projections, and the queries."""
         # Projecting all items takes longer than the rest of a score, so it is kept until a parameter changes.
         of = (self.item_table.weight, self.value_table.weight, self.item_query)
         of = (*of, self.target_weight, self.history_weight, self.value_weight)
@@ -248,11 +266,12 @@ class RCF(nn.Module):
         return self._projected[1]
 
     def __getstate__(self):
-        return {**self.__dict__, "_projected": (None, (), ())}
+        return {**self.__dict__, "_projected": (None, (), ()), "_listed": None}
 
     def _weights(self, user, items):
         """Second level: ``w_tj`` toward items of any shape (…), in the shape (4, …, n_history)."""
-        return Weigh.apply(items, user, self._exponentials, self._histories)
+        weigh = rcf_tensors.weigh if self._tensors else rcf_loops.weigh
+        return Weigh.apply(items, lambda row: weigh(row, user, *self._exponentials(), self._histories))
 
     def _read(self, block, user, items, weights, keep):
         """Scores of items (…) from the weights (4, …, n_history) of the history."""
@@ -311,9 +330,22 @@ class RCF(nn.Module):
         if generator is not None:
             order = torch.randperm(self.n_actions, generator=generator)
             relations = torch.randperm(n_relations, generator=generator)
-        parts = order.split(batch_size)
-        for rows, of_batch in zip(parts, relations.tensor_split(len(parts)), strict=True):
-            yield self._batch(rows.to(self.triples.device), of_batch.to(self.triples.device))
+        rooms = self._training_entries().rooms(order.split(batch_size)) if self._tensors else None
+        parts = order.to(self.triples.device).split(batch_size)
+        of_parts = relations.to(self.triples.device).tensor_split(len(parts))
+        for number, batch in enumerate(zip(parts, of_parts, strict=True)):
+            yield self._batch_of_shape(*batch, rooms[number]) if rooms else self._batch(*batch)
+
+    def _training_entries(self):
+        if self._listed is None or self._listed.values.device != self.triples.device:
+            self._listed = TrainingEntries(self.triples, self._histories)
+        return self._listed
+
+    def _batch_of_shape(self, rows, relations, room):
+        users, liked, disliked = self.triples[rows].T
+        first, second = torch.arange(2 * len(rows), device=rows.device).chunk(2)
+        pairs = torch.cat([users, users]), torch.cat([liked, disliked])
+        return Batch(rows, *pairs, first, second, relations, self._training_entries().of(rows, room))
 
     def _batch(self, rows, relations):
         users, *ends = self.triples[rows].T
@@ -325,7 +357,7 @@ class RCF(nn.Module):
     def batch_loss(self, batch: Batch, keep: Tensor | None = None) -> Tensor:
         """Share of the batch in the objective: mean loss of all kept triples, plus the relation loss."""
         keep = self.ones if keep is None else keep
-        scores = self(batch.users, batch.items, keep)
+        scores = self(batch.users, batch.items, keep, batch.entries)
         losses = -F.logsigmoid(scores[batch.liked] - scores[batch.disliked]) * keep[batch.rows]
         return losses.sum() / keep.sum() + self.relation_weight * self.relation_loss(batch.relations)
 

@@ -166,17 +166,6 @@ class Entries:
         """The arrays of pairs and readings, in the order in which the loops take them."""
         return self.pairs, self.reads, self.read, self.action
 
-    def on(self, device) -> list[Tensor]:
-        """Target, value and weight of each entry, item and type of each weight, and pair, weight and action of
-        each reading, as tensors of int64 on a device.
-        """
-        lengths = self.run_last - self.run_first
-        order = np.argsort(self.run_first)
-        target, value = (np.repeat(of[order], lengths[order]) for of in (self.run_target, self.run_value))
-        pair = np.repeat(self.pairs, np.diff(self.reads))
-        arrays = (target, value, self.weight, self.item, self.type, pair, self.read, self.action)
-        return [torch.from_numpy(array.astype(np.int64)).to(device) for array in arrays]
-
 
 @_compiled
 def _list(starts, history, actions, pointers, values, types, users, targets):
@@ -440,41 +429,25 @@ class Attend(torch.autograd.Function):
         return tuple(torch.stack(parts) for parts in zip(*copies, strict=True)), (0, 0, 0)
 
 
-def attend_plainly(a, b, c, query, x, keep, entries) -> tuple[Tensor, Tensor]:
-    """The first two of :class:`Attend` in plain tensor code, several times slower on a CPU, but on any device.
-
-    Differentiable and fit for ``vmap`` over all arguments but the last.
-    """
-    target, value, weight, item, type_, pair, read, action = entries.on(x.device)
-    row, kind = item[weight], type_[weight]
-    hidden = torch.tanh(a[target, kind] + b[row, kind] + c[value])
-    terms = torch.exp((hidden * query[kind]).sum(-1))
-    weights = terms.new_zeros(len(item)).index_add(0, weight, terms)[read] * keep[action]
-    n_pairs, n_types = len(entries.pairs), len(query)
-    slot = pair * n_types + type_[read]
-    totals = weights.new_zeros(n_pairs * n_types).index_add(0, slot, weights)
-    sums = x.new_zeros(n_pairs * n_types, x.shape[1]).index_add(0, slot, weights[:, None] * x[item[read]])
-    return sums.unflatten(0, (-1, n_types)), totals.unflatten(0, (-1, n_types))
+def weigh(targets, user, a, b, c, query, histories) -> Tensor:
+    """Weights of a user's history toward some targets, as :func:`accent_lib.models.rcf_tensors.weigh`."""
+    weights = query.new_zeros(len(query), len(targets), histories.starts[user + 1] - histories.starts[user])
+    _weigh(*histories.tables, user, *map(_array, (targets, a, b, c, query, weights)))
+    return weights
 
 
 class Weigh(torch.autograd.Function):
     """Weights of a user's history toward some targets, without gradients.
 
-    ``apply(targets, user, projections, histories)`` takes the targets, of any shape, and a function that
-    returns ``exp(2 a)``, ``exp(2 b)``, ``exp(2 c)`` and ``query`` in the shapes of :class:`Attend`.  It
-    returns ``(4, *targets.shape, n_history)``: sums over the entries of each type, zero where an item is its
-    own target.  (A function of autograd because :mod:`torch.func` lets only these see plain tensors.)
+    ``apply(targets, weigh)`` takes the targets, of any shape, and a function that returns the weights toward
+    targets in a row; the result has the shape ``(4, *targets.shape, n_history)``.  (A function of autograd
+    because :mod:`torch.func` lets only these see plain tensors.)
     """
 
     @staticmethod
-    def forward(targets, user, projections, histories):
+    def forward(targets, weigh):
         """Weigh; see the class."""
-        length = int(histories.starts[user + 1] - histories.starts[user])
-        *exponentials, query = projections()
-        weights = query.new_zeros(len(query), targets.numel(), length)
-        arrays = [_array(value) for value in (*exponentials, query, weights)]
-        _weigh(*histories.tables, user, _array(targets.flatten()), *arrays)
-        return weights.unflatten(1, targets.shape)
+        return weigh(targets.flatten()).unflatten(1, targets.shape)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -482,6 +455,6 @@ class Weigh(torch.autograd.Function):
         ctx.mark_non_differentiable(output)
 
     @staticmethod
-    def vmap(info, in_dims, targets, *rest):
+    def vmap(info, in_dims, targets, weigh):
         """Targets of any shape are targets."""
-        return Weigh.apply(targets.movedim(in_dims[0], 0), *rest), 1
+        return Weigh.apply(targets.movedim(in_dims[0], 0), weigh), 1
