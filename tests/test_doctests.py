@@ -28,6 +28,8 @@ INSIDE = {
     "accent_lib.evaluation.legend": "names and colours, for figures and tables",
     "accent_lib.evaluation.paper": "figures of the paper, for the chapters",
     "accent_lib.models.rcf": "on the page by what the package exports",
+    "accent_lib.models.rcf_tensors": "the inside of RCF",
+    "accent_lib.training.stack": "the inside of train()",
 }
 # What is on the page without an example, and why.
 EXCEPTIONS = {
@@ -38,6 +40,7 @@ EXCEPTIONS = {
     "models.rcf_loops.Attend": "the inside of RCF",
     "models.rcf_loops.Histories": "the inside of RCF",
     "models.rcf_loops.Weigh": "the inside of RCF",
+    "models.rcf_loops.weigh": "the inside of RCF",
     "models.ncf_loops.Loops": "the inside of training NCF",
     "models.ncf_loops.adam_steps": "the inside of training NCF",
     "models.ncf_loops.add_gradient": "the inside of training NCF",

@@ -17,8 +17,7 @@ from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, RCF
 from accent_lib.models.rcf_tensors import TrainingEntries, entries_of
 from accent_lib.training import Recipe, State, train
-from accent_lib.training.loop import on
-from accent_lib.training.stack import WARM_UP, Adagrad, Recorded, Stack
+from accent_lib.training.stack import WARM_UP, Adagrad, Recorded, Stack, on
 
 RECIPES = {
     "ncf": Recipe(25, 2**-8, "linear", batch_size=64),

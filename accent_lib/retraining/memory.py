@@ -7,7 +7,7 @@ import torch
 
 from accent_lib.errors import AccentError
 from accent_lib.training import Recipe
-from accent_lib.training.loop import on
+from accent_lib.training.stack import on
 
 
 def copy_bytes(model, recipe: Recipe, device: str = "cpu") -> int:

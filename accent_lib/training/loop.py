@@ -5,7 +5,6 @@ initial parameters (several starts) and in ``keep``, the weight of each action (
 were never taken).
 """
 
-import copy
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from accent_lib.training.recipes import Recipe
-from accent_lib.training.stack import Objective, Recorded, Stack
+from accent_lib.training.stack import Objective, Recorded, Stack, on
 from accent_lib.training.state import State
 
 
@@ -89,21 +88,6 @@ def train(
             if step == recipe.steps:
                 break
     return stack.states()
-
-
-def on(model: nn.Module, device: str | torch.device | None) -> nn.Module:
-    """The model itself if it lies on the device or none is given, else a copy of it there.
-
-    Examples
-    --------
-    >>> model = nn.Linear(1, 1)
-    >>> on(model, "cpu") is model, on(model, None) is model
-    (True, True)
-    """
-    here, there = next(model.parameters()).device, torch.device("cpu" if device is None else device)
-    if device is None or (here.type == there.type and there.index in (None, here.index)):
-        return model
-    return copy.deepcopy(model).to(there)
 
 
 def _train_by_loops(model, recipe, states, keep, seed, progress):

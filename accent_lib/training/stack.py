@@ -7,6 +7,7 @@ CUDA graph, which is started at once.  Nothing in a step waits for the host: bat
 counts of steps are tensors of the device.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,21 @@ from accent_lib.training.state import State
 
 #: Steps of each shape of batch before its graph is recorded: libraries set themselves up in the first ones.
 WARM_UP = 3
+
+
+def on(model: nn.Module, device: str | torch.device | None) -> nn.Module:
+    """The model itself if it lies on the device or none is given, else a copy of it there.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1)
+    >>> on(model, "cpu") is model, on(model, None) is model
+    (True, True)
+    """
+    here, there = next(model.parameters()).device, torch.device("cpu" if device is None else device)
+    if device is None or (here.type == there.type and there.index in (None, here.index)):
+        return model
+    return copy.deepcopy(model).to(there)
 
 
 class Objective(nn.Module):
