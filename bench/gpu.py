@@ -11,7 +11,7 @@ time is run in part, and the rest is estimated from the seconds a step of that p
 
 What is known is written after each part, so that a run that is stopped leaves its results.  A failing check
 makes the run fail, after everything was measured.  Needed are torch, numba, NumPy, SciPy, pandas and psutil,
-no network.  With ``--device cpu`` and small numbers the same code runs anywhere, by tensor operations.
+no network.  With ``--device cpu --tiny`` the same code runs anywhere, by tensor operations.
 """
 
 import argparse
@@ -42,6 +42,11 @@ from accent_lib.training.recipes import NCF_RETRAINING, RCF_EPOCHS, for_epochs
 from accent_lib.training.stack import WARM_UP, Recorded
 
 KEPT = Path(__file__).parents[1] / "data" / "results"
+TINY = {
+    "worlds": 4, "steps": 60, "rcf_worlds": 2, "epochs": 1, "compared": 4, "reference": 2, "explained": 2,
+    "base_steps": 300, "warm_steps": 40, "base_epochs": 1, "checked": 3, "timed": 30, "rcf_timed": 2,
+    "workers": 1, "output": Path("gpu.json"),
+}  # fmt: skip
 
 
 class NCFByTensors(NCF):
@@ -341,6 +346,11 @@ def main():
     parser.add_argument("--rcf-timed", type=int, default=30, help="steps of RCF, likewise")
     parser.add_argument("--workers", type=int, default=max(len(os.sched_getaffinity(0)) - 1, 1))
     parser.add_argument("--output", type=Path, default=KEPT / "bench" / "gpu.json")
+    parser.add_argument(
+        "--tiny", action="store_true", help="sizes that try the script, unless they are given"
+    )
+    if parser.parse_known_args()[0].tiny:
+        parser.set_defaults(**TINY)
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)  # what the CPU computes is compared a core
