@@ -16,6 +16,7 @@ no network.  With ``--device cpu --tiny`` the same code runs anywhere, by tensor
 
 import argparse
 import copy
+import itertools
 import json
 import os
 import sys
@@ -39,7 +40,7 @@ from accent_lib.retraining.memory import stack_bytes
 from accent_lib.retraining.worlds import World, world_of
 from accent_lib.training import ANNEALED, PAPER, State, recipes, train
 from accent_lib.training.recipes import NCF_RETRAINING, RCF_EPOCHS, for_epochs
-from accent_lib.training.stack import WARM_UP, Recorded
+from accent_lib.training.stack import WARM_UP, Recorded, Stack
 
 KEPT = Path(__file__).parents[1] / "data" / "results"
 TINY = {
@@ -264,8 +265,9 @@ def steps_timed(subject, arguments):
     }
 
 
-def whole_recipe(subject, arguments, seconds):
-    """Time the paper's recipe for a stack, or as much of it as the time allows."""
+def whole_recipe(subject, arguments):
+    """Time the paper's recipe for a stack, or as much of it as the model's share of the time allows."""
+    seconds = (arguments.left() - 10) / (len(arguments.models) - arguments.models.index(subject.name))
     model, copies, recipe = subject.on(arguments.device), subject.copies, subject.recipe
     setup, each = speed(model, recipe, subject.start, copies, subject.timed, arguments.device)
     fit = int((seconds - 2 * setup) / each * 0.9)
@@ -311,26 +313,39 @@ def explanations(subject, arguments):
     }
 
 
-def parts(subjects, arguments, left):
-    """What is to be done, in order: a name and a function that returns a record."""
-    for check in (same_function, same_verdicts, explanations, steps_timed):
-        for subject in subjects:
-            yield f"{subject.name}: {check.__name__}", lambda check=check, s=subject: check(s, arguments)
-    for number, subject in enumerate(subjects):
-        share = len(subjects) - number
-        yield (
-            f"{subject.name}: whole_recipe",
-            lambda s=subject, share=share: whole_recipe(s, arguments, (left() - 10) / share),
+def compiled(subject, arguments):
+    """Milliseconds a step where `torch.compile` fuses the loss's operations, anew for each shape of batch."""
+    made = Stack.__init__
+
+    def fused(stack, *inputs):
+        made(stack, *inputs)
+        stack._losses = torch.compile(stack._losses, dynamic=False)
+
+    Stack.__init__ = fused
+    try:
+        model = subject.on(arguments.device)
+        setup, each = speed(
+            model, subject.recipe, subject.start, subject.copies, subject.timed, arguments.device
         )
+    finally:
+        Stack.__init__ = made
+    return {"copies": subject.copies, "setup_seconds": setup, "ms_a_step": 1e3 * each}
+
+
+#: In the order in which they run.
+PARTS = (same_function, same_verdicts, explanations, steps_timed, whole_recipe, compiled)
 
 
 def main():
     """Check, time, and write the table after each part."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser, parts = argparse.ArgumentParser(description=__doc__.splitlines()[0]), [p.__name__ for p in PARTS]
     parser.add_argument("--device", default="cuda", help="cuda, or cpu to try the script")
     parser.add_argument("--dataset", default="ml-100k", help="sample or ml-100k")
     parser.add_argument("--seconds", type=float, default=450, help="for everything")
     parser.add_argument("--models", nargs="+", default=["ncf", "rcf"])
+    parser.add_argument(
+        "--parts", nargs="+", choices=parts, default=parts[:-1], help="default: all but the last"
+    )
     parser.add_argument("--worlds", type=int, default=512, help="NCFs in the timed stack")
     parser.add_argument("--steps", type=int, default=PAPER.steps, help="of NCF's whole recipe")
     parser.add_argument("--rcf-worlds", type=int, default=32)
@@ -354,22 +369,20 @@ def main():
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)  # what the CPU computes is compared a core
-    begin = time.perf_counter()
+    begin, settings = time.perf_counter(), {**vars(arguments), "output": arguments.output.name}
     arguments.data = prepare(load(arguments.dataset))
-    settings = {name: value for name, value in vars(arguments).items() if name not in ("data", "output")}
     result = {"settings": settings, "parts": {}, "provenance": provenance()}
-
-    def left():
-        return arguments.seconds - (time.perf_counter() - begin)
-
+    arguments.left = lambda: arguments.seconds - (time.perf_counter() - begin)
     subjects = [Subject(name, arguments.data, arguments) for name in arguments.models]
-    for name, work in parts(subjects, arguments, left):
-        since = time.perf_counter()
-        if left() < 20:
-            record = {"skipped": f"only {left():.0f} s were left"}
+    for part, subject in itertools.product(PARTS, subjects):
+        if part.__name__ not in arguments.parts:
+            continue
+        name, since = f"{subject.name}: {part.__name__}", time.perf_counter()
+        if arguments.left() < 20:
+            record = {"skipped": f"only {arguments.left():.0f} s were left"}
         else:
             try:
-                record = work()
+                record = part(subject, arguments)
             except Exception as error:  # the other parts are worth having
                 record = {"passed": False, "error": repr(error), "where": traceback.format_exc(limit=-3)}
         record["part_seconds"] = time.perf_counter() - since

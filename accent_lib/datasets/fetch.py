@@ -20,11 +20,6 @@ import requests
 
 from accent_lib.errors import AccentError
 
-with warnings.catch_warnings():
-    # pooch brings tqdm, which in a notebook without widgets warns about a bar that nobody asked for.
-    warnings.simplefilter("ignore")
-    import pooch
-
 VARIABLE = "ACCENT_DATA_HOME"
 #: Seconds to wait for a server, once to be connected and once between two pieces of the file.
 TIMEOUT = 4.0
@@ -105,9 +100,18 @@ FILES = {
 WAYS_OUT = f"set {VARIABLE} to a folder that holds ml-100k/ and rcf/, or use the data set 'sample'"
 
 
+def _pooch():
+    """What downloads; where all files are at hand, it need not be installed."""
+    with warnings.catch_warnings():
+        # pooch brings tqdm, which in a notebook without widgets warns about a bar that nobody asked for.
+        warnings.simplefilter("ignore")
+        import pooch
+    return pooch
+
+
 def cache_home() -> Path:
     """Return the per-user cache folder, which need not exist yet, as a Path."""
-    return Path(pooch.os_cache("accent")).absolute()
+    return Path(_pooch().os_cache("accent")).absolute()
 
 
 def fetch(name, data_home=None) -> Path:
@@ -189,7 +193,7 @@ def _check_writable(cache, name):
 def _download(name, cache):
     """Download the file, or the archive with it, into the cache; return its path, its hash checked."""
     download = FILES[name].download
-    path = cache / download.name
+    path, pooch = cache / download.name, _pooch()
     algorithm, known = download.known_hash.split(":")
     if path.is_file() and pooch.file_hash(path, algorithm) == known:
         return path  # an archive downloaded before, of which a member was lost since
