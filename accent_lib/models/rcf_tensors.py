@@ -18,28 +18,13 @@ CHUNK = 8192
 
 
 def attend(a, b, c, query, x, keep, targets, entries) -> tuple[Tensor, Tensor]:
-    """Sums over the histories of users, by type, for pairs of a user and a target item.
+    """Sum up the histories of pairs of a user and a target, ``(n_pairs,)`` items, by the weights toward it.
 
-    Differentiable and fit for ``vmap`` over the first six arguments.
-
-    Parameters
-    ----------
-    a, b : Tensor, shape (n_items, 4, width)
-        Projections of targets and of items of a history.
-    c : Tensor, shape (n_values, width)
-    query : Tensor, shape (4, width)
-    x : Tensor, shape (n_items, dim)
-    keep : Tensor, shape (n_actions,)
-    targets : Tensor of int, shape (n_pairs,)
-    entries : five Tensors of int, shape (n_entries,)
-        Pair (``n_pairs``: nobody's), item, value, action and type.
-
-    Returns
-    -------
-    sums : Tensor, shape (n_pairs, 4, dim)
-        Weighted sums of the items.
-    totals : Tensor, shape (n_pairs, 4)
-        Sums of the weights.
+    Takes the projections ``a`` of targets and ``b`` of items of a history, ``(n_items, 4, width)``, ``c`` of
+    values, ``(n_values, width)``, ``query``, ``(4, width)``, the items ``x``, ``(n_items, dim)``, ``keep``,
+    ``(n_actions,)``, and the pairs' entries, of which those of pair ``n_pairs`` are nobody's.  Returns
+    ``sum_j w_tj x_j``, ``(n_pairs, 4, dim)``, and ``sum_j w_tj``, ``(n_pairs, 4)``.  Differentiable, and fit
+    for ``vmap`` over the first six.
     """
     pair, item, value, action, type_ = entries
     (n_items, n_types, _), n_pairs = a.shape, len(targets)
@@ -60,22 +45,10 @@ def attend(a, b, c, query, x, keep, targets, entries) -> tuple[Tensor, Tensor]:
 
 
 def weigh(targets, user, a, b, c, query, histories) -> Tensor:
-    """Weights of a user's history toward some targets.
+    """Weights of a user's history toward targets ``(n,)``, shape ``(4, n, n_history)``, zero toward itself.
 
-    Parameters
-    ----------
-    targets : Tensor of int, shape (n_targets,)
-    user : int
-    a, b, c : Tensor
-        ``exp(2 p)`` of the projections ``p`` of :func:`attend`, whose ``tanh(p + q + r)`` is
-        ``1 - 2 / (1 + exp(2 p) exp(2 q) exp(2 r))``.
-    query, histories
-        As for :func:`attend` and :func:`entries_of`.
-
-    Returns
-    -------
-    Tensor, shape (4, n_targets, n_history)
-        Zero where an item is its own target.
+    ``a``, ``b`` and ``c`` are ``exp(2 p)`` of the projections ``p`` of :func:`attend`, by which
+    ``tanh(p + q + r)`` is ``1 - 2 / (1 + exp(2 p) exp(2 q) exp(2 r))``.
     """
     pair, item, value, action, type_ = entries_of(torch.full_like(targets, user), targets, histories)
     hidden = 1 - 2 / (1 + a[targets[pair], type_] * b[item, type_] * c[value])
@@ -117,14 +90,7 @@ def _spread(first, last):
 
 
 class TrainingEntries:
-    """The entries of all training triples, on the device of the triples.
-
-    Parameters
-    ----------
-    triples : Tensor of int, shape (n, 3)
-        User, liked item, disliked item; the liked items are the actions, in their order.
-    histories : Histories
-    """
+    """The entries of all training triples ``(n, 3)`` of user, liked and disliked item, on their device."""
 
     def __init__(self, triples: Tensor, histories):
         users, items = triples[:, :1].expand(-1, 2).flatten(), triples[:, 1:].flatten()
@@ -141,12 +107,9 @@ class TrainingEntries:
 
     def rooms(self, batches: list[Tensor]) -> list[int]:
         """How many entries to reserve for each batch of triples; their numbers lie on the CPU."""
-        rooms = []
-        for rows in batches:
-            needed = max(int(self._of_triples[rows].sum()), 1)
-            grain = 2 ** max(int(needed * ROUNDING).bit_length() - 1, 0)
-            rooms.append(-(-needed // grain) * grain)
-        return rooms
+        needed = [max(int(self._of_triples[rows].sum()), 1) for rows in batches]
+        grains = [2 ** max(int(n * ROUNDING).bit_length() - 1, 0) for n in needed]
+        return [-(-n // grain) * grain for n, grain in zip(needed, grains, strict=True)]
 
     def of(self, rows: Tensor, room: int) -> tuple[Tensor, ...]:
         """The entries of some triples: first of the pairs with liked items, then of those with disliked."""
@@ -156,7 +119,6 @@ class TrainingEntries:
         number = torch.arange(room, device=rows.device)
         pair = torch.searchsorted(ends, number, right=True)
         first = self.starts[pairs] - (ends - lengths)
-        place = first[pair.clamp(max=len(pairs) - 1)] + number
-        place = place.clamp(max=len(self.values) - 1)
+        place = (first[pair.clamp(max=len(pairs) - 1)] + number).clamp(max=len(self.values) - 1)
         value, action = self.values[place].long(), self.actions[place].long()
         return pair, self.items[action], value, action, self.types[value]

@@ -25,14 +25,7 @@ WARM_UP = 3
 
 
 def on(model: nn.Module, device: str | torch.device | None) -> nn.Module:
-    """The model itself if it lies on the device or none is given, else a copy of it there.
-
-    Examples
-    --------
-    >>> model = nn.Linear(1, 1)
-    >>> on(model, "cpu") is model, on(model, None) is model
-    (True, True)
-    """
+    """The model itself if it lies on the device or none is given, else a copy of it there."""
     here, there = next(model.parameters()).device, torch.device("cpu" if device is None else device)
     if device is None or (here.type == there.type and there.index in (None, here.index)):
         return model
@@ -52,34 +45,12 @@ class Objective(nn.Module):
 
 
 class Stack:
-    """Copies of a model that are trained together.
-
-    Parameters
-    ----------
-    model : Recommender
-        Gives the losses; the stack lies on its device.
-    recipe : Recipe
-    states : sequence of State, length n_copies
-        Where each copy starts; all have seen equally many steps.
-    keep : Tensor, shape (n_copies, n_actions), optional
-        Weight of each action in the loss of each copy.  Default: all ones.
+    """Copies of a model that are trained together, on its device; arguments are as for `train`.
 
     Attributes
     ----------
     rate : Tensor, shape ()
         Learning rate of the next step; to be filled in.
-
-    Examples
-    --------
-    >>> from accent_lib.datasets import load, prepare
-    >>> from accent_lib.models import NCF
-    >>> model = NCF(prepare(load("sample")))
-    >>> stack = Stack(model, Recipe(steps=1), [State.of(model)] * 2)
-    >>> stack.rate.fill_(0.01)
-    tensor(0.0100, dtype=torch.float64)
-    >>> stack.step(torch.arange(32))
-    >>> [state.steps() for state in stack.states()]
-    [1, 1]
     """
 
     def __init__(self, model, recipe: Recipe, states: Sequence[State], keep: Tensor | None = None):
@@ -91,10 +62,9 @@ class Stack:
         tables = {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.Embedding)}
         self.dims = {name: int(name in tables) for name, _ in model.named_parameters()}
         device = next(model.parameters()).device
-        # What the fused optimiser reads on a GPU is a single.
-        self.rate = torch.zeros((), dtype=torch.float32 if device.type == "cuda" else torch.float64).to(
-            device
-        )
+        # On a GPU the fused optimiser reads a number of single precision.
+        precision = torch.float32 if device.type == "cuda" else torch.float64
+        self.rate = torch.zeros((), dtype=precision, device=device)
         self.keep = None if keep is None else keep.to(device)
 
         def stacked(values, dim):
@@ -132,18 +102,19 @@ class Stack:
 
     def states(self) -> list[State]:
         """Each copy's state, on the CPU."""
-        ours = {name: value.detach().cpu() for name, value in self.parameters.items()}
-        memory = {name: self.optimizer.state.get(value, {}) for name, value in self.parameters.items()}
-        memory = {name: {key: m.cpu() for key, m in kept.items()} for name, kept in memory.items()}
+        states = [State({}) for _ in range(self.n_copies)]
+        for name, parameter in self.parameters.items():
 
-        def member(copy):
-            def cut(name, value):  # a view would be sent with the whole stack
-                return (value.select(self.dims[name], copy) if value.dim() else value).clone()
+            def cut(value, dim=self.dims[name]):  # a part of the whole would be sent with the whole
+                parts = value.detach().cpu().unbind(dim) if value.dim() else [value.cpu()] * self.n_copies
+                return [part.clone() for part in parts]
 
-            moments = {name: {key: cut(name, kept[key]) for key in kept} for name, kept in memory.items()}
-            return State({name: cut(name, value) for name, value in ours.items()}, moments)
-
-        return [member(copy) for copy in range(self.n_copies)]
+            moments = {key: cut(value) for key, value in self.optimizer.state.get(parameter, {}).items()}
+            for number, (state, value) in enumerate(zip(states, cut(parameter), strict=True)):
+                state.parameters[name] = value
+                if moments:
+                    state.moments[name] = {key: values[number] for key, values in moments.items()}
+        return states
 
 
 class Adagrad(torch.optim.Adagrad):
@@ -178,14 +149,9 @@ def _optimizer(model, parameters, recipe, rate):
 
 
 class Recorded:
-    """A function of a batch, recorded as a CUDA graph for each shape of batch and replayed from then on.
+    """A function of a batch of tensors, recorded as a CUDA graph for each shape of batch and then replayed.
 
-    Parameters
-    ----------
-    function : callable
-        Takes a tensor, or a structure of tensors; returns nothing, and must not wait for the host.
-    device : torch.device
-        The GPU.
+    It returns nothing, and must not wait for the host.
     """
 
     def __init__(self, function: Callable[[Any], None], device: torch.device):
