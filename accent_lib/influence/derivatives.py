@@ -18,8 +18,9 @@ class Derivatives:
     curvature: Tensor  # (p, p) sum of the points' Hessians
     penalty_gradient: Tensor  # (p,)
     penalty_curvature: Tensor  # (p, p)
-    scores: Tensor | None  # (k,)
-    slopes: Tensor | None  # (k, p) of the scores
+    scores: Tensor | None = None  # (k,)
+    slopes: Tensor | None = None  # (k, p) of the scores
+    item_slopes: Tensor | None = None  # (k, p) of the scores by the blocks of the items
 
 
 def differentiate(
