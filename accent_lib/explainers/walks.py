@@ -8,7 +8,7 @@ from accent_lib.explainers.explanation import Explanation
 from accent_lib.explainers.rounding import checked, rounded
 
 #: Actions that a walk tries ahead of time after a useless one; then twice as many, and so on.
-AHEAD = 16
+AHEAD = 4
 
 
 def walk(

@@ -1,5 +1,6 @@
 """The methods by name, and several of them on one slate."""
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -92,16 +93,22 @@ class Attention:
     def __init__(self, model, user: int, items: np.ndarray):
         self._model, self._user, self._items = model, user, torch.as_tensor(items)
         self.weights = model.attention(user, self._items[:1])[0].numpy()
+        self._known = {}
 
-    @torch.no_grad()
     def rescore(self, keep: np.ndarray) -> np.ndarray:
         """Scores of the slate by the same parameters with the history kept, ``(m, k)``.
 
         ``keep`` is ``(m, n_history)``, 0 for what is removed and else 1.
         """
-        block = self._model.block(self._user)
-        keep = torch.as_tensor(keep, dtype=block.dtype)
-        return vmap(lambda keep: self._model.scores(block, self._user, self._items, keep))(keep).numpy()
+        cases = [row.tobytes() for row in keep]
+        new = [case not in self._known for case in cases]  # slates of several sizes are walked through alike
+        if any(new):
+            block = self._model.block(self._user)
+            scores = lambda keep: self._model.scores(block, self._user, self._items, keep)  # noqa: E731
+            with torch.no_grad():
+                rescored = vmap(scores)(torch.as_tensor(keep[new], dtype=block.dtype)).numpy()
+            self._known |= zip(itertools.compress(cases, new), rescored, strict=True)
+        return np.stack([self._known[case] for case in cases])
 
 
 def explain_slate(

@@ -48,7 +48,9 @@ def differentiate(
     weights = torch.ones_like(each, requires_grad=scores is not None)
     (slope,) = grad((weights * each).sum() + zero, block, create_graph=True)
     wanted = (block,) if scores is None else (block, weights)
-    curvature, *by_weight = grad(slope, wanted, identity, is_grads_batched=True)
+    # Some directions at a time, so that what they compute stays in the processor's cache.
+    parts = [grad(slope, wanted, some, True, is_grads_batched=True) for some in identity.split(16)]
+    curvature, *by_weight = map(torch.cat, zip(*parts, strict=True))
     (penalty_gradient,) = grad(penalty(block) + zero, block, create_graph=True)
     (penalty_curvature,) = grad(penalty_gradient, block, identity, is_grads_batched=True)
     here = slopes = None
