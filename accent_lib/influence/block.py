@@ -137,17 +137,17 @@ class BlockInfluence(FastInfluence):
         model = self.model
         if self._slopes is None:
             return [self._by_autograd(*each) for each in zip(users, slates, strict=True)]
-        rows = [torch.arange(model.n_actions)[model.action_slice(user)] for user in users]
+        rows = [torch.arange(rows.start, rows.stop) for rows in map(model.action_slice, users)]
         n_items, n_rows = list(map(len, slates)), list(map(len, rows))
         n, rows = sum(n_items), torch.cat(rows)
         pairs = torch.tensor([*users, *users]).repeat_interleave(torch.tensor(n_items + n_rows))
         scores, slopes, item_slopes = self._slopes(pairs, torch.cat([*slates, model.items[rows]]))
         gradients = 2 * (scores[n:] - model.ratings[rows])[:, None] * slopes[n:]
-        parts = [scores[:n].split(n_items), slopes[:n].split(n_items), item_slopes[:n].split(n_items)]
-        parts = [slopes[n:].split(n_rows), gradients.split(n_rows), *parts]
+        of_points = (part.split(n_rows) for part in (slopes[n:], gradients))
+        of_scores = (part[:n].split(n_items) for part in (scores, slopes, item_slopes))
         return [
-            Derivatives(value, len(j), g, 2 * j.T @ j, self._decay * value, self._penalty, *of_scores)
-            for value, j, g, *of_scores in zip(map(model.block, users), *parts, strict=True)
+            Derivatives(value, len(j), g, 2 * j.T @ j, self._decay * value, self._penalty, *scored)
+            for value, j, g, *scored in zip(map(model.block, users), *of_points, *of_scores, strict=True)
         ]
 
     def _by_autograd(self, user: int, items: Tensor) -> Derivatives:
