@@ -11,6 +11,7 @@ import torch
 from accent_lib import AccentError
 from accent_lib.explainers import accent
 from accent_lib.explanations import Attention, explain, explain_slate, explain_users, methods_for
+from accent_lib.explanations.many_users import TOGETHER
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, RCF, top_k
 from accent_lib.training import Recipe, State, train
@@ -57,6 +58,15 @@ def test_explain_is_one_row_of_the_table(model):
     explanation = explain(model, int(row["user"]), k=6)
     assert explanation.removed == row["removed"]
     assert model.ratings.dtype == torch.float32, "the caller's model keeps its precision"
+
+
+def test_users_together_are_users_alone(model):
+    users = range(TOGETHER + 3)  # two groups
+    together = explain_users("ncf", model, users, [3, 6], ["accent", "fia", "pure_fia", "random"])
+    alone = [explain_users("ncf", model, [u], [3, 6], ["accent", "fia", "pure_fia", "random"]) for u in users]
+    for table, parts in zip(together, zip(*alone, strict=True), strict=True):
+        pd.testing.assert_frame_equal(table, pd.concat(parts, ignore_index=True), rtol=1e-9, atol=1e-9)
+    assert [len(table) for table in explain_users("ncf", model, [], [3], ["accent"])] == [0, 0, 0]
 
 
 def test_no_explanation_is_a_row_too():

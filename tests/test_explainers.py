@@ -179,14 +179,14 @@ def test_a_gap_that_is_filled_exactly_is_not_filled():
 
 @pytest.mark.parametrize("method", [attention, pure_attention])
 def test_by_attention_too_rounding_errors_decide_nothing(method):
-    def rescore(removed):
-        return np.array([0.3 - (0.1 * (0 in removed) + 0.2 * (1 in removed)), 0.0])
+    def rescore(keep):
+        return [0.3, 0.0] - (0.1 * (1 - keep[:, :1]) + 0.2 * (1 - keep[:, 1:])) * [1.0, 0.0]
 
-    assert rescore((0, 1))[0] < 0
+    assert rescore(np.zeros((1, 2)))[0, 0] < 0
     assert method(np.array([0.3, 0.0]), np.array([0.25, 0.75]), rescore) is None
     tied = np.array([0.3, 0.1 + 0.2])
     assert method(
-        np.array([0.5, 0.0]), tied, lambda removed: np.array([0.5 - len(removed), 0.0])
+        np.array([0.5, 0.0]), tied, lambda keep: [0.5, 0.0] - (1 - keep).sum(1)[:, None] * [1.0, 0.0]
     ).removed == (0,)
 
 
@@ -202,10 +202,27 @@ def test_a_filled_gap_needs_no_action_and_zero_is_not_filled():
 def test_walk_rescores_the_whole_set():
     # Together the two actions act more than each alone, as with attention: additive bookkeeping would miss
     # it.
-    def rescore(removed, before):
-        return np.array([1.0, 0.5]) - np.array([0.3 * len(removed) ** 2, 0.0])
+    def rescore(removed, tried):
+        n_removed = len(removed) + 1 + np.arange(len(tried))
+        return [1.0, 0.5] - 0.3 * n_removed[:, None] ** 2 * [1.0, 0.0]
 
     assert walk(np.array([1.0, 0.5]), [1, 0], rescore, selective=False).removed == (1, 0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(problems(n_max=20), st.booleans(), st.integers(1, 20))
+def test_looking_ahead_changes_no_walk(problem, selective, ahead):
+    scores, influence = problem
+    order = np.argsort(-influence[0], kind="stable")
+
+    def rescore(removed, tried):
+        return np.array(
+            [scores - influence[:, [*removed, *tried[: n + 1]]].sum(1) for n in range(len(tried))]
+        )
+
+    explanation = walk(scores, order, rescore, selective, ahead)
+    expected = transcribed(scores, influence, selective)
+    assert (None if explanation is None else (explanation.removed, explanation.replacement)) == expected
 
 
 def test_random_has_the_size_and_replacement_of_its_model_and_repeats():

@@ -125,6 +125,41 @@ def test_influence_is_the_brute_force_one(model, scaling):
             np.testing.assert_allclose(estimated.influence[row], expected, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("scaling", ["paper", "objective"])
+def test_users_together_are_users_alone_by_automatic_differentiation(interactions, scaling):
+    # Without its slopes in closed form the model is differentiated like any other, one user at a time.
+    model = trained(interactions)
+    users = [5, 0, 3]
+    slates = [model.candidates(user)[: 2 + n] for n, user in enumerate(users)]
+    together = fast_influence(model, scaling).of_users(users, slates)
+    plain = fast_influence(model, scaling)
+    plain._slopes = None
+    for user, items, estimate in zip(users, slates, together, strict=True):
+        alone = plain(user, items)
+        assert np.abs(alone.influence).max() > 1e-3
+        for name in ("scores", "influence", "smallest_eigenvalue", "condition"):
+            np.testing.assert_allclose(getattr(estimate, name), getattr(alone, name), rtol=1e-9, atol=1e-12)
+
+
+def test_slopes_in_closed_form_are_those_of_autograd(model):
+    users, items = torch.tensor([0, 0, 5, 7]), torch.tensor([1, 4, 4, 0])
+    blocks = [
+        table(at).detach().requires_grad_()
+        for table, at in ((model.user_table, users), (model.item_table, items))
+    ]
+    scores = model.rating(*blocks)
+    expected = torch.autograd.grad(scores.sum(), blocks)
+    for ours, theirs in zip(model.slopes(users, items), (scores, *expected), strict=True):
+        torch.testing.assert_close(ours, theirs.detach(), rtol=0, atol=1e-12)
+
+
+def test_item_blocks_need_a_penalty_of_one_curvature(interactions):
+    model = trained(interactions, steps=1)
+    model.penalty = lambda block: model.decay * block[:3].square().sum()
+    with pytest.raises(AccentError, match="multiple"):
+        fast_influence(model, "paper")
+
+
 def ridge(model, user, keep):
     """Minimiser of the user's objective with her scores linearised: textbook ridge regression, as least
     squares with weight decay as extra rows, on slopes from the full model."""

@@ -77,6 +77,13 @@ def test_candidates_leave_out_own_and_unknown_items(model, sample):
         assert set(model.candidates(user)) == rated - own
 
 
+def test_scores_of_all_items_are_those_of_the_candidates(model):
+    users = [3, 0]
+    for user, scores in zip(users, model.all_scores(users), strict=True):
+        items = torch.tensor(model.candidates(user))
+        torch.testing.assert_close(scores[items], model.scores(model.block(user), user, items).detach())
+
+
 def test_top_k_is_the_best_of_the_candidates(model):
     items, scores = top_k(model, 3, 5)
     everything = model.scores(model.block(3), 3, torch.tensor(model.candidates(3))).detach().numpy()

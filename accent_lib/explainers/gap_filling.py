@@ -36,12 +36,21 @@ def fill_gap(gap: float, influence_on_gap: np.ndarray) -> tuple[int, ...] | None
     >>> fill_gap(0.3, np.array([0.1, 0.2])) is None
     True
     """
-    gap, on_gap = rounded(gap), rounded(influence_on_gap)
-    order = np.argsort(-on_gap, kind="stable")
-    order = order[on_gap[order] > 0]
-    left = rounded(gap - np.concatenate([[0.0], np.cumsum(on_gap[order])]))  # after 0, 1, 2 ... of them
-    filled = np.flatnonzero(left < 0)
-    return tuple(order[: filled[0]].tolist()) if len(filled) else None
+    ((taken, _),) = _fill_gaps(rounded([gap]), rounded(influence_on_gap)[None])
+    return taken
+
+
+def _fill_gaps(gaps, on_gaps):
+    """Fill gaps (m,) by influences on them (m, n_history): for each, a set or None, and what is left."""
+    order = np.argsort(-on_gaps, axis=1, kind="stable")
+    taken = np.cumsum(np.take_along_axis(on_gaps, order, 1), 1)
+    # After 0, 1, 2 ... of them.  What is left falls as long as influences are positive, and rises ever after.
+    left = rounded(gaps[:, None] - np.concatenate([np.zeros((len(gaps), 1)), taken], 1))
+    sizes = (left < 0).argmax(1)
+    return [
+        (tuple(row[:size].tolist()) if last[size] < 0 else None, last[size])
+        for row, size, last in zip(order, sizes, left, strict=True)
+    ]
 
 
 def accent(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
@@ -76,13 +85,12 @@ def accent(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     ((1,), 2, [2.25, 2.125, 2.5])
     """
     scores, influence = checked(scores, influence)
-    candidates = []
-    for replacement in range(1, len(scores)):
-        removed = fill_gap(scores[0] - scores[replacement], influence[0] - influence[replacement])
-        if removed is not None:
-            predicted = rounded(scores - influence[:, removed].sum(1))
-            candidates.append(Explanation(removed, replacement, predicted))
-    return min(candidates, key=Explanation.cost, default=None)
+    filled = _fill_gaps(rounded(scores[0] - scores[1:]), rounded(influence[0] - influence[1:]))
+    candidates = [(len(s), left, item, s) for item, (s, left) in enumerate(filled, 1) if s is not None]
+    if not candidates:
+        return None
+    _, _, replacement, removed = min(candidates)
+    return Explanation(removed, replacement, rounded(scores - influence[:, removed].sum(1)))
 
 
 def one_versus_all(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:

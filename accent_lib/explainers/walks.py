@@ -7,12 +7,16 @@ import numpy as np
 from accent_lib.explainers.explanation import Explanation
 from accent_lib.explainers.rounding import checked, rounded
 
+#: Actions that a walk tries ahead of time after a useless one; then twice as many, and so on.
+AHEAD = 4
+
 
 def walk(
     scores: np.ndarray,
     order: Sequence[int],
-    rescore: Callable[[tuple[int, ...], np.ndarray], np.ndarray],
+    rescore: Callable[[list[int], np.ndarray], np.ndarray],
     selective: bool,
+    ahead: int = AHEAD,
 ) -> Explanation | None:
     """Take actions in order until the recommendation is no longer the best of the slate.
 
@@ -23,10 +27,12 @@ def walk(
     order : sequence of int
         Positions in the history, the first to be removed first.
     rescore : callable
-        ``rescore(removed, before)`` estimates the ``(k,)`` scores with these actions out; ``before`` are the
-        scores without the last of them.
+        ``rescore(removed, tried)`` estimates scores, ``(n_tried, k)``, as some actions are removed, and then
+        others one after the other.
     selective : bool
         Keep an action only where it narrows the gap between the recommendation and the best other item.
+    ahead : int
+        Actions to try at once in the beginning: more where scoring costs little.  It changes no result.
 
     Returns
     -------
@@ -37,30 +43,29 @@ def walk(
     --------
     Each action takes 1 from the recommendation; one is enough:
 
-    >>> def rescore(removed, before):
-    ...     return before - [1.0, 0.0, 0.0]
+    >>> def rescore(removed, tried):
+    ...     return [3.0, 2.5, 1.0] - np.outer(len(removed) + 1 + np.arange(len(tried)), [1.0, 0.0, 0.0])
     >>> explanation = walk([3.0, 2.5, 1.0], [4, 7], rescore, selective=False)
     >>> explanation.removed, explanation.replacement, explanation.predicted.tolist()
     ((4,), 1, [2.0, 2.5, 1.0])
     """
-
-    def gap(values):
-        return rounded(values[0] - values[1:].max())
-
-    removed, current = (), rounded(scores)
-    for action in order:
-        tried = rounded(rescore((*removed, int(action)), current))
-        if selective and not gap(tried) < gap(current):
-            continue
-        removed, current = (*removed, int(action)), tried
-        if gap(current) < 0:
-            return Explanation(removed, 1 + int(current[1:].argmax()), current)
+    scores, order = rounded(scores), np.asarray(order)
+    removed, gap = [], rounded(scores[0] - scores[1:].max())
+    while len(order):
+        tried = order[:ahead]  # each with all before it, for mostly they are kept
+        after = rounded(rescore(removed, tried))
+        gaps = rounded(after[:, 0] - after[:, 1:].max(1))
+        useless = selective & (gaps >= np.append(gap, gaps[:-1]))
+        n_kept = int(useless.argmax()) if useless.any() else len(tried)
+        swaps = np.flatnonzero(gaps[:n_kept] < 0)
+        if len(swaps):
+            last = after[swaps[0]]
+            return Explanation((*removed, *tried[: swaps[0] + 1].tolist()), 1 + int(last[1:].argmax()), last)
+        removed += tried[:n_kept].tolist()
+        gap = gaps[n_kept - 1] if n_kept else gap
+        order = order[min(n_kept + 1, len(tried)) :]
+        ahead = 2 * ahead if n_kept == len(tried) else AHEAD
     return None
-
-
-def _additive(influence: np.ndarray) -> Callable:
-    """Influences add up (paper, Eq. 7), so each action takes its own from the scores before it."""
-    return lambda removed, before: before - influence[:, removed[-1]]
 
 
 def pure_fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
@@ -76,9 +81,7 @@ def pure_fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     >>> pure_fia(scores, influence).removed
     (0, 1)
     """
-    scores, influence = checked(scores, influence)
-    order = np.argsort(-influence[0], kind="stable")
-    return walk(scores, order, _additive(influence), selective=False)
+    return _by_influence(scores, influence, selective=False)
 
 
 def fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
@@ -90,13 +93,21 @@ def fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     >>> fia(scores, influence).removed
     (1,)
     """
+    return _by_influence(scores, influence, selective=True)
+
+
+def _by_influence(scores, influence, selective):
     scores, influence = checked(scores, influence)
-    order = np.argsort(-influence[0], kind="stable")
-    return walk(scores, order, _additive(influence), selective=True)
+    order, by_action = np.argsort(-influence[0], kind="stable"), influence.T.copy()
+
+    def rescore(removed, tried):  # influences add up (paper, Eq. 7)
+        return scores - np.cumsum(by_action[[*removed, *tried]], 0)[len(removed) :]
+
+    return walk(scores, order, rescore, selective, ahead=len(order))
 
 
 def pure_attention(
-    scores: np.ndarray, weights: np.ndarray, rescore: Callable[[tuple[int, ...]], np.ndarray]
+    scores: np.ndarray, weights: np.ndarray, rescore: Callable[[np.ndarray], np.ndarray]
 ) -> Explanation | None:
     """Remove actions by decreasing attention toward the recommendation until it is displaced.
 
@@ -107,14 +118,15 @@ def pure_attention(
     weights : ndarray, shape (n_history,)
         Attention that each action gets when the recommendation is scored, on the full history.
     rescore : callable
-        ``rescore(removed)`` are the ``(k,)`` scores by the same parameters without these actions.
+        Scores by the same parameters, ``(m, k)``, from ``keep``, ``(m, n_history)``: 0 where an action is
+        removed, else 1.
 
     Examples
     --------
     Action 1 gets most of the attention, but scoring without it changes nothing:
 
-    >>> def rescore(removed):
-    ...     return np.array([2.0 - (0 in removed), 1.5])
+    >>> def rescore(keep):
+    ...     return [2.0, 1.5] - (1 - keep[:, :1]) * [1.0, 0.0]
     >>> pure_attention(np.array([2.0, 1.5]), np.array([0.25, 0.75]), rescore).removed
     (1, 0)
     """
@@ -122,14 +134,14 @@ def pure_attention(
 
 
 def attention(
-    scores: np.ndarray, weights: np.ndarray, rescore: Callable[[tuple[int, ...]], np.ndarray]
+    scores: np.ndarray, weights: np.ndarray, rescore: Callable[[np.ndarray], np.ndarray]
 ) -> Explanation | None:
     """As :func:`pure_attention`, but keep only actions that narrow the gap to the best other item.
 
     Examples
     --------
-    >>> def rescore(removed):
-    ...     return np.array([2.0 - (0 in removed), 1.5])
+    >>> def rescore(keep):
+    ...     return [2.0, 1.5] - (1 - keep[:, :1]) * [1.0, 0.0]
     >>> attention(np.array([2.0, 1.5]), np.array([0.25, 0.75]), rescore).removed
     (0,)
     """
@@ -138,7 +150,13 @@ def attention(
 
 def _by_attention(scores, weights, rescore, selective):
     order = np.argsort(-rounded(weights), kind="stable")
-    return walk(scores, order, lambda removed, before: rescore(removed), selective)
+
+    def one_by_one(removed, tried):
+        keep = np.ones((len(tried), len(order)))
+        keep[:, removed], keep[:, tried] = 0, 1 - np.tri(len(tried))
+        return rescore(keep)
+
+    return walk(scores, order, one_by_one, selective)
 
 
 def random_control(scores: np.ndarray, influence: np.ndarray, like: Explanation, seed: int) -> Explanation:

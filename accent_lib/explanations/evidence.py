@@ -1,7 +1,7 @@
 """What explainers go by, for one user of a model: her slate, its scores, influences, and attention."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from accent_lib.errors import AccentError
 from accent_lib.explanations.methods import BY_ATTENTION, Attention
 from accent_lib.influence import FastInfluence, Influence, fast_influence
-from accent_lib.models import top_k
+from accent_lib.models import slates
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Evidence:
     --------
     >>> from accent_lib.datasets import load, prepare
     >>> from accent_lib.models import NCF
-    >>> evidence = gather(analysis_of(NCF(prepare(load("sample")))), user=3, k=5, methods=["accent"])
+    >>> (evidence,) = gather(analysis_of(NCF(prepare(load("sample")))), [3], k=5, methods=["accent"])
     >>> evidence.influence is evidence.estimate.influence
     True
     """
@@ -61,14 +61,16 @@ def analysis_of(model, **options) -> FastInfluence:
     return fast_influence(copy.deepcopy(model, shared).double(), **options)
 
 
-def gather(analysis: FastInfluence, user: int, k: int, methods: Iterable[str]) -> Evidence:
-    """What some methods need to explain one user.
+def gather(analysis: FastInfluence, users: Sequence[int], k: int, methods: Iterable[str]) -> list[Evidence]:
+    """What some methods need to explain some users.
 
     Parameters
     ----------
     analysis : FastInfluence
-    user, k : int
-        Whom, and the size of the slate, the recommendation included; at least 2.
+    users : sequence of int
+        Whom; several of them take less time together.
+    k : int
+        Size of the slate, the recommendation included; at least 2.
     methods : iterable of str
         Keys of ``METHODS`` or ``VARIANTS``.
 
@@ -82,19 +84,24 @@ def gather(analysis: FastInfluence, user: int, k: int, methods: Iterable[str]) -
     >>> from accent_lib.datasets import load, prepare
     >>> from accent_lib.models import NCF
     >>> analysis = analysis_of(NCF(prepare(load("sample"))))
-    >>> evidence = gather(analysis, user=3, k=5, methods=["accent"])
+    >>> (evidence,) = gather(analysis, [3], k=5, methods=["accent"])
     >>> len(evidence.items), len(evidence.influence), evidence.attention
     (5, 5, None)
-    >>> gather(analysis, user=-1, k=5, methods=["accent"])
+    >>> gather(analysis, [-1], k=5, methods=["accent"])
     Traceback (most recent call last):
         ...
     accent_lib.errors.AccentError: There is no user -1: users go from 0 to ...
     """
     model = analysis.model
-    if not 0 <= user < model.n_users:
-        raise AccentError(f"There is no user {user}: users go from 0 to {model.n_users - 1}.")
+    for user in users:
+        if not 0 <= user < model.n_users:
+            raise AccentError(f"There is no user {user}: users go from 0 to {model.n_users - 1}.")
     if k < 2:
         raise AccentError(f"k is {k}, but a slate needs a second item that could take the first one's place.")
-    items, scores = top_k(model, user, k)
-    attention = Attention(model, user, items) if set(methods) & set(BY_ATTENTION) else None
-    return Evidence(items, scores, analysis(user, items), attention)
+    ranked = slates(model, users, k)
+    estimates = analysis.of_users(users, [items for items, _ in ranked])
+    attends = set(methods) & set(BY_ATTENTION)
+    return [
+        Evidence(*slate, estimate, Attention(model, user, slate[0]) if attends else None)
+        for user, slate, estimate in zip(users, ranked, estimates, strict=True)
+    ]

@@ -10,6 +10,9 @@ import pandas as pd
 from accent_lib.explanations.evidence import analysis_of, gather
 from accent_lib.explanations.methods import check_methods, explain_slate
 
+#: Users whose evidence is gathered at once.
+TOGETHER = 16
+
 
 def explain_users(
     name: str,
@@ -60,51 +63,55 @@ def explain_users(
     (20, 8, 2)
     """
     check_methods(methods, model)
-    rows_of = partial(_rows_of, analysis_of(model, **options), name, ks, methods)
-    slates, explanations, hessians = [], [], []
-    for done, tables in enumerate((map if executor is None else executor.map)(rows_of, users), 1):
-        for table, rows in zip((slates, explanations, hessians), tables, strict=True):
-            table += rows
+    users, explain = list(users), partial(_explain, analysis_of(model, **options), ks, methods)
+    groups = [users[first : first + TOGETHER] for first in range(0, len(users), TOGETHER)]
+    items, scores, facts, explanations = [], [], [], []
+    for group in (map if executor is None else executor.map)(explain, groups):
+        for column, values in zip((items, scores, facts, explanations), group, strict=True):
+            column += values
         if progress is not None:
-            progress(done)
-    columns = "model method k user recommendation replacement replacement_position removed size predicted"
-    return (
-        pd.DataFrame(slates, columns="model user position item score".split()),
-        pd.DataFrame(explanations, columns=columns.split()),
-        pd.DataFrame(hessians, columns="model user smallest_eigenvalue condition damping".split()),
-    )
+            progress(len(items))
+    lengths = [len(slate) for slate in items]
+    slates = {
+        "user": np.repeat(users, lengths),
+        "position": _joined(map(np.arange, lengths), int),
+        "item": _joined(items, int),
+        "score": _joined(scores, float),
+    }
+    columns = "method k user recommendation replacement replacement_position removed size predicted"
+    hessians = pd.DataFrame(facts, columns=["smallest_eigenvalue", "condition", "damping"])
+    hessians.insert(0, "user", users)
+    tables = pd.DataFrame(slates), pd.DataFrame(explanations, columns=columns.split()), hessians
+    for table in tables:
+        table.insert(0, "model", name)
+    return tables
 
 
-def _rows_of(analysis, name, ks, methods, user):
-    """Rows of the three tables of :func:`explain_users`."""
-    evidence = gather(analysis, user, max(ks), methods)
-    items, scores, estimate = evidence.items, evidence.scores, evidence.estimate
-    slate = [(name, user, p, int(i), s) for p, (i, s) in enumerate(zip(items, scores, strict=True))]
+def _joined(parts, dtype):
+    return np.concatenate([np.empty(0, dtype), *parts])
+
+
+def _explain(analysis, ks, methods, users):
+    """Items, scores and facts of each user, and the rows of her explanations."""
+    evidence = gather(analysis, users, max(ks), methods)
+    items, scores, estimates = zip(*((e.items, e.scores, e.estimate) for e in evidence), strict=True)
     explanations = [
-        (name, method, k, user, *_row(items, explanation))
+        (method, k, user, *_row(each.items, explanation))
+        for user, each in zip(users, evidence, strict=True)
         for k in ks
         for method, explanation in explain_slate(
-            scores[:k], estimate.influence[:k], methods, user, evidence.attention
+            each.scores[:k], each.influence[:k], methods, user, each.attention
         ).items()
     ]
-    return (
-        slate,
-        explanations,
-        [(name, user, estimate.smallest_eigenvalue, estimate.condition, estimate.damping)],
-    )
+    return items, scores, [(e.smallest_eigenvalue, e.condition, e.damping) for e in estimates], explanations
 
 
 def _row(items, explanation):
     if explanation is None:
         return int(items[0]), -1, -1, (), 0, ()
-    return (
-        int(items[0]),
-        int(items[explanation.replacement]),
-        explanation.replacement,
-        explanation.removed,
-        len(explanation),
-        tuple(explanation.predicted.tolist()),
-    )
+    rival, removed = explanation.replacement, explanation.removed
+    predicted = tuple(explanation.predicted.tolist())
+    return int(items[0]), int(items[rival]), rival, removed, len(removed), predicted
 
 
 def worth_a_look(explanations: pd.DataFrame) -> list[int]:

@@ -1,9 +1,11 @@
 """The methods by name, and several of them on one slate."""
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
+from torch.func import vmap
 
 from accent_lib import explainers
 from accent_lib.errors import AccentError
@@ -83,7 +85,8 @@ class Attention:
     >>> attention = Attention(model, 3, items)
     >>> len(attention.weights) == len(model.actions(3))
     True
-    >>> bool(np.allclose(attention.rescore(()), scores, atol=1e-5))
+    >>> everything = np.ones((1, len(attention.weights)))
+    >>> bool(np.allclose(attention.rescore(everything), scores, atol=1e-5))
     True
     """
 
@@ -92,16 +95,20 @@ class Attention:
         self.weights = model.attention(user, self._items[:1])[0].numpy()
         self._known = {}
 
-    def rescore(self, removed: tuple[int, ...]) -> np.ndarray:
-        """Scores of the slate by the same parameters with these actions out of the history, (k,)."""
-        if removed not in self._known:  # slates of several sizes are walked through alike
-            keep = torch.ones(len(self.weights), dtype=torch.get_default_dtype())
-            keep[list(removed)] = 0
+    def rescore(self, keep: np.ndarray) -> np.ndarray:
+        """Scores of the slate by the same parameters with the history kept, ``(m, k)``.
+
+        ``keep`` is ``(m, n_history)``, 0 for what is removed and else 1.
+        """
+        cases = [row.tobytes() for row in keep]
+        new = [case not in self._known for case in cases]  # slates of several sizes are walked through alike
+        if any(new):
+            block = self._model.block(self._user)
+            scores = lambda keep: self._model.scores(block, self._user, self._items, keep)  # noqa: E731
             with torch.no_grad():
-                block = self._model.block(self._user)
-                scores = self._model.scores(block, self._user, self._items, keep.to(block.dtype))
-            self._known[removed] = scores.numpy()
-        return self._known[removed]
+                rescored = vmap(scores)(torch.as_tensor(keep[new], dtype=block.dtype)).numpy()
+            self._known |= zip(itertools.compress(cases, new), rescored, strict=True)
+        return np.stack([self._known[case] for case in cases])
 
 
 def explain_slate(
@@ -142,7 +149,7 @@ def explain_slate(
         if method in BY_ATTENTION:
             if attention is None:
                 raise AccentError(f"Method {method!r} needs a model with attention, such as rcf.")
-            shown = lambda removed: attention.rescore(removed)[:k]  # noqa: E731
+            shown = lambda keep: attention.rescore(keep)[:, :k]  # noqa: E731
             explanations[method] = BY_ATTENTION[method](scores, attention.weights, shown)
         elif method != "random":
             explanations[method] = (BY_INFLUENCE | VARIANTS)[method](scores, influence)

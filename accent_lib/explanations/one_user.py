@@ -107,7 +107,7 @@ def closeup(model, user: int, k: int = 10, method: str = "accent", **options) ->
     True
     """
     check_methods([method], model)
-    evidence = gather(analysis_of(model, **options), user, k, [method])
+    (evidence,) = gather(analysis_of(model, **options), [user], k, [method])
     scores, influence, attention = evidence.scores, evidence.influence, evidence.attention
     explanation = explain_slate(scores, influence, [method], user, attention)[method]
     gaps = gaps_of(scores, influence, explanation, attention)
@@ -172,5 +172,7 @@ def gaps_of(
     if attention is None:
         closed = np.cumsum(gap_influence(influence, 0, rival)[list(removed)])
         return rounded(scores[0] - scores[rival] - np.concatenate([[0.0], closed]))
-    after = rounded([attention.rescore(removed[:n]) for n in range(len(removed) + 1)])  # (n_removed + 1, k)
+    keep = np.ones((len(removed) + 1, len(attention.weights)))
+    keep[:, list(removed)] = 1 - np.tri(*(len(removed) + 1, len(removed)), -1)
+    after = rounded(attention.rescore(keep))  # (n_removed + 1, k)
     return rounded(after[:, 0] - after[:, rival])

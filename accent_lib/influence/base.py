@@ -2,11 +2,11 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from accent_lib.errors import AccentError
@@ -92,7 +92,6 @@ class FastInfluence(ABC):
         self.model, self.variant, self.effect = model, variant, effect
         self.damping, self.smallest = damping, smallest
 
-    @abstractmethod
     def __call__(self, user: int, items: np.ndarray) -> Influence:
         """Influence of all the user's actions on the scores of ``items``.
 
@@ -107,25 +106,31 @@ class FastInfluence(ABC):
         AccentError
             If the Hessian is singular.
         """
+        return self.of_users([user], [items])[0]
 
-    def _damped(self, bare: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Damped Hessians, (m, p, p), and the facts about them that :class:`Influence` reports."""
-        identity = torch.eye(bare.shape[-1], dtype=bare.dtype)
-        hessians, damping = bare + self.damping * identity, self.damping
-        eigenvalues = torch.linalg.eigvalsh(hessians)  # (m, p), ascending
-        if self.smallest is not None and eigenvalues.min() < self.smallest:
-            damping += float(self.smallest - eigenvalues.min())
+    @abstractmethod
+    def of_users(self, users: Sequence[int], slates: Sequence[np.ndarray]) -> list[Influence]:
+        """Influence for several users, each with items of her own: the same in less time."""
+
+    def _damped(self, eigenvalues: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Eigenvalues of damped Hessians, (m, p), ascending, and what :class:`Influence` reports of them."""
+        damping, least = self.damping, float(eigenvalues.min())
+        if self.smallest is not None and least + damping < self.smallest:
+            damping = self.smallest - least
             warnings.warn(
                 f"damping raised from {self.damping:g} to {damping:g}: the smallest eigenvalue of the Hessian"
-                f" was {float(eigenvalues.min()):g}.",
-                stacklevel=3,
+                f" was {least + self.damping:g}.",
+                stacklevel=4,
             )
-            hessians, eigenvalues = bare + damping * identity, eigenvalues + damping - self.damping
+        eigenvalues = eigenvalues + damping
         if (eigenvalues == 0).any():
             raise AccentError("The Hessian is singular: use a damping above 0.")
         condition = float((eigenvalues[:, -1] / eigenvalues[:, 0].abs()).max())
-        smallest = float(eigenvalues.min())
-        return hessians, {"smallest_eigenvalue": smallest, "condition": condition, "damping": damping}
+        return eigenvalues, {
+            "smallest_eigenvalue": least + damping,
+            "condition": condition,
+            "damping": damping,
+        }
 
 
 def gap_influence(influence: np.ndarray, recommendation: int, replacement: int) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Influence in a model that reads no history: an action acts through the parameters that it trained."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +29,7 @@ class BlockInfluence(FastInfluence):
         over *all* training points plus penalty, and the removed point's own gradient.
     effect : {"linear", "substitute"}
         From the moved parameters to the scores: by the gradient, as the paper did, or by scoring again with
-        them.  (The item's half of the block, see :meth:`__call__`, always acts by the gradient.)
+        them.  (The item's half of the block, see :meth:`of_users`, always acts by the gradient.)
     damping : float
         Added to the Hessian's diagonal.  Default: the paper's.
     smallest : float, optional
@@ -63,11 +65,20 @@ class BlockInfluence(FastInfluence):
     ):
         super().__init__(model, variant, effect, damping, smallest)
         self.own_term = own_term
-        # The blocks of items that were asked for, by item; users have many of them in common.
+        # What the blocks of items that were asked for add, by item; users have many of them in common.
         self._halves = {} if variant == "paper" and hasattr(model, "item_block") else None
+        # Slopes of scores in closed form where the model offers it, else by automatic differentiation.
+        self._slopes = getattr(model, "slopes", None)
+        if self._halves is not None or self._slopes is not None:
+            self._penalty = hessian(model.penalty)(model.block(0))
+            self._decay = self._penalty[0, 0]
+            if not torch.equal(self._penalty, self._decay * torch.eye(len(self._penalty)).to(self._decay)):
+                raise AccentError(
+                    "A model whose items have blocks needs a multiple of their squares as penalty."
+                )
 
-    def __call__(self, user: int, items: np.ndarray) -> Influence:
-        """Influence of all the user's actions on the scores of ``items``.
+    def of_users(self, users: Sequence[int], slates: Sequence[np.ndarray]) -> list[Influence]:
+        """Influence for several users, each with items of her own.
 
         A candidate is an item that the user has no action on, so no training point touches both halves of a
         block [user; item]: the Hessian is block-diagonal, and the user's half carries all that the data says.
@@ -79,52 +90,107 @@ class BlockInfluence(FastInfluence):
         AccentError
             If an item is no candidate (variant ``paper``), or the Hessian is singular.
         """
-        model, items = self.model, torch.tensor(np.asarray(items))
-        block = differentiate(
-            model.block(user),
-            lambda block: model.losses(block, user),
-            model.penalty,
-            lambda block: model.scores(block, user, items),
-        )
-        scores, slopes = block.scores, block.slopes  # (k,), (k, p)
+        slates = [torch.tensor(np.asarray(items)) for items in slates]
+        blocks = self._derivatives(users, slates)
+        return [self._influence(*each) for each in zip(users, slates, blocks, strict=True)]
 
-        own = model.n_actions if self.variant == "objective" else block.n_points
-        points = torch.full((len(items),), own, dtype=scores.dtype)
+    def _influence(self, user: int, items: Tensor, block: Derivatives) -> Influence:
+        own = self.model.n_actions if self.variant == "objective" else block.n_points
+        # One eigendecomposition a block gives solves, damping and condition.
+        values, vectors = torch.linalg.eigh(block.curvature / own + block.penalty_curvature)
+        values, points = values[None], torch.tensor([own], dtype=values.dtype)
         if self._halves is not None:
-            if np.isin(items, model.actions(user)).any():
+            if np.isin(items, self.model.actions(user)).any():
                 raise AccentError(
                     f"variant 'paper' needs candidates, but user {user} has an action on one of the items."
                 )
             half = self._item_halves(items)
-            points = points + half.n_points
-
-        bare = block.curvature / points[:, None, None] + block.penalty_curvature  # (k, p, p)
-        hessians, facts = self._damped(bare)
+            points = own + half.n_points  # (k,)
+            values = self._rescaled(values, own / points)  # (k, p)
+        values, facts = self._damped(values)
         gradients = block.gradients  # (n, p)
         if self.variant == "paper":
             gradients = gradients + block.penalty_gradient
         if self.own_term and self.effect == "linear":
-            directions = torch.linalg.solve(hessians, slopes)  # (k, p)
+            directions = (block.slopes @ vectors / values) @ vectors.T  # (k, p)
             change = directions @ gradients.T / points[:, None]  # (k, n)
         else:
-            moves = self._moves(block, user, hessians, gradients, points)  # (k, n, p)
+            moves = self._moves(block, user, values, vectors, gradients, points).expand(len(items), -1, -1)
             if self.effect == "linear":
-                change = torch.einsum("izp,ip->iz", moves, slopes)
+                change = torch.einsum("izp,ip->iz", moves, block.slopes)
             else:
-                change = self._rescore(block.value, user, items, moves) - scores[:, None]
+                change = self._rescore(block.value, user, items, moves) - block.scores[:, None]
         if self._halves is not None:
-            change = change + self._item_change(user, half, points, facts["damping"])[:, None]
+            # The change from the item's own half of the block, the same for every action.
+            values = self._rescaled(half.values, half.n_points / points) + facts["damping"]
+            of_scores = (block.item_slopes[:, None] @ half.vectors).squeeze(1)
+            change = change + ((of_scores * half.gradient / values).sum(1) / points)[:, None]
         change = change.detach().numpy()
-        return Influence(scores.numpy(), -change, np.zeros_like(change), **facts)
+        return Influence(block.scores.numpy(), -change, np.zeros_like(change), **facts)
+
+    def _rescaled(self, values: Tensor, factor: Tensor) -> Tensor:
+        """Eigenvalues, (1 or k, p), as the mean over the points is multiplied by ``factor``, (k,)."""
+        return self._decay + (values - self._decay) * factor[:, None]
+
+    def _derivatives(self, users: Sequence[int], slates: list[Tensor]) -> list[Derivatives]:
+        """Derivatives by each user's block."""
+        model = self.model
+        if self._slopes is None:
+            return [self._by_autograd(*each) for each in zip(users, slates, strict=True)]
+        rows = [torch.arange(rows.start, rows.stop) for rows in map(model.action_slice, users)]
+        n_items, n_rows = list(map(len, slates)), list(map(len, rows))
+        n, rows = sum(n_items), torch.cat(rows)
+        pairs = torch.tensor([*users, *users]).repeat_interleave(torch.tensor(n_items + n_rows))
+        scores, slopes, item_slopes = self._slopes(pairs, torch.cat([*slates, model.items[rows]]))
+        gradients = 2 * (scores[n:] - model.ratings[rows])[:, None] * slopes[n:]
+        of_points = (part.split(n_rows) for part in (slopes[n:], gradients))
+        of_scores = (part[:n].split(n_items) for part in (scores, slopes, item_slopes))
+        return [
+            Derivatives(value, len(j), g, 2 * j.T @ j, self._decay * value, self._penalty, *scored)
+            for value, j, g, *scored in zip(map(model.block, users), *of_points, *of_scores, strict=True)
+        ]
+
+    def _by_autograd(self, user: int, items: Tensor) -> Derivatives:
+        model = self.model
+        losses, scores = (lambda b: model.losses(b, user)), (lambda b: model.scores(b, user, items))
+        block = differentiate(model.block(user), losses, model.penalty, scores)
+        if self._halves is None:
+            return block
+        of_items = torch.stack([model.item_block(item) for item in items.tolist()]).requires_grad_()
+        (slopes,) = grad(model.item_scores(of_items, user).sum(), of_items)
+        return replace(block, item_slopes=slopes)
+
+    def _item_halves(self, items: Tensor) -> "_ItemHalves":
+        """What the item's half of each block needs, computed once an item and then looked up."""
+        model = self.model
+        for item in set(items.tolist()) - self._halves.keys():
+            value = model.item_block(item)
+            if self._slopes is None:
+                block = differentiate(value, lambda b, item=item: model.item_losses(b, item), model.penalty)
+                n, curvature = block.n_points, block.curvature
+            else:
+                users = model.raters(item)
+                _, _, slopes = self._slopes(users, torch.tensor(item))
+                n, curvature = len(users), 2 * slopes.T @ slopes
+            values, vectors = torch.linalg.eigh(curvature / n + self._penalty)
+            n = torch.tensor(n, dtype=values.dtype)
+            self._halves[item] = _ItemHalves(n, values, vectors, self._decay * value @ vectors)
+        return _ItemHalves(*map(torch.stack, zip(*map(self._halves.get, items.tolist()), strict=True)))
 
     def _moves(
-        self, block: Derivatives, user: int, hessians: Tensor, gradients: Tensor, points: Tensor
+        self,
+        block: Derivatives,
+        user: int,
+        values: Tensor,
+        vectors: Tensor,
+        gradients: Tensor,
+        points: Tensor,
     ) -> Tensor:
-        """How far the block moves for each item's Hessian and each removed action, (k, n, p) (Eq. 4)."""
+        """How far the block moves for each Hessian and each removed action, (1 or k, n, p) (Eq. 4)."""
         if self.own_term:
-            # (k, p, n) -> (k, n, p)
-            return (torch.linalg.solve(hessians, gradients.T) / points[:, None, None]).mT
+            return (gradients @ vectors / values[:, None]) @ vectors.T / points[:, None, None]
         of_points = hessian(lambda b: self.model.losses(b, user))(block.value)  # (n, p, p)
+        hessians = vectors * values[:, None] @ vectors.T
         return torch.stack(
             [
                 torch.linalg.solve(each - of_points / n, gradients[..., None] / n).squeeze(-1)
@@ -140,36 +206,11 @@ class BlockInfluence(FastInfluence):
 
         return vmap(vmap(score, (0, None)), (0, 0))(moves, items).detach()
 
-    def _item_halves(self, items: Tensor) -> "_ItemHalves":
-        """What the item's half of each block needs, computed once an item and then looked up."""
-        for item in set(items.tolist()) - self._halves.keys():
-            self._halves[item] = differentiate(
-                self.model.item_block(item),
-                lambda block, item=item: self.model.item_losses(block, item),
-                self.model.penalty,
-            )
-        return _ItemHalves.of([self._halves[item] for item in items.tolist()])
 
-    def _item_change(self, user: int, half: "_ItemHalves", points: Tensor, damping: float) -> Tensor:
-        """Change of each item's score from its own half of the block, the same for every action, (k,)."""
-        blocks = half.value.clone().requires_grad_()
-        (slopes,) = grad(self.model.item_scores(blocks, user).sum(), blocks)
-        identity = torch.eye(blocks.shape[1], dtype=blocks.dtype)
-        hessians = half.curvature / points[:, None, None] + half.penalty_curvature + damping * identity
-        return (torch.linalg.solve(hessians, slopes) * half.penalty_gradient).sum(1) / points
-
-
-@dataclass
-class _ItemHalves:
-    """The derivatives of the blocks of some items, stacked."""
+class _ItemHalves(NamedTuple):
+    """The Hessians of the blocks of some items over their own points, diagonal."""
 
     n_points: Tensor  # (k,)
-    value: Tensor  # (k, p)
-    curvature: Tensor  # (k, p, p)
-    penalty_gradient: Tensor  # (k, p)
-    penalty_curvature: Tensor  # (k, p, p)
-
-    @classmethod
-    def of(cls, blocks: list[Derivatives]) -> "_ItemHalves":
-        names = [field.name for field in fields(cls)]
-        return cls(*(torch.stack([torch.as_tensor(getattr(b, name)) for b in blocks]) for name in names))
+    values: Tensor  # (k, p)
+    vectors: Tensor  # (k, p, p)
+    gradient: Tensor  # (k, p) of the penalty, along the eigenvectors

@@ -18,8 +18,9 @@ class Derivatives:
     curvature: Tensor  # (p, p) sum of the points' Hessians
     penalty_gradient: Tensor  # (p,)
     penalty_curvature: Tensor  # (p, p)
-    scores: Tensor | None  # (k,)
-    slopes: Tensor | None  # (k, p) of the scores
+    scores: Tensor | None = None  # (k,)
+    slopes: Tensor | None = None  # (k, p) of the scores
+    item_slopes: Tensor | None = None  # (k, p) of the scores by the blocks of the items
 
 
 def differentiate(
@@ -47,7 +48,9 @@ def differentiate(
     weights = torch.ones_like(each, requires_grad=scores is not None)
     (slope,) = grad((weights * each).sum() + zero, block, create_graph=True)
     wanted = (block,) if scores is None else (block, weights)
-    curvature, *by_weight = grad(slope, wanted, identity, is_grads_batched=True)
+    # Some directions at a time, so that what they compute stays in the processor's cache.
+    parts = [grad(slope, wanted, some, True, is_grads_batched=True) for some in identity.split(16)]
+    curvature, *by_weight = map(torch.cat, zip(*parts, strict=True))
     (penalty_gradient,) = grad(penalty(block) + zero, block, create_graph=True)
     (penalty_curvature,) = grad(penalty_gradient, block, identity, is_grads_batched=True)
     here = slopes = None

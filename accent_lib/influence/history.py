@@ -1,5 +1,7 @@
 """Influence in a model that reads the history: an action that leaves acts through the input, too."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -58,8 +60,11 @@ class HistoryInfluence(FastInfluence):
         super().__init__(model, variant, effect, damping, smallest)
         self.others = others
 
-    def __call__(self, user: int, items: np.ndarray) -> Influence:
-        """Influence of all the user's actions on the scores of ``items``; see the base class."""
+    def of_users(self, users: Sequence[int], slates: Sequence[np.ndarray]) -> list[Influence]:
+        """Influence for several users, each with items of her own, one after the other."""
+        return [self._influence(*each) for each in zip(users, slates, strict=True)]
+
+    def _influence(self, user: int, items: np.ndarray) -> Influence:
         model, value, items = self.model, self.model.block(user), torch.tensor(np.asarray(items))
         n = len(model.actions(user))
         everything = torch.ones(n, dtype=value.dtype)
@@ -76,8 +81,10 @@ class HistoryInfluence(FastInfluence):
         )
         # (n, p, p), or (1, p, p) where all actions share one
         bare = torch.stack([block.curvature / n + block.penalty_curvature for block in blocks])
-        hessians, facts = self._damped(bare)
-        moves = torch.linalg.solve(hessians, gradients[..., None]).squeeze(-1) / n  # (n, p)
+        values, vectors = torch.linalg.eigh(bare)
+        values, facts = self._damped(values)
+        along = (gradients[:, None] @ vectors).squeeze(1) / values  # (n, p), by eigenvectors
+        moves = (along[:, None] @ vectors.mT).squeeze(1) / n
 
         with torch.no_grad():
             before = scores(value, everything)  # (k,)

@@ -11,7 +11,7 @@ weights and embeddings (biases are free).
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -101,13 +101,20 @@ class NCF(nn.Module):
 
     def rating(self, user_block: Tensor, item_block: Tensor) -> Tensor:
         """Predicted rating from two blocks, ``(..., 2 * dim)`` each (they broadcast), shape ``(...)``."""
-        shape = torch.broadcast_shapes(user_block.shape, item_block.shape)
-        user_block, item_block = user_block.expand(shape), item_block.expand(shape)
-        user_mlp, user_gmf = user_block.split(self.dim, -1)
-        item_mlp, item_gmf = item_block.split(self.dim, -1)
-        mlp = self.activation(self.hidden1(torch.cat([user_mlp, item_mlp], -1)))
-        mlp = self.activation(self.hidden2(mlp))
-        return self.output(torch.cat([mlp, user_gmf * item_gmf], -1)).squeeze(-1)
+        return self._layers(user_block, item_block)[-1]
+
+    def _layers(self, user_block, item_block):
+        """Inputs of both hidden layers, and the ratings."""
+        (user_mlp, user_gmf), (item_mlp, item_gmf) = (
+            block.split(self.dim, -1) for block in (user_block, item_block)
+        )
+        # Each side by its own weights, so that what is the same in all pairs is computed once.
+        of_user, of_item = self.hidden1.weight.split(self.dim, 1)
+        of_mlp, of_gmf = self.output.weight[0].split([self.dim // 2, self.dim])
+        first = user_mlp @ of_user.T + self.hidden1.bias + item_mlp @ of_item.T
+        second = self.hidden2(self.activation(first))
+        gmf = (user_gmf * of_gmf * item_gmf).sum(-1)
+        return first, second, self.activation(second) @ of_mlp + gmf + self.output.bias
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Predicted ratings of pairs, ``(n,)`` from indices ``(n,)`` and ``(n,)``, on the scale 1 to 5."""
@@ -139,6 +146,19 @@ class NCF(nn.Module):
         """Predicted ratings of ``items``, ``(n_items,)``; NCF reads no history, so ``keep`` has no effect."""
         return self.rating(block, self.item_table(items))
 
+    @torch.no_grad()
+    def all_scores(self, users: Sequence[int]) -> Iterator[Tensor]:
+        """Predicted ratings of all items for each of some users, ``(n_items,)``."""
+        (user_mlp, user_gmf), (item_mlp, item_gmf) = (
+            table.split(self.dim, -1) for table in (self.user_table.weight[users], self.item_table.weight)
+        )
+        of_user, of_item = self.hidden1.weight.split(self.dim, 1)
+        of_mlp, of_gmf = self.output.weight[0].split([self.dim // 2, self.dim])
+        of_users, of_items = user_mlp @ of_user.T + self.hidden1.bias, item_mlp @ of_item.T
+        for first, gmf in zip(of_users, user_gmf * of_gmf, strict=True):
+            mlp = self.activation(self.hidden2(self.activation(first + of_items)))
+            yield mlp @ of_mlp + item_gmf @ gmf + self.output.bias
+
     def losses(self, block: Tensor, user: int, keep: Tensor | None = None) -> Tensor:
         """Squared error of each of the user's ratings, shape ``(n_history,)``."""
         rows = self.action_slice(user)
@@ -154,12 +174,36 @@ class NCF(nn.Module):
 
     def item_losses(self, block: Tensor, item: int) -> Tensor:
         """Squared error of each training rating of the item, shape ``(n_ratings_of_item,)``."""
-        rows = self._by_item[self._item_starts[item] : self._item_starts[item + 1]]
+        rows = self._rows_of(item)
         return (self.rating(self.user_table(self.users[rows]), block) - self.ratings[rows]) ** 2
+
+    def _rows_of(self, item):
+        return self._by_item[self._item_starts[item] : self._item_starts[item + 1]]
+
+    def raters(self, item: int) -> Tensor:
+        """Users of the item's training ratings, shape ``(n_ratings_of_item,)``."""
+        return self.users[self._rows_of(item)]
 
     def item_scores(self, blocks: Tensor, user: int) -> Tensor:
         """Predicted ratings of items by their ``blocks``, ``(n_items,)`` from ``(n_items, 2 * dim)``."""
         return self.rating(self.user_table.weight[user].detach(), blocks)
+
+    @property
+    def slopes(self) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]] | None:
+        """Scores of pairs with their slopes in closed form (see `Recommender`), for ReLU."""
+        return self._slopes if self.activation is torch.relu else None
+
+    @torch.no_grad()
+    def _slopes(self, users, items):
+        user_block, item_block = self.user_table(users), self.item_table(items)
+        first, second, scores = self._layers(user_block, item_block)
+        of_mlp, of_gmf = self.output.weight[0].split([self.dim // 2, self.dim])
+        by_first = ((second > 0) * of_mlp) @ self.hidden2.weight * (first > 0)
+        by_user, by_item = (by_first @ self.hidden1.weight).split(self.dim, -1)
+        of_user, of_item = (
+            (block[..., self.dim :] * of_gmf).expand(by_first.shape) for block in (user_block, item_block)
+        )
+        return scores, torch.cat([by_user, of_item], -1), torch.cat([by_item, of_user], -1)
 
     # --- training
 
