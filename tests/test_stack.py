@@ -13,8 +13,9 @@ from accent_lib import AccentError
 from accent_lib.datasets import prepare
 from accent_lib.datasets.relations import Relations
 from accent_lib.datasets.sample import generate
+from accent_lib.explanations.methods import Attention
 from accent_lib.influence import fast_influence
-from accent_lib.models import NCF, RCF
+from accent_lib.models import NCF, RCF, top_k
 from accent_lib.models.rcf_tensors import TrainingEntries, entries_of
 from accent_lib.training import Recipe, State, train
 from accent_lib.training.stack import WARM_UP, Adagrad, Recorded, Stack, on
@@ -122,7 +123,10 @@ def test_a_step_waits_for_nobody(name, data):
     _, tensors = both(name, data)
     stack = Stack(tensors, RECIPES[name], [State.of(tensors)] * 3, weights(tensors))
     for batch in list(tensors.batches(60, torch.Generator().manual_seed(0))):
-        with WaitsForNobody():
+        with (
+            WaitsForNobody(),
+            torch.device("meta"),
+        ):  # where no tensor may be made, for want of a device's name
             stack.rate.fill_(0.01)
             stack.step(batch)
 
@@ -180,9 +184,10 @@ def test_entries_are_the_values_that_items_share(data):
     """Those of the training triples, listed from the table of relations, one pair at a time."""
     model, relations = RCFByTensors(data, dim=6, attention=4), Relations.of(data.attributes)
     rows = torch.tensor([5, 0, model.n_actions - 1, 7])
-    listed = TrainingEntries(model.triples, model._histories)
-    (room,) = listed.rooms([rows])
-    entries = torch.stack(listed.of(rows, room)).T.tolist()
+    with torch.device("meta"):  # where no tensor may be made, for want of a device's name
+        listed = TrainingEntries(model.triples, model._histories)
+        (room,) = listed.rooms([rows])
+        entries = torch.stack(listed.of(rows, room)).T.tolist()
     expected = []
     for column in (1, 2):
         for pair, row in enumerate(rows.tolist()):
@@ -226,3 +231,19 @@ def test_influence_by_tensors_is_that_of_loops(variant, data):
     # Solves of Hessians whose condition is below 1e4, in double precision.
     np.testing.assert_allclose(there.influence, here.influence, rtol=0, atol=1e-11)
     np.testing.assert_allclose(there.by_input, here.by_input, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_explaining_makes_every_tensor_where_the_model_lies(name, data):
+    """Where one is made elsewhere, no device being named, it has no numbers here, and something fails."""
+    _, model = both(name, data)
+    other = ("shared", {"others": True}) if name == "rcf" else ("objective", {"own_term": False})
+    for variant, options in (("paper", {}), other):
+        here = fast_influence(model, variant, **options)(4, top_k(model, 4, 5)[0])
+        with torch.device("meta"):
+            items, scores = top_k(model, 4, 5)
+            there = fast_influence(model, variant, **options)(4, items)
+            if name == "rcf":
+                keep = np.ones((1, len(model.actions(4))))
+                np.testing.assert_allclose(Attention(model, 4, items).rescore(keep)[0], scores, atol=1e-12)
+        np.testing.assert_array_equal(there.influence, here.influence)

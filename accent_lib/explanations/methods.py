@@ -91,9 +91,9 @@ class Attention:
     """
 
     def __init__(self, model, user: int, items: np.ndarray):
-        self._model, self._user, self._items = model, user, torch.as_tensor(items)
-        self.weights = model.attention(user, self._items[:1])[0].numpy()
-        self._known = {}
+        self._model, self._user, self._known = model, user, {}
+        self._items = torch.as_tensor(items, device=model.block(user).device)
+        self.weights = model.attention(user, self._items[:1])[0].cpu().numpy()
 
     def rescore(self, keep: np.ndarray) -> np.ndarray:
         """Scores of the slate by the same parameters with the history kept, ``(m, k)``.
@@ -105,8 +105,9 @@ class Attention:
         if any(new):
             block = self._model.block(self._user)
             scores = lambda keep: self._model.scores(block, self._user, self._items, keep)  # noqa: E731
+            kept = torch.as_tensor(keep[new], dtype=block.dtype, device=block.device)
             with torch.no_grad():
-                rescored = vmap(scores)(torch.as_tensor(keep[new], dtype=block.dtype)).numpy()
+                rescored = vmap(scores)(kept).cpu().numpy()
             self._known |= zip(itertools.compress(cases, new), rescored, strict=True)
         return np.stack([self._known[case] for case in cases])
 

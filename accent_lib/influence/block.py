@@ -72,7 +72,7 @@ class BlockInfluence(FastInfluence):
         if self._halves is not None or self._slopes is not None:
             self._penalty = hessian(model.penalty)(model.block(0))
             self._decay = self._penalty[0, 0]
-            if not torch.equal(self._penalty, self._decay * torch.eye(len(self._penalty)).to(self._decay)):
+            if not torch.equal(self._penalty, self._decay * torch.ones_like(self._penalty[0]).diag()):
                 raise AccentError(
                     "A model whose items have blocks needs a multiple of their squares as penalty."
                 )
@@ -90,7 +90,8 @@ class BlockInfluence(FastInfluence):
         AccentError
             If an item is no candidate (variant ``paper``), or the Hessian is singular.
         """
-        slates = [torch.tensor(np.asarray(items)) for items in slates]
+        device = self.model.block(users[0]).device
+        slates = [torch.tensor(np.asarray(items), device=device) for items in slates]
         blocks = self._derivatives(users, slates)
         return [self._influence(*each) for each in zip(users, slates, blocks, strict=True)]
 
@@ -98,9 +99,9 @@ class BlockInfluence(FastInfluence):
         own = self.model.n_actions if self.variant == "objective" else block.n_points
         # One eigendecomposition a block gives solves, damping and condition.
         values, vectors = torch.linalg.eigh(block.curvature / own + block.penalty_curvature)
-        values, points = values[None], torch.tensor([own], dtype=values.dtype)
+        values, points = values[None], values.new_tensor([own])
         if self._halves is not None:
-            if np.isin(items, self.model.actions(user)).any():
+            if np.isin(items.cpu(), self.model.actions(user)).any():
                 raise AccentError(
                     f"variant 'paper' needs candidates, but user {user} has an action on one of the items."
                 )
@@ -125,8 +126,8 @@ class BlockInfluence(FastInfluence):
             values = self._rescaled(half.values, half.n_points / points) + facts["damping"]
             of_scores = (block.item_slopes[:, None] @ half.vectors).squeeze(1)
             change = change + ((of_scores * half.gradient / values).sum(1) / points)[:, None]
-        change = change.detach().numpy()
-        return Influence(block.scores.numpy(), -change, np.zeros_like(change), **facts)
+        change = change.detach().cpu().numpy()
+        return Influence(block.scores.cpu().numpy(), -change, np.zeros_like(change), **facts)
 
     def _rescaled(self, values: Tensor, factor: Tensor) -> Tensor:
         """Eigenvalues, (1 or k, p), as the mean over the points is multiplied by ``factor``, (k,)."""
@@ -137,10 +138,12 @@ class BlockInfluence(FastInfluence):
         model = self.model
         if self._slopes is None:
             return [self._by_autograd(*each) for each in zip(users, slates, strict=True)]
-        rows = [torch.arange(rows.start, rows.stop) for rows in map(model.action_slice, users)]
+        device, slices = slates[0].device, map(model.action_slice, users)
+        rows = [torch.arange(rows.start, rows.stop, device=device) for rows in slices]
         n_items, n_rows = list(map(len, slates)), list(map(len, rows))
         n, rows = sum(n_items), torch.cat(rows)
-        pairs = torch.tensor([*users, *users]).repeat_interleave(torch.tensor(n_items + n_rows))
+        pairs, lengths = torch.tensor([[*users, *users], n_items + n_rows], device=device)
+        pairs = pairs.repeat_interleave(lengths)
         scores, slopes, item_slopes = self._slopes(pairs, torch.cat([*slates, model.items[rows]]))
         gradients = 2 * (scores[n:] - model.ratings[rows])[:, None] * slopes[n:]
         of_points = (part.split(n_rows) for part in (slopes[n:], gradients))
@@ -170,10 +173,10 @@ class BlockInfluence(FastInfluence):
                 n, curvature = block.n_points, block.curvature
             else:
                 users = model.raters(item)
-                _, _, slopes = self._slopes(users, torch.tensor(item))
+                _, _, slopes = self._slopes(users, torch.tensor(item, device=users.device))
                 n, curvature = len(users), 2 * slopes.T @ slopes
             values, vectors = torch.linalg.eigh(curvature / n + self._penalty)
-            n = torch.tensor(n, dtype=values.dtype)
+            n = values.new_tensor(n)
             self._halves[item] = _ItemHalves(n, values, vectors, self._decay * value @ vectors)
         return _ItemHalves(*map(torch.stack, zip(*map(self._halves.get, items.tolist()), strict=True)))
 

@@ -14,7 +14,7 @@ def fast_influence(model, variant: str = "paper", **options) -> FastInfluence:
     Parameters
     ----------
     model : Recommender
-        In double precision (``model.double()``): the solves lose half the digits.
+        In double precision (``model.double()``): the solves lose half the digits.  Computed is where it lies.
     variant : str
         ``paper``, as the paper ran it; or another one of the analysis.
     **options

@@ -65,10 +65,11 @@ class HistoryInfluence(FastInfluence):
         return [self._influence(*each) for each in zip(users, slates, strict=True)]
 
     def _influence(self, user: int, items: np.ndarray) -> Influence:
-        model, value, items = self.model, self.model.block(user), torch.tensor(np.asarray(items))
+        model, value = self.model, self.model.block(user)
+        items = torch.tensor(np.asarray(items), device=value.device)
         n = len(model.actions(user))
-        everything = torch.ones(n, dtype=value.dtype)
-        without = 1 - torch.eye(n, dtype=value.dtype)  # row z is the history without action z
+        everything = value.new_ones(n)
+        without = 1 - everything.diag()  # row z is the history without action z
 
         def scores(block, keep):
             return model.scores(block, user, items, keep)
@@ -94,8 +95,8 @@ class HistoryInfluence(FastInfluence):
             else:
                 change = vmap(lambda keep, move: jvp(lambda b: scores(b, keep), (value,), (move,))[1])
                 after = by_input + change(without, moves)
-        drop, drop_by_input = ((before - changed).T.numpy() for changed in (after, by_input))  # (k, n)
-        return Influence(before.numpy(), drop, drop_by_input, **facts)
+        drop, drop_by_input = ((before - changed).T.cpu().numpy() for changed in (after, by_input))  # (k, n)
+        return Influence(before.cpu().numpy(), drop, drop_by_input, **facts)
 
     def _gradients(self, user: int, value: Tensor, everything: Tensor, without: Tensor) -> Tensor:
         """What each removed action takes from the gradient of the user's losses, (n, p)."""
@@ -103,7 +104,7 @@ class HistoryInfluence(FastInfluence):
         def total(block, keep, which=None):
             return self.model.losses(block, user, keep, which).sum()
 
-        one_by_one = torch.arange(len(without))[:, None]
+        one_by_one = torch.arange(len(without), device=value.device)[:, None]
         gradients = vmap(grad(total), (None, 0, 0))(value, without, one_by_one)
         if not self.others:
             return gradients

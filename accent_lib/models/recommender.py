@@ -138,11 +138,13 @@ def _scores(model, users, candidates):
 
     if hasattr(model, "all_scores"):
         for items, scores in zip(candidates, model.all_scores(users), strict=True):
-            yield scores.numpy()[items]
+            yield scores.cpu().numpy()[items]
         return
     for user, items in zip(users, candidates, strict=True):
         with torch.no_grad():
-            yield model.scores(model.block(user), user, torch.as_tensor(items)).numpy()
+            block = model.block(user)
+            there = torch.as_tensor(items, device=block.device)
+            yield model.scores(block, user, there).cpu().numpy()
 
 
 def _best(items, scores, k):
