@@ -60,7 +60,7 @@ def _best(function, *arguments):
     return min(times[1:])  # the first one compiles
 
 
-def least_time(model, size, steps=12):
+def least_time(model, size, steps=4):
     """Compare the loops of NCF, on batches of ``size`` actions, with the least time of a step and copy.
 
     Returns
@@ -72,7 +72,8 @@ def least_time(model, size, steps=12):
     """
     vector = np.concatenate([parameter.detach().numpy().ravel() for parameter in model.parameters()])
     width, n_parameters, number = model.dim, len(vector), vector.dtype.type
-    rows = np.random.default_rng(0).permutation(model.n_actions)[: steps * size].reshape(-1, size)
+    steps = min(steps, model.n_actions // size)
+    rows = np.random.default_rng(0).permutation(model.n_actions)[: steps * size].reshape(steps, size)
     copy, rates = [vector, np.zeros_like(vector), np.zeros_like(vector)], np.full(len(rows), 1e-6)
     taken = _best(model.loops.adam_steps, copy, None, rows, rates, 0) / len(rows)
 

@@ -18,8 +18,8 @@ rounding is laid down here.
 - Tiny numbers become zero by comparison (`TINY`), not by a flag of the processor.
 
 The parameters of a copy are one vector: user table, item table, then weight and bias of the two hidden layers
-and of the output.  Within a tile, a matrix lies in *panels* of eight columns, one after the other, so that eight
-numbers of a row are neighbours; zeros fill the last panel.
+and of the output.  Within a tile, a matrix lies in *panels* of eight columns, one after the other: eight
+numbers of a row are neighbours, and zeros fill the last panel.
 """
 
 from collections.abc import Sequence
