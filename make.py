@@ -22,8 +22,8 @@ PACKAGES = (".", "book")
 OLDEST, NEWEST = (3, 11), (3, 14)
 #: PyTorch's builds for the CPU, and a folder that is there only with the driver of an NVIDIA card.
 CPU_BUILDS, NVIDIA = "https://download.pytorch.org/whl/cpu", "/proc/driver/nvidia"
-#: The scripts of bench/, which `make bench` runs one after the other.
-TIMINGS = ("influence", "libraries", "rcf", "retraining", "scaling")
+#: The scripts of bench/, which `make bench` runs one after the other; the last makes a page of the others.
+TIMINGS = ("influence", "libraries", "rcf", "retraining", "scaling", "page")
 #: Defaults and help. `make` hands its variables on as environment variables: PROFILE is --profile.
 OPTIONS = {
     "profile": ("sample", "one of notebooks/profiles (default: sample)"),
@@ -45,6 +45,7 @@ def jobs(options):
     build = [[*jupyter_book, "build", ".", "--all", "-W", "--keep-going", "-n"]]
     lint = [[*ruff, "check", "."], [*ruff, "format", "--check", "."]]
     test = ["-m", "pytest", "--junitxml=_build/tests.xml", *shlex.split(options.pytest_args)]
+    bench = [["-m", f"bench.{name}"] for name in TIMINGS]
     strip = ["-m", "nbstripout", "--keep-id", *sorted(map(str, Path("notebooks").glob("*.ipynb")))]
     repair = [[*machinery, "launch"], [*ruff, "check", "--fix", "."], [*ruff, "format", "."], strip]
     serve = ["-m", "http.server", options.port, "--bind", "127.0.0.1", "--directory", "_build/html"]
@@ -59,7 +60,7 @@ def jobs(options):
         "test": ("check style, library, notebooks and book", [*lint, test]),
         "lint": ("check style only", lint),
         "format": ("put style, launch cells and notebooks in order", repair),
-        "bench": ("measure speed, ten minutes", [["-m", f"bench.{name}"] for name in TIMINGS]),
+        "bench": ("measure speed beside other ways and libraries, half an hour", bench),
         "serve": ("show the book at http://localhost:PORT", [serve]),
         "clean": ("remove the built book, student notebooks and caches; runs/ and .venv stay", []),
     }

@@ -8,7 +8,6 @@ Both compute the same numbers: with a tight tolerance they must agree on a few p
 """
 
 import argparse
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,14 +15,12 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-from accent_book.runs import runs_folder
 from accent_lib.datasets import load, prepare
 from accent_lib.explanations import explain_users
-from accent_lib.files import atomic
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k
-from accent_lib.provenance import provenance
 from accent_lib.training import ANNEALED, State, train
+from bench import Machine, write
 
 #: Of the naive solve, as in the original.
 TOLERANCE = 1e-3
@@ -88,6 +85,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
+    machine = Machine()
 
     data = prepare(load(arguments.dataset))
     model = NCF(data)
@@ -138,10 +136,8 @@ def main():
         "naive_seconds_for_all_pairs": per_pair * pairs,
         "ratio": per_pair * pairs / seconds[1],
         "largest_disagreement": worst,
-        "provenance": provenance(),
     }
-    with atomic(runs_folder() / "bench" / "influence.json") as path:
-        path.write_text(json.dumps(result, indent=1, default=str))
+    write("influence", result, machine)
     print(f"{model.n_users} users x top-{arguments.k} x {len(METHODS_TIMED)} methods on {arguments.dataset}")
     for threads, taken in seconds.items():
         print(f"  slates, influence and explanations, {threads} thread(s): {taken:.2f} s")

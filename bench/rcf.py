@@ -5,7 +5,6 @@ gradients back.  Both compute the same loss and gradients: they must agree on a 
 """
 
 import argparse
-import json
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,16 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from accent_book.runs import runs_folder
 from accent_lib.datasets import load, prepare
 from accent_lib.explanations import METHODS, explain_users
-from accent_lib.files import atomic
 from accent_lib.influence import fast_influence
 from accent_lib.models import RCF, top_k
-from accent_lib.provenance import provenance
 from accent_lib.training import State, train
 from accent_lib.training.recipes import RCF as RECIPE
 from accent_lib.training.recipes import for_epochs
+from bench import Machine, write
 
 
 class Plain(RCF):
@@ -65,6 +62,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--paper-users", type=int, default=10, help="users explained by the variant paper")
     arguments = parser.parse_args()
+    machine = Machine()
 
     torch.set_flush_denormal(True)
     data = prepare(load(arguments.dataset))
@@ -108,10 +106,8 @@ def main():
         "seconds_shared": shared,
         "paper_users": len(chosen),
         "seconds_paper_one_thread": each * sum(lengths),
-        "provenance": provenance(),
     }
-    with atomic(runs_folder() / "bench" / "rcf.json") as path:
-        path.write_text(json.dumps(result, indent=1, default=str))
+    write("rcf", result, machine)
     print(f"RCF on {arguments.dataset}, one epoch ({steps} steps)")
     for name, seconds in epoch.items():
         print(f"  {name}: {seconds:.2f} s")

@@ -1,22 +1,22 @@
 """Retraining many worlds at once, beside one model at a time: seconds a step for each model.
 
 One model at a time is the loop that everybody writes: a forward pass, ``backward()``, a step of torch's
-optimiser (the fused one, as in the library, so that no ratio comes from there).  The library trains a stack
-of copies, with loops of its own where the model has them (NCF) and by ``torch.vmap`` where it has not.  All
-see the same batches, and in each world other actions weigh zero.
+optimiser (the fused one, as in the library, so that no ratio comes from there).  `torch.compile` makes that
+faster, where it finds a compiler.  The library trains a stack of copies, with loops of its own where the
+model has them (NCF) and by ``torch.vmap`` where it has not.  All see the same batches, and in each world
+other actions weigh zero.
 
 The loops of NCF give the same bytes on every processor.  What that costs is told by the same loops with the
-order of additions left to the compiler, and, with ``--loops-of``, by those of an earlier commit.
+order of additions left to the compiler, and, with ``--loops-of``, by those of an earlier commit.  How far
+they are from the least time that the machine allows, `bench/bound.py` computes.
 
-All compute the same: after some steps in double precision the parameters must agree, or the run fails.  The
-ways take turns, so that a machine that slows down slows all of them, and medians are compared.
+All compute the same: after some steps in double precision the parameters must agree, or the run fails.
 """
 
 import argparse
-import json
+import shutil
 import subprocess
 import sys
-import time
 import types
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,16 +26,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from accent_book.runs import runs_folder
 from accent_lib.datasets import load, prepare
-from accent_lib.files import atomic
 from accent_lib.models import NCF, RCF, gelu, ncf_loops
-from accent_lib.provenance import provenance
 from accent_lib.training import ANNEALED, Recipe, State, recipes, train
+from bench import REPEATS, Machine, in_turns, ratio, write
+from bench.bound import least_time
 from bench.rcf import Plain
 
 #: Of NCF's worlds in the book, which start where the base model ended.
 WARM = Recipe(steps=4_000, learning_rate=1e-3, schedule="linear")
+#: NCF's loops: name, copies and threads.
+LOOPS = ("stack, own loops", 16, 1)
 
 
 class ByVmap(NCF):
@@ -44,30 +45,24 @@ class ByVmap(NCF):
     loops = None
 
 
-def compiled(name, source):
-    """Module of loops from its source."""
-    module = types.ModuleType(name)
-    sys.modules[name] = module  # dataclasses look their module up
-    exec(compile(source.replace("cache=True", "cache=False"), name, "exec"), vars(module))
-    return module
+class Compiled(NCF):
+    """NCF whose loss and gradient `torch.compile` makes one function each."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.batch_loss = torch.compile(super().batch_loss)
 
 
 def with_other_loops(name, source):
     """NCF whose loops are compiled from another source."""
-    module = compiled(name, source)
+    module = types.ModuleType(name)
+    sys.modules[name] = module  # dataclasses look their module up
+    exec(compile(source.replace("cache=True", "cache=False"), name, "exec"), vars(module))
 
     class Other(NCF):
         @property
         def loops(self):
-            fields = vars(super().loops)
-            return module.Loops(**fields) if hasattr(module, "Loops") else Earlier(**fields)
-
-    class Earlier(ncf_loops.Loops):
-        """Loops as they were before they had an interface of their own."""
-
-        def adam_steps(self, copy, keep, rows, rates, done):
-            data = self.users[rows], self.items[rows], self.ratings[rows], self._weights(keep)[rows]
-            module.adam_steps(*data, rates, done, *copy, self.ends, self.decays, self.shape)
+            return module.Loops(**vars(super().loops))
 
     return Other
 
@@ -81,8 +76,8 @@ def reordered():
 
 
 def of_commit(commit):
-    """NCF with the loops of an earlier commit, when they lay in ``models/stacked.py``."""
-    command = ["git", "show", f"{commit}:accent_lib/models/stacked.py"]
+    """NCF with the loops of an earlier commit."""
+    command = ["git", "show", f"{commit}:accent_lib/models/ncf_loops.py"]
     source = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return with_other_loops("earlier", source)
 
@@ -173,18 +168,25 @@ def drift(subject):
 
 
 def seconds_a_step(subject, repeats):
-    """Median seconds of a step of each of the ways, which take turns."""
-    recipe, times = replace(subject.recipe, steps=subject.steps), [[] for _ in subject.ways]
-    for _, run, model, _, _ in subject.ways:  # compiles
-        run(model, replace(recipe, steps=1), [subject.state], keep=worlds(model, 1))
-    for _ in range(repeats):
-        for (_, run, model, copies, threads), taken in zip(subject.ways, times, strict=True):
+    """Seconds of a step of each of the ways, turn by turn."""
+    recipe = replace(subject.recipe, steps=subject.steps)
+
+    def way(run, model, copies, threads):
+        def train_stack():
             torch.set_num_threads(threads)
-            keep, begin = worlds(model, copies), time.perf_counter()
             run(model, recipe, [subject.state] * copies, keep=keep)
-            taken.append((time.perf_counter() - begin) / recipe.steps)
+
+        keep = worlds(model, copies)
+        run(model, replace(recipe, steps=1), [subject.state], keep=worlds(model, 1))  # compiles
+        return train_stack
+
+    ways = {
+        (name, copies, threads): way(run, model, copies, threads)
+        for name, run, model, copies, threads in subject.ways
+    }
+    seconds = in_turns(ways, repeats)
     torch.set_num_threads(1)
-    return [float(np.median(taken)) for taken in times]
+    return {key: np.divide(taken, recipe.steps) for key, taken in seconds.items()}
 
 
 def ncf_scores(model):
@@ -214,6 +216,7 @@ class Subject(NamedTuple):
     compared: int  # copies whose scores are compared in single precision
     score: Callable
     ways: list  # (name, function, model, copies, threads)
+    reference: tuple  # name, copies and threads of the library's way
     close: float = 1e-9  # how far parameters of the ways may differ in double precision
 
 
@@ -222,12 +225,14 @@ def ncf(data, arguments):
     model, plain, by_vmap = NCF(data), NCF(data), ByVmap(data)
     (state,) = train(model, ANNEALED, [State.of(model)])
     ways = [("one at a time", one_at_a_time, plain, 1, threads) for threads in (1, 2)]
+    if shutil.which("c++"):
+        ways += [("torch.compile", one_at_a_time, Compiled(data), 1, 1)]
     ways += [("stack, own loops", train, model, copies, 1) for copies in arguments.copies]
     ways += [("any order of sums", train, reordered()(data), 16, 1)]
     if arguments.loops_of:
-        ways += [("earlier loops", train, of_commit(arguments.loops_of)(data), 16, 1)]
+        ways += [("loops of " + arguments.loops_of, train, of_commit(arguments.loops_of)(data), 16, 1)]
     ways += [("stack, vmap", train, by_vmap, copies, 1) for copies in arguments.copies]
-    return Subject("ncf", model, plain, WARM, state, arguments.steps, 20, 16, ncf_scores, ways)
+    return Subject("ncf", model, plain, WARM, state, arguments.steps, 20, 16, ncf_scores, ways, LOOPS)
 
 
 def smooth_ncf(data, arguments):
@@ -235,7 +240,9 @@ def smooth_ncf(data, arguments):
     model, plain = NCF(data, activation=gelu), NCF(data, activation=gelu)
     (state,) = train(model, ANNEALED, [State.of(model)])
     ways = [("one at a time", one_at_a_time, plain, 1, 1), ("stack, own loops", train, model, 16, 1)]
-    return Subject("ncf, gelu", model, plain, WARM, state, arguments.steps, 20, 16, ncf_scores, ways, 1e-5)
+    return Subject(
+        "ncf, gelu", model, plain, WARM, state, arguments.steps, 20, 16, ncf_scores, ways, LOOPS, 1e-5
+    )
 
 
 def rcf(data, arguments):
@@ -244,7 +251,19 @@ def rcf(data, arguments):
     (state,) = train(model, replace(recipes.RCF, steps=100), [State.of(model)])
     ways = [("one at a time", one_at_a_time, plain, 1, 1)]
     ways += [("stack, vmap", train, model, copies, 1) for copies in arguments.copies if copies <= 4]
-    return Subject("rcf", model, plain, recipes.RCF, state, arguments.rcf_steps, 3, 2, rcf_scores, ways)
+    return Subject(
+        "rcf",
+        model,
+        plain,
+        recipes.RCF,
+        state,
+        arguments.rcf_steps,
+        3,
+        2,
+        rcf_scores,
+        ways,
+        ("stack, vmap", 1, 1),
+    )
 
 
 def main():
@@ -254,10 +273,11 @@ def main():
     parser.add_argument("--copies", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--steps", type=int, default=98, help="of NCF in each turn")
     parser.add_argument("--rcf-steps", type=int, default=10)
-    parser.add_argument("--repeats", type=int, default=5, help="turns")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="turns")
     parser.add_argument("--loops-of", metavar="COMMIT", help="time NCF's loops of this commit, too")
     arguments = parser.parse_args()
 
+    machine = Machine()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     data = prepare(load(arguments.dataset))
@@ -269,28 +289,37 @@ def main():
             raise SystemExit(f"{subject.name}: the ways disagree by {worst:.1e}: the ratios mean nothing.")
         differences.append({"model": subject.name, "double_precision": worst, **drift(subject)})
         seconds = seconds_a_step(subject, arguments.repeats)
-        for (way, _, _, copies, threads), taken in zip(subject.ways, seconds, strict=True):
-            records.append(
-                {
-                    "model": subject.name,
-                    "way": way,
-                    "threads": threads,
-                    "copies": copies,
-                    "ms_step": 1e3 * taken,
-                    "ms_step_each": 1e3 * taken / copies,
-                    "ratio": seconds[0] * copies / taken,
-                }
-            )
+        reference = seconds[subject.reference] / subject.reference[1]
+        for (way, copies, threads), taken in seconds.items():
+            step = 1e3 * float(np.median(taken))
+            record = {
+                "model": subject.name,
+                "way": way,
+                "threads": threads,
+                "copies": copies,
+                "ms_step": step,
+            }
+            records.append(record | {"ms_step_each": step / copies, **ratio(taken / copies, reference)})
+        if subject.name == "ncf":
+            size = min(subject.recipe.batch_size, subject.model.n_actions)
+            least = least_time(subject.state.into(subject.model), size)
     result = {"dataset": arguments.dataset, "repeats": arguments.repeats, "records": records}
-    result |= {"differences": differences, "provenance": provenance()}
-    with atomic(runs_folder() / "bench" / "retraining.json") as path:
-        path.write_text(json.dumps(result, indent=1, default=str))
-    print(f"Retraining on {arguments.dataset}: a step, and the ratio to one at a time with one thread")
+    write("retraining", result | {"least": least, "differences": differences}, machine)
+    print(
+        f"Retraining on {arguments.dataset}: a step, and how many times as long as the library a copy takes"
+    )
     for r in records:
+        low, high = r["spread"]
         print(
             f"  {r['model']} {r['way']:17} {r['threads']} thread(s) {r['copies']:3} copies:"
-            f" {r['ms_step']:8.2f} ms, {r['ms_step_each']:6.2f} ms each, {r['ratio']:5.2f} x"
+            f" {r['ms_step']:8.2f} ms, {r['ms_step_each']:6.3f} ms each,"
+            f" {r['ratio']:6.2f} x ({low:.2f} to {high:.2f})"
         )
+    print(
+        f"  ncf: a step and copy takes at least {least['least_ms']:.3f} ms (network {least['network']:.3f},"
+        f" gathers {least['gathers']:.3f}, Adam {least['adam']:.3f});\n"
+        f"    the loops take {least['ms']:.3f} ms at best, {least['ratio']:.2f} times that"
+    )
     for d in differences:
         print(
             f"  {d['model']}: parameters differ by at most {d['double_precision']:.0e} in double precision;\n"

@@ -18,13 +18,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from accent_book.runs import runs_folder
 from accent_lib.explainers import accent
 from accent_lib.explanations import explain
-from accent_lib.files import atomic
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k
-from accent_lib.provenance import provenance
+from bench import Machine, write
 
 #: Users, items, mean length of a history before ratings of the same item are counted once.
 MIDDLE = (10_000, 10_000, 100)
@@ -111,6 +109,7 @@ def main():
         print(json.dumps(measure(*arguments.only, arguments.sample, arguments.k)))
         return
 
+    machine = Machine()
     columns = {
         "interactions": "interactions",
         "users": "users",
@@ -137,9 +136,8 @@ def main():
         records.append(record := json.loads(output))
         digits = {key: 0 if record[key] >= 100 else 1 for key in columns}
         print("  ".join(f"{record[key]:{len(columns[key])},.{digits[key]}f}" for key in columns), flush=True)
-    result = {"sample": arguments.sample, "k": arguments.k, "records": records, "provenance": provenance()}
-    with atomic(runs_folder() / "bench" / "scaling.json") as path:
-        path.write_text(json.dumps(result, indent=1, default=str))
+    result = {"sample": arguments.sample, "k": arguments.k, "records": records}
+    write("scaling", result, machine)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 LANES = 8
 
 
-class Lanes(types.Type):
+class _Lanes(types.Type):
     """Type of eight numbers of an array."""
 
     def __init__(self, dtype):
@@ -24,7 +24,7 @@ class Lanes(types.Type):
         super().__init__(name=f"Lanes({dtype})")
 
 
-@register_model(Lanes)
+@register_model(_Lanes)
 class _Model(models.PrimitiveModel):
     def __init__(self, manager, lanes):
         super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.dtype).get_value_type(), LANES))
@@ -37,7 +37,7 @@ def _place(context, builder, array, value, index):
 @intrinsic
 def load(typing, array, index):
     """``array[index : index + 8]`` of a contiguous array."""
-    lanes = Lanes(array.dtype)
+    lanes = _Lanes(array.dtype)
 
     def generate(context, builder, sig, args):
         place = _place(context, builder, array, *args)
@@ -50,7 +50,7 @@ def load(typing, array, index):
 @intrinsic
 def spread(typing, array, index):
     """``array[index]``, eight times."""
-    lanes = Lanes(array.dtype)
+    lanes = _Lanes(array.dtype)
 
     def generate(context, builder, sig, args):
         undefined = ir.Constant(context.get_value_type(lanes), ir.Undefined)
@@ -99,9 +99,9 @@ for _operation, _instruction in ((operator.add, "fadd"), (operator.mul, "fmul"))
     @infer_global(_operation)
     class _Operation(AbstractTemplate):
         def generic(self, args, kws):
-            if isinstance(args[0], Lanes) and args[0] == args[-1]:
+            if isinstance(args[0], _Lanes) and args[0] == args[-1]:
                 return signature(args[0], *args)
 
-    @lower_builtin(_operation, Lanes, Lanes)
+    @lower_builtin(_operation, _Lanes, _Lanes)
     def _operate(context, builder, sig, args, instruction=_instruction):
         return getattr(builder, instruction)(*args)

@@ -18,8 +18,8 @@ rounding is laid down here.
 - Tiny numbers become zero by comparison (`TINY`), not by a flag of the processor.
 
 The parameters of a copy are one vector: user table, item table, then weight and bias of the two hidden layers
-and of the output.  Within a tile, a matrix lies in *panels* of eight columns, one after the other, where eight
-numbers of a row are neighbours; zeros fill the last panel.
+and of the output.  Within a tile, a matrix lies in *panels* of eight columns, one after the other: eight
+numbers of a row are neighbours, and zeros fill the last panel.
 """
 
 from collections.abc import Sequence
@@ -325,7 +325,7 @@ def add_gradient(users, items, ratings, keep, vector, gradient, shape, smooth) -
     weight1, _, weight2, _, _, _ = _parts(vector, *shape)
     weight1, weight2, zero = _panels(weight1), _panels(weight2), np.zeros(2 * dim, vector.dtype)
     x, h1, features, slopes, on1, on2 = tile
-    h2, d_x, d_h1, d_h2 = features[: len(on2)], np.empty_like(x), np.empty_like(h1), np.empty_like(on2)
+    d_x, d_h1, d_h2 = np.empty_like(x), np.empty_like(h1), np.empty_like(on2)
     d_weight1, d_bias1 = np.zeros_like(weight1), np.zeros_like(bias1)
     d_weight2, d_bias2 = np.zeros_like(weight2), np.zeros_like(bias2)
     d_output, d_offset = np.zeros_like(output), np.zeros(LANES, vector.dtype)
