@@ -81,9 +81,9 @@ def test_influence_is_the_brute_force_one(model, variant, effect, others):
         assert estimated.damping == 0.01
 
 
-def test_the_defaults_are_the_papers(model):
+def test_the_defaults_are_the_papers_but_for_the_hessian(model):
     items = model.candidates(3)
-    expected = fast_influence(model, "paper", effect="substitute", damping=0.01, others=False)(3, items)
+    expected = fast_influence(model, "shared", effect="substitute", damping=0.01, others=False)(3, items)
     estimated = fast_influence(model)(3, items)
     np.testing.assert_array_equal(estimated.influence, expected.influence)
 
@@ -91,7 +91,7 @@ def test_the_defaults_are_the_papers(model):
 def test_variants_differ(model):
     # Else the tests above could not tell them from each other.
     items = model.candidates(6)
-    options = ({}, {"variant": "shared"}, {"effect": "linear"}, {"others": True}, {"damping": 0.02})
+    options = ({}, {"variant": "paper"}, {"effect": "linear"}, {"others": True}, {"damping": 0.02})
     influences = [fast_influence(model, **changed)(6, items).influence for changed in options]
     for at, influence in enumerate(influences):
         assert all(np.abs(influence - other).max() > 1e-3 for other in influences[:at])
@@ -120,7 +120,7 @@ def test_when_the_block_hardly_moves_only_the_input_counts(model):
 def test_damping_is_raised_for_all_actions_where_one_needs_it(model):
     items = model.candidates(0)[:N_ITEMS]
     with pytest.warns(UserWarning, match="damping raised"):
-        estimated = fast_influence(model, smallest=0.5)(0, items)
+        estimated = fast_influence(model, "paper", smallest=0.5)(0, items)
     assert estimated.smallest_eigenvalue == pytest.approx(0.5) and estimated.damping > 0.01
     expected, _, eigenvalues = brute_force(model, 0, items, damping=estimated.damping)
     np.testing.assert_allclose(estimated.influence, expected, rtol=1e-8, atol=1e-8)
@@ -153,7 +153,7 @@ def test_with_the_other_points_influence_agrees_with_true_refits(data, model):
         histories, whole = without(model, user)
         with torch.no_grad():
             model.user_table.weight[user] = refit(model, user, whole, centre, pull)
-        influence = fast_influence(model, damping=pull, others=True)(user, items.numpy())
+        influence = fast_influence(model, "paper", damping=pull, others=True)(user, items.numpy())
         estimated.append((influence.influence - influence.by_input).ravel())
         true = []
         for keep in histories:
@@ -171,7 +171,7 @@ def test_options_that_make_no_sense_are_refused_with_a_sentence(model, sample):
         (
             model,
             {"variant": "objective"},
-            "variant must be paper or shared for a model that reads the history, not 'objective'",
+            "variant must be shared or paper for a model that reads the history, not 'objective'",
         ),
         (ncf, {"variant": "shared"}, "paper or objective for a model that does not read the history"),
         (model, {"own_term": False}, "'own_term' is no option of influence for a model that reads"),

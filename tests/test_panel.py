@@ -52,7 +52,7 @@ def test_it_offers_what_the_model_can_do(sample, model):
         "attention",
         "pure_attention",
     }
-    assert (ncf.variant.options, rcf.variant.options) == (("paper", "objective"), ("paper", "shared"))
+    assert (ncf.variant.options, rcf.variant.options) == (("paper", "objective"), ("shared", "paper"))
     assert ncf.user.max == sample.n_users - 1
 
 

@@ -2,17 +2,22 @@
 
 import copy
 import pickle
+import tracemalloc
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
+import psutil
 import pytest
 import torch
 from torch.func import functional_call, grad, hessian, vmap
 
+from accent_lib import AccentError
 from accent_lib.datasets import prepare
 from accent_lib.datasets.relations import Relations, draw_relation_triples
 from accent_lib.datasets.sample import generate
-from accent_lib.models import RCF, Recommender, top_k
+from accent_lib.models import RCF, Recommender, rcf, rcf_entries, top_k
 from accent_lib.training import Recipe, State, recipes, train
 from accent_lib.training.stack import Objective
 
@@ -105,6 +110,48 @@ def test_scores_and_attention_are_the_equations(model, shared, user):
     close(model.scores(block, user, items), scores)
     close(model.attention_levels(user, items), (types[0], levels.movedim(1, 0)))
     close(model.attention(user, items), sum(types[:, t, None] * levels[:, t] for t in range(4)))
+
+
+def test_how_values_are_looked_up_and_items_are_parted_changes_no_score(data, model, shared, monkeypatch):
+    """Most values here are so common that each item holds them as bits; now only two are."""
+    monkeypatch.setattr(rcf_entries, "COMMON", 2)
+    monkeypatch.setattr(rcf, "PART", 3 * len(model.actions(USER)))
+    other, items = make(data), torch.arange(model.n_items)
+    assert (other._histories.bit_of < 63).sum() == 2 < (model._histories.bit_of < 63).sum() - 10
+    expected = torch.stack(
+        [transcribed(model, shared, USER, item, torch.ones(99))[0] for item in items.tolist()]
+    )
+    for scores in (other(torch.full_like(items, USER), items), other.scores(other.block(USER), USER, items)):
+        close(scores, expected)
+
+
+def test_pairs_in_any_order_and_twice(model):
+    users, items = torch.tensor([USER, 3, USER, 0, 3, USER]), torch.tensor([7, 2, 1, 7, 2, 1])
+    one_by_one = [model(user, item) for user, item in zip(users.split(1), items.split(1), strict=True)]
+    close(model(users, items), torch.cat(one_by_one))
+
+
+def test_memory_does_not_grow_with_pairs_of_items(data):
+    n_items = 6_000
+    extra = pd.DataFrame(
+        {name: [(n % 18,) for n in range(n_items - data.n_items)] for name in data.attributes}
+    )
+    large = replace(data, n_items=n_items, attributes=pd.concat([data.attributes, extra], ignore_index=True))
+    tracemalloc.start()
+    model = RCF(large, dim=6, attention=4)
+    model.scores(model.block(USER), USER, torch.arange(n_items))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < n_items**2  # not even a byte for each pair
+
+
+def test_a_model_that_does_not_fit_into_memory_is_refused_before_any_work(data, monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**10))
+    monkeypatch.setattr(rcf, "training_triples", None)
+    with pytest.raises(
+        AccentError, match=r"RCF needs [1-9] MiB for .* 20 users, 39 items .* 0 MiB are free; take"
+    ):
+        RCF(data)
 
 
 def test_losses_of_a_block_are_those_of_the_user_s_triples(model, shared):

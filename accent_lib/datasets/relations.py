@@ -5,7 +5,6 @@ value is an *entry* of its own; films that share nothing have one entry, the val
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -130,7 +129,7 @@ def training_triples(data, relations: Relations) -> np.ndarray:
     # A digit for each type, in a base that no number of shared values reaches.
     base = np.diff(has.indptr).max(initial=0) + 1
     digits = has.multiply(base ** np.maximum(relations.types.astype(int) - 1, 0)).tocsr()
-    triples = []
+    chosen = []
     for user in range(data.n_users):
         rows = data.rows(user)
         liked, disliked = items[rows][positive[rows]], items[rows][~positive[rows]]
@@ -148,11 +147,11 @@ def training_triples(data, relations: Relations) -> np.ndarray:
             types, values = sum(count > 0 for count in counts), sum(counts)
             # One number that compares like the rule; the first of the greatest is the oldest.
             merit = (types * (values.max(initial=0) + 1) + values) * (len(liked) + 1)
-            for item, of_item in zip(part, merit, strict=True):
+            for of_item in merit:
                 best = np.argmax(of_item - used)
                 used[best] += 1
-                triples.append((user, item, disliked[best]))
-    return np.array(triples)
+                chosen.append(disliked[best])
+    return np.stack([data.train["user"].to_numpy()[positive], items[positive], chosen], 1)
 
 
 def held_out_pairs(data) -> pd.DataFrame:

@@ -61,7 +61,7 @@ class FastInfluence(ABC):
     Attributes
     ----------
     variants : tuple of str
-        That this kind of model knows.
+        That this kind of model knows, the default first.
     reads : str
         What this kind of model does with a history, in words.
     model : Recommender

@@ -8,15 +8,16 @@ from accent_lib.influence.block import BlockInfluence
 from accent_lib.influence.history import HistoryInfluence
 
 
-def fast_influence(model, variant: str = "paper", **options) -> FastInfluence:
+def fast_influence(model, variant: str | None = None, **options) -> FastInfluence:
     """Influence of the actions of any user of one model, by its own kind of analysis.
 
     Parameters
     ----------
     model : Recommender
         In double precision (``model.double()``): the solves lose half the digits.  Computed is where it lies.
-    variant : str
-        ``paper``, as the paper ran it; or another one of the analysis.
+    variant : str, optional
+        ``paper``, as the paper ran it; or another one of the analysis.  Default: ``shared`` for a model that
+        reads the history, else ``paper``.
     **options
         Of the analysis: :class:`~accent_lib.influence.HistoryInfluence` for a model that reads the history
         (``reads_history``), else :class:`~accent_lib.influence.BlockInfluence`.
@@ -51,4 +52,4 @@ def fast_influence(model, variant: str = "paper", **options) -> FastInfluence:
                 f"{option!r} is no option of influence for a model that {kind.reads}; choose from "
                 f"{', '.join(known)}."
             )
-    return kind(model, variant, **options)
+    return kind(model, variant or kind.variants[0], **options)

@@ -18,10 +18,11 @@ class HistoryInfluence(FastInfluence):
     ----------
     model : Recommender
         In double precision; with ``reads_history``.
-    variant : {"paper", "shared"}
+    variant : {"shared", "paper"}
         ``paper``: Hessian (the mean over the points of the user, penalty and damping added unscaled),
         gradient and new score are taken with the action out of the history, so that each action has a Hessian
-        of its own.  ``shared``: as ``paper``, but with the history left whole in the Hessian.
+        of its own.  ``shared``: as ``paper``, but with the history left whole in the Hessian, so that one is
+        enough; chapter 3 compares them.
     effect : {"substitute", "linear"}
         From the moved parameters to the scores: by scoring again with them, as the paper did, or by the
         gradient.
@@ -40,18 +41,18 @@ class HistoryInfluence(FastInfluence):
     >>> from accent_lib.models import RCF, top_k
     >>> model = RCF(prepare(load("sample"))).double()
     >>> items, _ = top_k(model, 3, 5)
-    >>> estimate = HistoryInfluence(model, "shared")(3, items)
+    >>> estimate = HistoryInfluence(model)(3, items)
     >>> bool(abs(estimate.by_input).max() > 0)
     True
     """
 
-    variants = ("paper", "shared")
+    variants = ("shared", "paper")
     reads = "reads the history"
 
     def __init__(
         self,
         model,
-        variant: str = "paper",
+        variant: str = "shared",
         effect: str = "substitute",
         damping: float = 0.01,
         smallest: float | None = None,

@@ -63,7 +63,7 @@ class Panel:
         self._quiet, self.closeup = False, None
         wide = {"description_width": "initial"}
         methods = [(METHOD_NAMES[name], name) for name in methods_for(model, METHODS | VARIANTS)]
-        variants = ["paper", "shared" if getattr(model, "reads_history", False) else "objective"]
+        variants = ["shared", "paper"] if getattr(model, "reads_history", False) else ["paper", "objective"]
         self.user = ipywidgets.BoundedIntText(user, min=0, max=model.n_users - 1, description="User")
         self.k = ipywidgets.IntSlider(
             k, min=2, max=50, description="Films in the slate (k)", style=wide, continuous_update=False

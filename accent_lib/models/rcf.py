@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,10 +38,15 @@ from accent_lib.datasets.relations import (
     held_out_pairs,
     training_triples,
 )
+from accent_lib.errors import AccentError
 from accent_lib.models import rcf_loops, rcf_tensors
 from accent_lib.models.activation import gelu
-from accent_lib.models.rcf_loops import Attend, Histories, Weigh
+from accent_lib.models.rcf_entries import Histories
+from accent_lib.models.rcf_loops import Attend, Read, Weigh
 from accent_lib.models.rcf_tensors import TrainingEntries, attend, entries_of
+
+#: So many pairs of a target and an item of a history are scored at a time; their weights take 32 MiB.
+PART = 2**20
 
 
 class Batch(NamedTuple):
@@ -115,6 +121,7 @@ class RCF(nn.Module):
         self.n_users, self.n_items = interactions.n_users, interactions.n_items
         self.smoothing, self.relation_weight = smoothing, relation_weight
         relations = Relations.of(interactions.attributes)
+        _check_memory(interactions, relations, dim, attention)
         if relation_triples is None:
             relation_triples = draw_relation_triples(interactions, relations)
         n_types, n_values = len(TYPES), len(relations.types)
@@ -182,14 +189,13 @@ class RCF(nn.Module):
         values = values.split(values_of_type)
         none = torch.zeros_like(values[0] @ self.value_weight[0].mT)
         of_values = [none, *(e @ w.mT for e, w in zip(values[1:], self.value_weight, strict=True))]
-        targets, history = _of_all_types(targets, self.target_weight), _of_all_types(items, self.history_weight)
-        return targets, history, torch.cat(of_values), self.item_query
+        targets = _of_all_types(targets, self.target_weight)
+        return targets, _of_all_types(items, self.history_weight), torch.cat(of_values), self.item_query
 
     def score(self, users: Tensor, types: Tensor, sums: Tensor, totals: Tensor, items: Tensor) -> Tensor:
-        """Scores from users and items, both ``(..., dim)``, the attention to types and what histories sum up to.
+        """Scores from users and items, both ``(..., dim)``, attention to types and what histories sum up to.
 
-        The attention is of shape ``(..., 4)``, ``sum_j w_tj x_j`` of ``(..., 4, dim)``, and ``sum_j w_tj`` of
-        ``(..., 4)``.
+        ``types`` is ``(..., 4)``, ``sum_j w_tj x_j`` is ``(..., 4, dim)`` and ``sum_j w_tj`` is ``(..., 4)``.
         """
         levels = types / (totals + 1e-9) ** self.smoothing
         moved = users + (levels.unsqueeze(-1) * sums).sum(-2)
@@ -273,17 +279,24 @@ class RCF(nn.Module):
         weigh = rcf_tensors.weigh if self._tensors else rcf_loops.weigh
         return Weigh.apply(items, lambda row: weigh(row, user, *self._exponentials(), self._histories))
 
-    def _read(self, block, user, items, weights, keep):
-        """Scores of items (…) from the weights (4, …, n_history) of the history."""
-        if keep is not None:
-            weights = weights * keep
+    def _read(self, block, user, items, keep):
+        """Scores of items (…)."""
         x = self.item_table.weight.detach()
-        sums = (weights @ x[self.triples[self.action_slice(user), 1]]).movedim(0, -2)
-        return self.score(block, self.type_attention(block), sums, weights.sum(-1).movedim(0, -1), x[items])
+        if keep is None and not self._tensors:
+            read = lambda row: rcf_loops.read(row, user, *self._exponentials(), x, self._histories)  # noqa: E731
+            sums, totals = Read.apply(items, read)
+        else:
+            weights = self._weights(user, items)
+            weights = weights if keep is None else weights * keep
+            sums = (weights @ x[self.triples[self.action_slice(user), 1]]).movedim(0, -2)
+            totals = weights.sum(-1).movedim(0, -1)
+        return self.score(block, self.type_attention(block), sums, totals, x[items])
 
     def scores(self, block: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
         """Scores of ``items`` with the history weighted by ``keep``, ``(n_items,)``."""
-        return self._read(block, user, items, self._weights(user, items), keep)
+        actions = self.action_slice(user)
+        parts = items.split(max(PART // max(actions.stop - actions.start, 1), 1))
+        return torch.cat([self._read(block, user, part, keep) for part in parts])
 
     def losses(
         self, block: Tensor, user: int, keep: Tensor | None = None, which: Tensor | None = None
@@ -293,10 +306,7 @@ class RCF(nn.Module):
         ``keep`` weighs the history that the scores read, not the losses.
         """
         items = self.triples[self.action_slice(user), 1:].T
-        weights = self._weights(user, items)
-        if which is not None:
-            items, weights = items[:, which], weights[:, :, which]
-        better, worse = self._read(block, user, items, weights, keep)
+        better, worse = self._read(block, user, items if which is None else items[:, which], keep)
         return -F.logsigmoid(better - worse)
 
     def penalty(self, block: Tensor) -> Tensor:
@@ -372,6 +382,23 @@ class RCF(nn.Module):
     def data_loss(self, keep: Tensor | None = None) -> Tensor:
         """The whole objective."""
         return sum(self.batch_loss(batch, keep) for batch in self.batches(4096, None))
+
+
+def _check_memory(interactions, relations, dim, attention):
+    """Refuse sizes that do not fit into the memory that is free."""
+    n_users, n_items, n_values = interactions.n_users, interactions.n_items, len(relations.types)
+    # Single precision with gradients and moments, and once in double precision, to explain.
+    parameters = (n_users + n_items + n_values) * dim * (3 * 4 + 8)
+    # Projections of all items and their exponentials, in double precision, to explain; and the triples.
+    projections = 2 * 8 * (2 * len(TYPES) * n_items + n_values) * attention
+    triples = len(interactions.train) * 500
+    needed, free = parameters + projections + triples, psutil.virtual_memory().available
+    if needed > free:
+        raise AccentError(
+            f"RCF needs {needed / 2**20:,.0f} MiB for the embeddings of {n_users:,} users, {n_items:,} items "
+            f"and {n_values:,} attribute values and for {len(interactions.train):,} ratings, but "
+            f"{free / 2**20:,.0f} MiB are free; take a smaller dim, or leave out items that few users rated."
+        )
 
 
 def _of_all_types(vectors, matrices):

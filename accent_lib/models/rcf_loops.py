@@ -1,17 +1,15 @@
-"""RCF's attention over histories: what is read, and the sums that its training spends its time on.
+"""RCF's attention over histories: the sums over many thousand entries that its training spends its time on.
 
-The weight of a film j of a history toward the target i, by a type t, sums over their *entries*, the values e of
-that type which both have (or a single one, "nothing"):
+The weight of a film j of a history toward the target i, by a type t, sums over their *entries*, the values e
+of that type which both have (or a single one, "nothing"):
 
     w_tj = sum_e exp(v_t . tanh(a + b + c)),    a = A_t x_i,    b = B_t x_j,    c = C_t e,
 
 and with ``s = 1 / (1 + exp(2a) exp(2b) exp(2c))`` we have ``tanh(a + b + c) = 1 - 2s``.  So all exponentials
 but one are taken once an item and not once an entry, and an entry costs a multiplication and a division for
 each unit.  Loops compiled by Numba keep ``s`` in registers, where plain tensor code would write it to memory
-several times.  No entry depends on the user: :class:`Entries` lists each once for all pairs of a batch.
+several times.  No entry depends on the user: each is listed, and computed, once for all pairs of a batch.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,8 +18,6 @@ from numba import njit
 from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
-
-from accent_lib.datasets.relations import TYPES
 
 # Sums may be taken in any order and products fused, so that loops use SIMD.  The rest of `fastmath` is left
 # out: with it, a division becomes the processor's estimate of a reciprocal, and processors' estimates differ.
@@ -53,196 +49,6 @@ def _apart(context, array):
         return struct._getvalue()
 
     return array(array), generate
-
-
-@dataclass(frozen=True, eq=False)
-class Histories:
-    """Which items each user's history holds, and which values each item has: what attention reads.
-
-    Attributes
-    ----------
-    starts : ndarray of int32, shape (n_users + 1,)
-        The history of a user is ``items[starts[user]:starts[user + 1]]``.
-    items : ndarray of int32, shape (n_actions,)
-        Ascending within a user, so that the loops go through all tables in one direction.
-    actions : ndarray of int32, shape (n_actions,)
-        Which action each of them is.
-    pointers, values : ndarray of int32, shapes (n_items + 1,) and (n_pairs,)
-        An item has the values ``values[pointers[item]:pointers[item + 1]]``, ascending.
-    types : ndarray of int8, shape (n_values,)
-        As in :class:`~accent_lib.datasets.relations.Relations`.
-    """
-
-    starts: np.ndarray
-    items: np.ndarray
-    actions: np.ndarray
-    pointers: np.ndarray
-    values: np.ndarray
-    types: np.ndarray
-
-    @classmethod
-    def of(cls, starts: np.ndarray, items: np.ndarray, relations) -> "Histories":
-        """Sort the items of actions that are sorted by user and time."""
-        users = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        actions, has = np.lexsort((items, users)), relations.has
-        arrays = (starts, items[actions], actions, has.indptr, has.indices)
-        return cls(*(np.ascontiguousarray(array, np.int32) for array in arrays), relations.types)
-
-    @property
-    def tables(self) -> tuple:
-        """The arrays, in the order in which the loops take them."""
-        return self.starts, self.items, self.actions, self.pointers, self.values, self.types
-
-    def entries(self, users: Tensor, targets: Tensor) -> "Entries":
-        """List what pairs of a user and a target item read, twice ``(n_pairs,)``."""
-        users, targets = users.cpu().numpy(), targets.cpu().numpy()
-        order = np.argsort(targets, kind="stable")
-        runs, weights, readings, items = _list(*self.tables, users[order], targets[order])
-        values, run_value = np.unique(runs[3], return_inverse=True)
-        types = self.types[runs[3]]
-        by_type = np.argsort(types, kind="stable")  # so that the tables of one type stay in cache
-        runs = [array[by_type] for array in (*runs[:3], run_value, types)]
-        of_type = np.bincount(self.types[values], minlength=len(TYPES)).tolist()
-        return Entries(np.unique(targets), items, values, of_type, *runs, *weights, order, *readings)
-
-
-@dataclass(frozen=True, eq=False)
-class Entries:
-    """What some pairs of a user and a target item read, with everything that depends on no user listed once.
-
-    A *run* holds the entries of one target and one value; an entry adds to the *weight* of a target, a type
-    and an item of some history; a pair reads many weights, each by an action of its user.  The target itself
-    is left out of the history.
-
-    Attributes
-    ----------
-    targets, items, values : ndarray of int, shapes (n_targets,), (n_items,) and (n_values,)
-        The targets, items of histories and values that occur, ascending.  All else speaks of rows of these.
-    values_of_type : list of int, length 4
-        How many of the values are of each type.
-    run_first, run_last, run_target, run_value, run_type : ndarray, shape (n_runs,)
-        A run holds the entries from ``run_first`` to before ``run_last``.
-    weight : ndarray of int32, shape (n_entries,)
-        To which weight each entry adds.
-    item, type : ndarray, shape (n_weights,)
-        Of each weight.
-    pairs : ndarray of int, shape (n_pairs,)
-        The pairs in the order of their targets.
-    reads : ndarray of int, shape (n_pairs + 1,)
-        The pair ``pairs[n]`` reads from ``read[reads[n]]`` to before ``read[reads[n + 1]]``.
-    read, action : ndarray of int32, shape (n_readings,)
-        Which weight is read, by which action.
-    """
-
-    targets: np.ndarray
-    items: np.ndarray
-    values: np.ndarray
-    values_of_type: list[int]
-    run_first: np.ndarray
-    run_last: np.ndarray
-    run_target: np.ndarray
-    run_value: np.ndarray
-    run_type: np.ndarray
-    weight: np.ndarray
-    item: np.ndarray
-    type: np.ndarray
-    pairs: np.ndarray
-    reads: np.ndarray
-    read: np.ndarray
-    action: np.ndarray
-
-    @property
-    def runs(self) -> tuple:
-        """The arrays of runs, in the order in which the loops take them."""
-        return self.run_first, self.run_last, self.run_target, self.run_value, self.run_type
-
-    @property
-    def weights(self) -> tuple:
-        """The arrays of entries and weights, in the order in which the loops take them."""
-        return self.weight, self.item, self.type
-
-    @property
-    def readings(self) -> tuple:
-        """The arrays of pairs and readings, in the order in which the loops take them."""
-        return self.pairs, self.reads, self.read, self.action
-
-
-@_compiled
-def _list(starts, history, actions, pointers, values, types, users, targets):
-    """Arrays of :class:`Entries`, from pairs sorted by target; runs by target, with numbers of values."""
-    n_items, n_entries, n_readings, most = len(pointers) - 1, 0, 0, 1
-    occurs = np.zeros(n_items, np.bool_)
-    for pair in range(len(users)):
-        own = pointers[targets[pair] + 1] - pointers[targets[pair]] + 1  # most entries with one item
-        length = starts[users[pair] + 1] - starts[users[pair]]
-        most, n_entries, n_readings = max(most, own), n_entries + length * own, n_readings + length * min(own, 3)
-        for z in range(starts[users[pair]], starts[users[pair] + 1]):
-            occurs[history[z]] = True
-    items = np.flatnonzero(occurs)
-    row = np.empty(n_items, np.int32)
-    row[items] = np.arange(len(items))
-    # As long as they can become; what is not used is never touched.
-    weight, item = np.empty(n_entries + 1, np.int32), np.empty(n_readings + 1, np.int32)
-    type_, read, action = np.empty(len(item), np.int8), np.empty_like(item), np.empty_like(item)
-    runs, reads = np.empty((4, len(users) * most), np.int64), np.zeros(len(users) + 1, np.int64)
-    # Of the target at hand: places of values among its own, from 1 (0 is "nothing"); which weights an item
-    # has that was met; and its entries as they come, with their numbers by place.
-    place_of, met = np.zeros(len(types), np.int32), np.full(len(items), -1)
-    begin, end = np.empty_like(items), np.empty_like(items)
-    place, found, ends = np.empty_like(weight), np.empty_like(weight), np.empty(most + 1, np.int64)
-    pair = n_targets = n_runs = n_entries = n_weights = n_readings = 0
-    while pair < len(users):
-        target, start = targets[pair], n_entries
-        own = values[pointers[target] : pointers[target + 1]]
-        for k in range(len(own)):
-            place_of[own[k]] = k + 1
-        while pair < len(users) and targets[pair] == target:
-            for z in range(starts[users[pair]], starts[users[pair] + 1]):
-                j = np.uint32(history[z])  # unsigned: the compiler need not look whether it counts from the end
-                if j == target:
-                    continue
-                r = np.uint32(row[j])
-                if met[r] != n_targets:
-                    met[r], begin[r], before, kind = n_targets, n_weights, n_entries, 0
-                    # Written ahead and counted if it holds: a branch would be mispredicted half of the time.
-                    for at in range(pointers[j], pointers[j + 1]):
-                        value = np.uint32(values[np.uint64(at)])
-                        t, own_place = types[value], place_of[value]
-                        shared, of_weight, of_entry = own_place > 0, np.uint64(n_weights), np.uint64(n_entries)
-                        item[of_weight], type_[of_weight] = r, t
-                        n_weights += shared & (t != kind)
-                        place[of_entry], found[of_entry] = own_place, n_weights - 1
-                        n_entries += shared
-                        kind = t if shared else kind
-                    nothing = n_entries == before
-                    item[n_weights], type_[n_weights] = r, 0
-                    place[n_entries], found[n_entries] = 0, n_weights
-                    n_weights, n_entries = n_weights + nothing, n_entries + nothing
-                    end[r] = n_weights
-                for one in range(begin[r], end[r]):
-                    read[n_readings], action[n_readings] = one, actions[z]
-                    n_readings += 1
-            pair += 1
-            reads[pair] = n_readings
-        # A run for each place that occurs; each entry goes where its place begins.
-        ends[:] = 0
-        for entry in range(start, n_entries):
-            ends[place[entry]] += 1
-        stop = start
-        for k in range(len(own) + 1):
-            if ends[k] > 0:
-                runs[0, n_runs], runs[1, n_runs] = stop, stop + ends[k]
-                runs[2, n_runs], runs[3, n_runs] = n_targets, own[k - 1] if k > 0 else 0
-                n_runs += 1
-            ends[k], stop = stop, stop + ends[k]
-        for entry in range(start, n_entries):
-            weight[ends[place[entry]]] = found[entry]
-            ends[place[entry]] += 1
-        for value in own:
-            place_of[value] = 0
-        n_targets += 1
-    weights = weight[:n_entries], item[:n_weights], type_[:n_weights]
-    return runs[:, :n_runs], weights, (reads, read[:n_readings], action[:n_readings]), items
 
 
 @_compiled
@@ -297,13 +103,11 @@ def _sum_backward(
             kept, t, j = keep[action[z]], type_of[read[z]], item_of[read[z]]
             if kept == 0:
                 continue
-            slope = of_totals[pair, t]
+            slope, weight_read = of_totals[pair, t], kept * weights[read[z]]
             for k in range(x.shape[1]):
                 slope += of_sums[pair, t, k] * x[j, k]
+                of_x[j, k] += weight_read * of_sums[pair, t, k]
             of_weights[read[z]] += kept * slope
-            kept *= weights[read[z]]
-            for k in range(x.shape[1]):
-                of_x[j, k] += kept * of_sums[pair, t, k]
     product, of_product = _apart(np.empty(width, a.dtype)), _apart(np.empty(width, a.dtype))
     of_constant, of_sigmoid = np.zeros(len(query), a.dtype), _apart(np.zeros_like(query))
     for run in range(len(first)):
@@ -330,32 +134,14 @@ def _sum_backward(
 
 
 @_compiled
-def _weigh(starts, history, actions, pointers, values, types, user, targets, a, b, c, query, weights):
-    """Fill in the weights of :class:`Weigh`; ``a``, ``b``, ``c`` are exponentials."""
-    constant, own = query.sum(1), np.zeros(len(types), np.bool_)
-    for row in range(len(targets)):
-        i = targets[row]
-        own[values[pointers[i] : pointers[i + 1]]] = True
-        for z in range(starts[user], starts[user + 1]):
-            j, related, of_action = history[z], False, actions[z] - starts[user]
-            if j == i:
-                continue
-            for at in range(pointers[j], pointers[j + 1]):
-                if own[values[at]]:
-                    t, related = types[values[at]], True
-                    weights[t, row, of_action] += _term(a, b, c, query, constant, t, i, j, values[at])
-            if not related:
-                weights[0, row, of_action] = _term(a, b, c, query, constant, 0, i, j, 0)
-        own[values[pointers[i] : pointers[i + 1]]] = False
-
-
-@_compiled
-def _term(a, b, c, query, constant, t, i, j, value):
-    """What one entry adds to its weight."""
-    one, two, dot = a.dtype.type(1), a.dtype.type(2), a.dtype.type(0)
-    for k in range(a.shape[2]):
-        dot += query[t, k] / (one + a[i, t, k] * b[j, t, k] * c[value, k])
-    return np.exp(constant[t] - two * dot)
+def _place(weight, item_of, type_of, pairs, reads, read, action, terms, start, weights):
+    """Fill in the weights of :class:`Weigh`; the history's actions begin with ``start``."""
+    sums = np.zeros(len(item_of), terms.dtype)
+    for entry in range(len(weight)):
+        sums[weight[entry]] += terms[entry]
+    for place in range(len(pairs)):
+        for z in range(reads[place], reads[place + 1]):
+            weights[type_of[read[z]], pairs[place], action[z] - start] = sums[read[z]]
 
 
 def _exponentials(*projections):
@@ -431,9 +217,33 @@ class Attend(torch.autograd.Function):
 
 def weigh(targets, user, a, b, c, query, histories) -> Tensor:
     """Weights of a user's history toward some targets, as :func:`accent_lib.models.rcf_tensors.weigh`."""
-    weights = query.new_zeros(len(query), len(targets), histories.starts[user + 1] - histories.starts[user])
-    _weigh(*histories.tables, user, *map(_array, (targets, a, b, c, query, weights)))
+    start, stop = histories.starts[user : user + 2].tolist()
+    entries, terms = _terms(targets, user, a, b, c, query, histories)
+    weights = terms.new_zeros(len(query), len(targets), stop - start)
+    _place(*entries.weights, *entries.readings, _array(terms), start, _array(weights))
     return weights
+
+
+def read(targets, user, a, b, c, query, x, histories) -> tuple[Tensor, Tensor]:
+    """Sums and totals of :class:`Attend` for a user's whole history toward targets ``(n,)``.
+
+    Takes what :func:`weigh` takes, and the items ``x``, ``(n_items, dim)``.
+    """
+    entries, terms = _terms(targets, user, a, b, c, query, histories)
+    sums, totals = x.new_zeros(len(targets), len(query), x.shape[1]), x.new_zeros(len(targets), len(query))
+    arrays = (_array(x.new_ones(len(histories.items))), _array(x)[entries.items])
+    _sum(*entries.weights, *entries.readings, *arrays, *map(_array, (terms, sums, totals)))
+    return sums, totals
+
+
+def _terms(targets, user, a, b, c, query, histories):
+    """Entries of a user's history toward targets, and what each adds to its weight."""
+    entries = histories.entries(torch.full_like(targets, user), targets)
+    rows = (entries.targets, entries.items, entries.values)
+    arrays = [_array(of)[row] for of, row in zip((a, b, c), rows, strict=True)]
+    terms = query.new_empty(len(entries.weight))
+    _logits(*entries.runs, entries.weight, entries.item, *arrays, _array(query), _array(terms))
+    return entries, terms.exp_()
 
 
 class Weigh(torch.autograd.Function):
@@ -458,3 +268,26 @@ class Weigh(torch.autograd.Function):
     def vmap(info, in_dims, targets, weigh):
         """Targets of any shape are targets."""
         return Weigh.apply(targets.movedim(in_dims[0], 0), weigh), 1
+
+
+class Read(torch.autograd.Function):
+    """As :class:`Weigh`, the sums and totals of a user's whole history.
+
+    ``apply(targets, read)`` returns them, ``(*targets.shape, 4, dim)`` and ``(*targets.shape, 4)``.
+    """
+
+    @staticmethod
+    def forward(targets, read):
+        """Read; see the class."""
+        sums, totals = read(targets.flatten())
+        return sums.unflatten(0, targets.shape), totals.unflatten(0, targets.shape)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        """There is no gradient."""
+        ctx.mark_non_differentiable(*output)
+
+    @staticmethod
+    def vmap(info, in_dims, targets, read):
+        """Targets of any shape are targets."""
+        return Read.apply(targets.movedim(in_dims[0], 0), read), (0, 0)
