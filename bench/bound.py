@@ -19,8 +19,8 @@ from numba import njit
 from accent_lib.models.lanes import LANES, load, store
 
 _jit = njit(error_model="numpy")
-#: Steps of each short loop, and how often it runs.
-STEPS, TRIES = 2_000, 300
+#: How often each loop runs; all take some half a millisecond, so that what else runs disturbs them alike.
+TRIES = 300
 
 
 @_jit
@@ -44,9 +44,8 @@ def _divide(x, y, steps):
 
 
 @_jit
-def _stream(arrays, factor):
-    for row in range(len(arrays)):
-        array = arrays[row]
+def _stream(array, factor, steps):
+    for _ in range(steps):
         for i in range(len(array)):
             array[i] *= factor
 
@@ -78,18 +77,18 @@ def least_time(model, size, steps=4):
     taken = _best(model.loops.adam_steps, copy, None, rows, rates, 0) / len(rows)
 
     chains = np.linspace(0.5, 0.9, 16 + 12 * LANES).astype(number)
-    multiply_add = _best(_multiply_add, chains, STEPS) / (12 * LANES * STEPS)
+    multiply_add = _best(_multiply_add, chains, 200_000) / (12 * LANES * 200_000)
     few = np.full(1024, 2, number)
-    divide = _best(_divide, few, few.copy(), 10) / (10 * len(few))
-    arrays = np.ones((4, n_parameters), number)
-    byte = _best(_stream, arrays, number(1)) / (2 * arrays.nbytes)
+    divide = _best(_divide, few, few.copy(), 1_000) / (1_000 * len(few))
+    state = np.ones(4 * n_parameters, number)
+    byte = _best(_stream, state, number(1), 20) / (20 * 2 * state.nbytes)
 
     weights = 2 * width * width + width * width // 2 + width // 2 + width
-    row = 2 * 2 * width * arrays.itemsize  # of user and item
+    row = 2 * 2 * width * state.itemsize  # of user and item
     parts = {
         "network": 3 * weights * size * multiply_add,
         "gathers": 3 * row * size * byte,
-        "adam": max(n_parameters * divide, 2 * arrays.nbytes * byte),
+        "adam": max(n_parameters * divide, 2 * state.nbytes * byte),
     }
     least = sum(parts.values())
     milliseconds = {part: 1e3 * seconds for part, seconds in parts.items()}

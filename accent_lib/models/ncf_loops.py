@@ -110,21 +110,26 @@ def _four(x, i, step, y0, y1, y2, y3):
 
 @_jit
 def _combine(x, weight, bias, out, rows):
-    """Set ``out[t]`` to ``bias + sum_k x[t, k] weight[k]``, four ``k`` at a time."""
+    """Set ``out[t]`` to ``bias + sum_k x[t, k] weight[k]``, four ``k`` at a time.
+
+    Two panels of ``out`` share what they read of ``x``; an odd one is its own partner.
+    """
     panels = len(out) // PANEL
     size = len(weight) // panels
-    for p in range(panels):
-        sums, start, step = bias, LANES * p, 0
-        for k in range(0, size // LANES, LANES):
-            w = p * size + LANES * k
+    for p in range(0, panels, 2):
+        q = min(p + 1, panels - 1)
+        sums, start_p, start_q, step = bias, LANES * p, LANES * q, 0
+        for k in range(0, size // LANES, 4):
+            v, w = p * size + LANES * k, q * size + LANES * k
+            v0, v1, v2, v3 = load(weight, v), load(weight, v + 8), load(weight, v + 16), load(weight, v + 24)
             w0, w1, w2, w3 = load(weight, w), load(weight, w + 8), load(weight, w + 16), load(weight, w + 24)
-            w += 32
-            w4, w5, w6, w7 = load(weight, w), load(weight, w + 8), load(weight, w + 16), load(weight, w + 24)
             for t in range(0, LANES * rows, LANES):
-                i = k * TILE + t
-                first, second = _four(x, i, 1, w0, w1, w2, w3), _four(x, i + 4, 1, w4, w5, w6, w7)
-                store(out, p * PANEL + t, (load(sums, start + step * t) + first) + second)
-            sums, start, step = out, p * PANEL, 1
+                i = k // LANES * PANEL + k % LANES + t
+                first = load(sums, start_p + step * t) + _four(x, i, 1, v0, v1, v2, v3)
+                second = load(sums, start_q + step * t) + _four(x, i, 1, w0, w1, w2, w3)
+                store(out, p * PANEL + t, first)
+                store(out, q * PANEL + t, second)
+            sums, start_p, start_q, step = out, p * PANEL, q * PANEL, 1
 
 
 @_jit
