@@ -9,6 +9,7 @@ from torch.func import grad, jvp, vmap
 
 from accent_lib.influence.base import FastInfluence, Influence
 from accent_lib.influence.derivatives import differentiate
+from accent_lib.models.recommender import history_scores
 
 
 class HistoryInfluence(FastInfluence):
@@ -90,9 +91,9 @@ class HistoryInfluence(FastInfluence):
 
         with torch.no_grad():
             before = scores(value, everything)  # (k,)
-            by_input = vmap(scores, (None, 0))(value, without)  # (n, k)
+            by_input = history_scores(model, value, user, items, without)  # (n, k)
             if self.effect == "substitute":
-                after = vmap(scores)(value + moves, without)  # (n, k)
+                after = history_scores(model, value + moves, user, items, without)  # (n, k)
             else:
                 change = vmap(lambda keep, move: jvp(lambda b: scores(b, keep), (value,), (move,))[1])
                 after = by_input + change(without, moves)

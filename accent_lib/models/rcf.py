@@ -298,6 +298,23 @@ class RCF(nn.Module):
         parts = items.split(max(PART // max(actions.stop - actions.start, 1), 1))
         return torch.cat([self._read(block, user, part, keep) for part in parts])
 
+    def history_scores(self, blocks: Tensor, user: int, items: Tensor, keep: Tensor) -> Tensor:
+        """Scores in several histories, as :func:`~accent_lib.models.recommender.history_scores`.
+
+        Types are summed before the films are, so that one product of matrices serves all histories.
+        """
+        weights = self._weights(user, items)  # (4, k, n)
+        x, history = self.item_table.weight.detach(), self.triples[self.action_slice(user), 1]
+        types, targets, scores = self.type_attention(blocks), x[items].unsqueeze(1), []
+        types, blocks = types.expand(len(keep), -1), blocks.expand(len(keep), -1)
+        rows = max(PART // max(weights[0].numel(), 1), 1)
+        for kept, own, levels in zip(*(of.split(rows) for of in (keep, blocks, types)), strict=True):
+            totals = (weights @ kept.T).permute(1, 2, 0)  # (k, m, 4)
+            levels = levels / (totals + 1e-9) ** self.smoothing
+            moved = own + (levels @ weights.transpose(0, 1) * kept) @ x[history]
+            scores.append(gelu(self.hidden(moved * targets)) @ self.output)
+        return torch.cat(scores, 1).T
+
     def losses(
         self, block: Tensor, user: int, keep: Tensor | None = None, which: Tensor | None = None
     ) -> Tensor:

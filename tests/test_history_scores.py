@@ -1,0 +1,52 @@
+"""Scores in several histories at once, and curvature, of RCF against one history at a time and autograd."""
+
+import copy
+
+import pytest
+import torch
+
+from accent_lib.datasets import prepare
+from accent_lib.datasets.sample import generate
+from accent_lib.models import RCF, rcf
+from accent_lib.models.recommender import history_scores
+
+USER = 4
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = RCF(prepare(generate(seed=1, n_users=20, n_items=40), min_positive=3, min_negative=2), dim=6)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for value in model.double().parameters():
+            value.normal_(0, 0.5, generator=generator)
+    return model
+
+
+class Plain:
+    """The model without its faster way."""
+
+    def __init__(self, model):
+        self.scores = model.scores
+
+
+@pytest.mark.parametrize("by_tensors", [False, True])
+@pytest.mark.parametrize("part", [2**20, 1])
+def test_several_histories_at_once_are_one_at_a_time(model, by_tensors, part, monkeypatch):
+    monkeypatch.setattr(rcf, "PART", part)
+    model = copy.deepcopy(model)
+    model.by_tensors = by_tensors
+    n, items = len(model.actions(USER)), torch.arange(model.n_items)  # some in the history, some not
+    generator = torch.Generator().manual_seed(1)
+    keep = torch.cat([1 - torch.eye(n), torch.zeros(1, n), torch.rand(3, n, generator=generator)]).double()
+    block = model.block(USER)
+    blocks = block + torch.randn(len(keep), len(block), generator=generator, dtype=torch.double)
+    for each in (block, blocks):
+        together = history_scores(model, each, USER, items, keep)
+        expected = torch.stack(
+            [model.scores(b, USER, items, k) for b, k in zip(each.expand_as(blocks), keep, strict=True)]
+        )
+        torch.testing.assert_close(together, expected.detach(), rtol=1e-10, atol=1e-10)
+        plain = history_scores(Plain(model), each, USER, items, keep)
+        torch.testing.assert_close(plain, expected.detach(), rtol=1e-10, atol=1e-10)
+    assert (expected[0] - expected[-1]).abs().max() > 0.1
