@@ -4,10 +4,11 @@ import copy
 
 import pytest
 import torch
+from torch.func import hessian
 
 from accent_lib.datasets import prepare
 from accent_lib.datasets.sample import generate
-from accent_lib.models import RCF, rcf
+from accent_lib.models import RCF, rcf, rcf_curvature
 from accent_lib.models.recommender import history_scores
 
 USER = 4
@@ -50,3 +51,18 @@ def test_several_histories_at_once_are_one_at_a_time(model, by_tensors, part, mo
         plain = history_scores(Plain(model), each, USER, items, keep)
         torch.testing.assert_close(plain, expected.detach(), rtol=1e-10, atol=1e-10)
     assert (expected[0] - expected[-1]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("by_tensors", [False, True])
+@pytest.mark.parametrize("part", [16, 3])
+def test_curvature_in_closed_form_is_that_of_autograd(model, by_tensors, part, monkeypatch):
+    monkeypatch.setattr(rcf_curvature, "PART", part)
+    model = copy.deepcopy(model)
+    model.by_tensors = by_tensors
+    n = len(model.actions(USER))
+    half = torch.rand(n, generator=torch.Generator().manual_seed(1)).double()
+    for keep in (None, torch.ones(n).double(), half, 0 * half):
+        block = model.block(USER) + 0.3
+        expected = hessian(lambda b, keep=keep: model.losses(b, USER, keep).sum())(block)
+        assert expected.abs().max() > 0.1
+        torch.testing.assert_close(model.curvature(block, USER, keep), expected, rtol=1e-9, atol=1e-9)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from accent_lib.influence.base import FastInfluence, Influence
-from accent_lib.influence.derivatives import differentiate
+from accent_lib.influence.derivatives import slope_and_curvature
 from accent_lib.models.recommender import history_scores
 
 
@@ -78,12 +78,8 @@ class HistoryInfluence(FastInfluence):
 
         gradients = self._gradients(user, value, everything, without)  # (n, p)
         histories = everything[None] if self.variant == "shared" else without
-        blocks = (
-            differentiate(value, lambda block, keep=keep: model.losses(block, user, keep), model.penalty)
-            for keep in histories
-        )
         # (n, p, p), or (1, p, p) where all actions share one
-        bare = torch.stack([block.curvature / n + block.penalty_curvature for block in blocks])
+        bare = torch.stack([self._curvature(user, value, keep) for keep in histories])
         values, vectors = torch.linalg.eigh(bare)
         values, facts = self._damped(values)
         along = (gradients[:, None] @ vectors).squeeze(1) / values  # (n, p), by eigenvectors
@@ -99,6 +95,14 @@ class HistoryInfluence(FastInfluence):
                 after = by_input + change(without, moves)
         drop, drop_by_input = ((before - changed).T.cpu().numpy() for changed in (after, by_input))  # (k, n)
         return Influence(before.cpu().numpy(), drop, drop_by_input, **facts)
+
+    def _curvature(self, user: int, value: Tensor, keep: Tensor) -> Tensor:
+        """Hessian of the mean of the user's losses and the penalty, (p, p)."""
+        model = self.model
+        _, penalty = slope_and_curvature(model.penalty, value)
+        if hasattr(model, "curvature"):
+            return model.curvature(value, user, keep) / len(keep) + penalty
+        return slope_and_curvature(lambda block: model.losses(block, user, keep).mean(), value)[1] + penalty
 
     def _gradients(self, user: int, value: Tensor, everything: Tensor, without: Tensor) -> Tensor:
         """What each removed action takes from the gradient of the user's losses, (n, p)."""

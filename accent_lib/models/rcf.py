@@ -41,6 +41,7 @@ from accent_lib.datasets.relations import (
 from accent_lib.errors import AccentError
 from accent_lib.models import rcf_loops, rcf_tensors
 from accent_lib.models.activation import gelu
+from accent_lib.models.rcf_curvature import curvature
 from accent_lib.models.rcf_entries import Histories
 from accent_lib.models.rcf_loops import Attend, Read, Weigh
 from accent_lib.models.rcf_tensors import TrainingEntries, attend, entries_of
@@ -279,18 +280,21 @@ class RCF(nn.Module):
         weigh = rcf_tensors.weigh if self._tensors else rcf_loops.weigh
         return Weigh.apply(items, lambda row: weigh(row, user, *self._exponentials(), self._histories))
 
-    def _read(self, block, user, items, keep):
-        """Scores of items (…)."""
+    def sums(self, user: int, items: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What the user's history sums up to toward items (…), as :meth:`score` takes it."""
         x = self.item_table.weight.detach()
         if keep is None and not self._tensors:
             read = lambda row: rcf_loops.read(row, user, *self._exponentials(), x, self._histories)  # noqa: E731
-            sums, totals = Read.apply(items, read)
-        else:
-            weights = self._weights(user, items)
-            weights = weights if keep is None else weights * keep
-            sums = (weights @ x[self.triples[self.action_slice(user), 1]]).movedim(0, -2)
-            totals = weights.sum(-1).movedim(0, -1)
-        return self.score(block, self.type_attention(block), sums, totals, x[items])
+            return Read.apply(items, read)
+        weights = self._weights(user, items)
+        weights = weights if keep is None else weights * keep
+        sums = (weights @ x[self.triples[self.action_slice(user), 1]]).movedim(0, -2)
+        return sums, weights.sum(-1).movedim(0, -1)
+
+    def _read(self, block, user, items, keep):
+        """Scores of items (…)."""
+        x = self.item_table.weight.detach()
+        return self.score(block, self.type_attention(block), *self.sums(user, items, keep), x[items])
 
     def scores(self, block: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
         """Scores of ``items`` with the history weighted by ``keep``, ``(n_items,)``."""
@@ -325,6 +329,10 @@ class RCF(nn.Module):
         items = self.triples[self.action_slice(user), 1:].T
         better, worse = self._read(block, user, items if which is None else items[:, which], keep)
         return -F.logsigmoid(better - worse)
+
+    def curvature(self, block: Tensor, user: int, keep: Tensor | None = None) -> Tensor:
+        """Hessian by the block of the sum of the user's losses, ``(dim, dim)``."""
+        return curvature(self, block, user, keep)
 
     def penalty(self, block: Tensor) -> Tensor:
         """Zero: RCF is trained without weight decay."""

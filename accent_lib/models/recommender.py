@@ -34,7 +34,8 @@ class Recommender(Protocol):
 
     A model may offer ``all_scores(users)``, an iterator over the scores of all items for each of the users,
     and, if it reads the history, ``history_scores(blocks, user, items, keep)``: what
-    :func:`history_scores` returns, in less time.
+    :func:`history_scores` returns, in less time.  It may then offer ``curvature(block, user, keep)``, too,
+    the Hessian of the sum of ``losses``, ``(n_parameters, n_parameters)``.
 
     A model may offer a faster way of training copies of itself with Adam: ``loops``, an object whose
     ``adam_steps(copy, keep, rows, rates, done)`` takes one copy through batches of rows, with one learning
