@@ -8,7 +8,7 @@ from torch.func import hessian
 
 from accent_lib.datasets import prepare
 from accent_lib.datasets.sample import generate
-from accent_lib.models import RCF, rcf, rcf_curvature
+from accent_lib.models import RCF, rcf
 from accent_lib.models.recommender import history_scores
 
 USER = 4
@@ -54,9 +54,7 @@ def test_several_histories_at_once_are_one_at_a_time(model, by_tensors, part, mo
 
 
 @pytest.mark.parametrize("by_tensors", [False, True])
-@pytest.mark.parametrize("part", [16, 3])
-def test_curvature_in_closed_form_is_that_of_autograd(model, by_tensors, part, monkeypatch):
-    monkeypatch.setattr(rcf_curvature, "PART", part)
+def test_curvature_in_closed_form_is_that_of_autograd(model, by_tensors):
     model = copy.deepcopy(model)
     model.by_tensors = by_tensors
     n = len(model.actions(USER))

@@ -15,9 +15,6 @@ from torch import Tensor
 
 from accent_lib.models.activation import gelu
 
-#: So many triples at a time.
-PART = 16
-
 
 def curvature(model, block: Tensor, user: int, keep: Tensor | None = None) -> Tensor:
     """Hessian by the block of the sum of a user's losses, as autograd finds it in much more time.
@@ -45,33 +42,43 @@ def curvature(model, block: Tensor, user: int, keep: Tensor | None = None) -> Te
     True
     """
     with torch.no_grad():
+        items = model.triples[model.action_slice(user), 1:].T  # (2, n), better and worse
+        targets, weight = model.item_table.weight[items], model.hidden.weight
+        sums, totals = model.sums(user, items, keep)
+        by_type = sums / (totals.unsqueeze(-1) + 1e-9) ** model.smoothing  # C', (2, n, 4, p)
         types, type_slopes, of_types = _attention(model, block)
-        joint, by_types = 0, 0
-        # Some triples at a time, so that what they compute stays in the processor's cache.
-        for items in model.triples[model.action_slice(user), 1:].split(PART):
-            part, slope = _by_block_and_types(model, block, types, user, items.T, keep)
-            joint, by_types = joint + part, by_types + slope
-        chain = torch.cat([torch.eye(len(block), dtype=block.dtype, device=block.device), type_slopes])
-        return chain.T @ joint @ chain + of_types(by_types)
+        hidden = model.hidden((block + types @ by_type) * targets)
+        values, slopes, bends = (model.output * each for each in _derivatives(hidden))  # (2, n, dim)
+        better, worse = values.sum(-1)
+        slope = -torch.sigmoid(worse - better)  # of the loss by the difference
+        by_score = torch.stack([slope, -slope]).unsqueeze(-1)  # (2, n, 1)
+        bends = by_score * bends
+        by_block = slopes @ weight * targets  # (2, n, p) of the scores
+        by_types = (by_type @ by_block.unsqueeze(-1)).squeeze(-1)  # (2, n, 4)
+        # The columns of R that belong to the types, and R' diag(bends) R, block by block.
+        inner = (by_type * targets.unsqueeze(-2)) @ weight.T  # (2, n, 4, dim)
+        bent = bends.unsqueeze(-2) * inner
+        mixed = (bent @ weight * targets.unsqueeze(-2)).sum((0, 1)).T @ type_slopes  # (p, p)
+        both = torch.einsum("bnth,bnsh->ts", bent, inner)
+        apart = torch.sub(*(by_block + by_types @ type_slopes))  # (n, p)
+        return (
+            _by_targets(targets.flatten(0, 1), bends.flatten(0, 1), weight)
+            + (mixed + mixed.T)
+            + type_slopes.T @ both @ type_slopes
+            + (apart.T * (-slope * (1 + slope))) @ apart
+            + of_types((by_score * by_types).sum((0, 1)))
+        )
 
 
-def _by_block_and_types(model, block, types, user, items, keep):
-    """Hessian of the sum of losses by ``z``, (p + 4, p + 4), and its gradient by ``a``, (4,)."""
-    targets, weight = model.item_table.weight[items].unsqueeze(-2), model.hidden.weight  # (2, n, 1, dim)
-    sums, totals = model.sums(user, items, keep)
-    by_type = sums / (totals.unsqueeze(-1) + 1e-9) ** model.smoothing  # C', (2, n, 4, dim)
-    hidden = model.hidden((block + types @ by_type).unsqueeze(-2) * targets).squeeze(-2)  # (2, n, dim)
-    values, slopes, bends = (model.output * each for each in _derivatives(hidden))
-    better, worse = values.sum(-1)
-    slope = -torch.sigmoid(worse - better)  # of the loss by the difference
-    by_score = torch.stack([slope, -slope])  # (2, n)
-    inner = torch.cat([weight * targets, weight @ (by_type * targets).mT], -1)  # R, (2, n, dim, p + 4)
-    by_z = (slopes.unsqueeze(-2) @ inner).squeeze(-2)  # (2, n, p + 4) of the scores
-    apart = by_z[0] - by_z[1]
-    rows = inner.flatten(0, 2)
-    curved = (rows * (by_score.unsqueeze(-1) * bends).reshape(-1, 1)).T @ rows
-    curved += (apart.T * (-slope * (1 + slope))) @ apart
-    return curved, (by_score.unsqueeze(-1) * by_z[..., len(block) :]).sum((0, 1))
+def _by_targets(targets, bends, weight):
+    """Sum of ``diag(x) W' diag(bend) W diag(x)`` over targets, (p, p); half of it, for it is symmetric."""
+    p = targets.shape[1]
+    first, second = torch.triu_indices(p, p, device=targets.device)
+    x, w = targets.T, weight.T  # (p, n), (p, dim)
+    half = ((x[first] * x[second]) @ bends * w[first] * w[second]).sum(1)
+    whole = half.new_empty(p, p)
+    whole[first, second] = whole[second, first] = half
+    return whole
 
 
 def _attention(model, block):
