@@ -1,10 +1,10 @@
-"""Scores in several histories at once, and curvature, of RCF against one history at a time and autograd."""
+"""RCF's scores in several histories at once against one at a time, its closed forms against autograd."""
 
 import copy
 
 import pytest
 import torch
-from torch.func import hessian
+from torch.func import grad, hessian
 
 from accent_lib.datasets import prepare
 from accent_lib.datasets.sample import generate
@@ -28,7 +28,7 @@ class Plain:
     """The model without its faster way."""
 
     def __init__(self, model):
-        self.scores = model.scores
+        self.scores, self.actions = model.scores, model.actions
 
 
 @pytest.mark.parametrize("by_tensors", [False, True])
@@ -50,6 +50,9 @@ def test_several_histories_at_once_are_one_at_a_time(model, by_tensors, part, mo
         torch.testing.assert_close(together, expected.detach(), rtol=1e-10, atol=1e-10)
         plain = history_scores(Plain(model), each, USER, items, keep)
         torch.testing.assert_close(plain, expected.detach(), rtol=1e-10, atol=1e-10)
+        for one in (model, Plain(model)):
+            left_out = history_scores(one, each if each.dim() == 1 else each[:n], USER, items)
+            torch.testing.assert_close(left_out, expected[:n].detach(), rtol=1e-10, atol=1e-10)
     assert (expected[0] - expected[-1]).abs().max() > 0.1
 
 
@@ -64,3 +67,15 @@ def test_curvature_in_closed_form_is_that_of_autograd(model, by_tensors):
         expected = hessian(lambda b, keep=keep: model.losses(b, USER, keep).sum())(block)
         assert expected.abs().max() > 0.1
         torch.testing.assert_close(model.curvature(block, USER, keep), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("by_tensors", [False, True])
+def test_gradients_in_closed_form_are_those_of_autograd(model, by_tensors):
+    model = copy.deepcopy(model)
+    model.by_tensors = by_tensors
+    n, block = len(model.actions(USER)), model.block(USER) + 0.3
+    keep = torch.rand(n, n, generator=torch.Generator().manual_seed(1)).double().fill_diagonal_(0)
+    expected = [grad(lambda b, z=z: model.losses(b, USER, keep[z])[z])(block) for z in range(n)]
+    torch.testing.assert_close(
+        model.gradients(block, USER, keep), torch.stack(expected), rtol=1e-9, atol=1e-9
+    )

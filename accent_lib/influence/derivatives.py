@@ -28,10 +28,9 @@ def slope_and_curvature(function: Callable[[Tensor], Tensor], value: Tensor) -> 
     block = value.detach().clone().requires_grad_()
     # Added to what is differentiated twice, so that it may be linear in the block or not depend on it at all.
     (slope,) = grad(function(block) + 0 * block.square().sum(), block, create_graph=True)
-    # Some directions at a time, so that what they compute stays in the processor's cache.
     identity = torch.eye(len(block), dtype=block.dtype, device=block.device)
-    parts = [grad(slope, block, some, True, is_grads_batched=True)[0] for some in identity.split(16)]
-    return slope.detach(), torch.cat(parts)
+    (curvature,) = grad(slope, block, identity, is_grads_batched=True)
+    return slope.detach(), curvature
 
 
 def differentiate(

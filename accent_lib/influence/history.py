@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from accent_lib.influence.base import FastInfluence, Influence
-from accent_lib.influence.derivatives import slope_and_curvature
+from accent_lib.influence.derivatives import differentiate, slope_and_curvature
 from accent_lib.models.recommender import history_scores
 
 
@@ -87,9 +87,9 @@ class HistoryInfluence(FastInfluence):
 
         with torch.no_grad():
             before = scores(value, everything)  # (k,)
-            by_input = history_scores(model, value, user, items, without)  # (n, k)
+            by_input = history_scores(model, value, user, items)  # (n, k)
             if self.effect == "substitute":
-                after = history_scores(model, value + moves, user, items, without)  # (n, k)
+                after = history_scores(model, value + moves, user, items)  # (n, k)
             else:
                 change = vmap(lambda keep, move: jvp(lambda b: scores(b, keep), (value,), (move,))[1])
                 after = by_input + change(without, moves)
@@ -99,10 +99,11 @@ class HistoryInfluence(FastInfluence):
     def _curvature(self, user: int, value: Tensor, keep: Tensor) -> Tensor:
         """Hessian of the mean of the user's losses and the penalty, (p, p)."""
         model = self.model
-        _, penalty = slope_and_curvature(model.penalty, value)
         if hasattr(model, "curvature"):
+            _, penalty = slope_and_curvature(model.penalty, value)
             return model.curvature(value, user, keep) / len(keep) + penalty
-        return slope_and_curvature(lambda block: model.losses(block, user, keep).mean(), value)[1] + penalty
+        block = differentiate(value, lambda block: model.losses(block, user, keep), model.penalty)
+        return block.curvature / len(keep) + block.penalty_curvature
 
     def _gradients(self, user: int, value: Tensor, everything: Tensor, without: Tensor) -> Tensor:
         """What each removed action takes from the gradient of the user's losses, (n, p)."""
@@ -111,7 +112,10 @@ class HistoryInfluence(FastInfluence):
             return self.model.losses(block, user, keep, which).sum()
 
         one_by_one = torch.arange(len(without), device=value.device)[:, None]
-        gradients = vmap(grad(total), (None, 0, 0))(value, without, one_by_one)
+        if hasattr(self.model, "gradients"):
+            gradients = self.model.gradients(value, user, without)
+        else:
+            gradients = vmap(grad(total), (None, 0, 0))(value, without, one_by_one)
         if not self.others:
             return gradients
         # In chunks, because each row of `without` needs a table of the user's triples by her history.

@@ -39,9 +39,8 @@ from accent_lib.datasets.relations import (
     training_triples,
 )
 from accent_lib.errors import AccentError
-from accent_lib.models import rcf_loops, rcf_tensors
+from accent_lib.models import rcf_curvature, rcf_loops, rcf_tensors
 from accent_lib.models.activation import gelu
-from accent_lib.models.rcf_curvature import curvature
 from accent_lib.models.rcf_entries import Histories
 from accent_lib.models.rcf_loops import Attend, Read, Weigh
 from accent_lib.models.rcf_tensors import TrainingEntries, attend, entries_of
@@ -302,20 +301,27 @@ class RCF(nn.Module):
         parts = items.split(max(PART // max(actions.stop - actions.start, 1), 1))
         return torch.cat([self._read(block, user, part, keep) for part in parts])
 
-    def history_scores(self, blocks: Tensor, user: int, items: Tensor, keep: Tensor) -> Tensor:
-        """Scores in several histories, as :func:`~accent_lib.models.recommender.history_scores`.
-
-        Types are summed before the films are, so that one product of matrices serves all histories.
-        """
+    def history_scores(self, blocks: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Scores in several histories, as :func:`~accent_lib.models.recommender.history_scores`."""
         weights = self._weights(user, items)  # (4, k, n)
-        x, history = self.item_table.weight.detach(), self.triples[self.action_slice(user), 1]
-        types, targets, scores = self.type_attention(blocks), x[items].unsqueeze(1), []
-        types, blocks = types.expand(len(keep), -1), blocks.expand(len(keep), -1)
-        rows = max(PART // max(weights[0].numel(), 1), 1)
-        for kept, own, levels in zip(*(of.split(rows) for of in (keep, blocks, types)), strict=True):
+        x, types = self.item_table.weight.detach(), self.type_attention(blocks)
+        history, targets = x[self.triples[self.action_slice(user), 1]], x[items].unsqueeze(1)
+        if keep is None:  # what all films sum up to, less one of them
+            # The totals as sums: what a difference leaves of nothing would be divided by nothing.
+            totals = (weights @ (1 - torch.eye(len(history), dtype=x.dtype, device=x.device))).permute(
+                1, 2, 0
+            )
+            levels = types * (totals > 0) / (totals + 1e-9) ** self.smoothing  # (k, n, 4)
+            lost = (levels * weights.permute(1, 2, 0)).sum(-1, keepdim=True) * history
+            moved = blocks + levels @ (weights @ history).transpose(0, 1) - lost
+            return (gelu(self.hidden(moved * targets)) @ self.output).T
+        scores, parts = [], max(PART // max(weights[0].numel(), 1), 1)
+        each = (keep, blocks.expand(len(keep), -1), types.expand(len(keep), -1))
+        for kept, own, levels in zip(*(of.split(parts) for of in each), strict=True):
             totals = (weights @ kept.T).permute(1, 2, 0)  # (k, m, 4)
             levels = levels / (totals + 1e-9) ** self.smoothing
-            moved = own + (levels @ weights.transpose(0, 1) * kept) @ x[history]
+            # Types are summed before the films are: one product of matrices for all histories.
+            moved = own + (levels @ weights.transpose(0, 1) * kept) @ history
             scores.append(gelu(self.hidden(moved * targets)) @ self.output)
         return torch.cat(scores, 1).T
 
@@ -332,7 +338,11 @@ class RCF(nn.Module):
 
     def curvature(self, block: Tensor, user: int, keep: Tensor | None = None) -> Tensor:
         """Hessian by the block of the sum of the user's losses, ``(dim, dim)``."""
-        return curvature(self, block, user, keep)
+        return rcf_curvature.curvature(self, block, user, keep)
+
+    def gradients(self, block: Tensor, user: int, keep: Tensor) -> Tensor:
+        """Gradient of each of the user's losses, ``(n, dim)``, each with a history of its own, ``(n, n)``."""
+        return rcf_curvature.gradients(self, block, user, keep)
 
     def penalty(self, block: Tensor) -> Tensor:
         """Zero: RCF is trained without weight decay."""

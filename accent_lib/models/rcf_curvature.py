@@ -1,4 +1,4 @@
-"""The Hessian of RCF's losses by a user's block, in closed form.
+"""Gradients and Hessian of RCF's losses by a user's block, in closed form.
 
 The block ``u`` enters a score twice: as itself and through the attention ``a(u)`` to the four types.  As a
 function of both, ``z = (u, a)``, the vector that meets the film is linear, and so is what the last layer
@@ -45,25 +45,16 @@ def curvature(model, block: Tensor, user: int, keep: Tensor | None = None) -> Te
     True
     """
     with torch.no_grad():
-        items = model.triples[model.action_slice(user), 1:].T  # (2, n), better and worse
-        targets, weight = model.item_table.weight[items], model.hidden.weight
-        sums, totals = model.sums(user, items, keep)
-        by_type = sums / (totals.unsqueeze(-1) + 1e-9) ** model.smoothing  # C', (2, n, 4, p)
-        types, type_slopes, of_types = _attention(model, block)
-        hidden = model.hidden((block + types @ by_type) * targets)
-        values, slopes, bends = (model.output * each for each in _derivatives(hidden))  # (2, n, dim)
-        better, worse = values.sum(-1)
-        slope = -torch.sigmoid(worse - better)  # of the loss by the difference
-        by_score = torch.stack([slope, -slope]).unsqueeze(-1)  # (2, n, 1)
+        _, type_slopes, of_types = attention = _attention(model, block)
+        slope, apart, scores = _by_difference(model, block, user, keep, attention)
+        targets, by_type, by_types, bends = scores
+        weight, by_score = model.hidden.weight, torch.stack([slope, -slope]).unsqueeze(-1)  # (2, n, 1)
         bends = by_score * bends
-        by_block = slopes @ weight * targets  # (2, n, p) of the scores
-        by_types = (by_type @ by_block.unsqueeze(-1)).squeeze(-1)  # (2, n, 4)
         # The columns of R that belong to the types, and R' diag(bends) R, block by block.
         inner = (by_type * targets.unsqueeze(-2)) @ weight.T  # (2, n, 4, dim)
         bent = bends.unsqueeze(-2) * inner
         mixed = (bent @ weight * targets.unsqueeze(-2)).sum((0, 1)).T @ type_slopes  # (p, p)
         both = torch.einsum("bnth,bnsh->ts", bent, inner)
-        apart = torch.sub(*(by_block + by_types @ type_slopes))  # (n, p)
         return (
             _by_targets(targets.flatten(0, 1), bends.flatten(0, 1), weight)
             + (mixed + mixed.T)
@@ -71,6 +62,50 @@ def curvature(model, block: Tensor, user: int, keep: Tensor | None = None) -> Te
             + (apart.T * (-slope * (1 + slope))) @ apart
             + of_types((by_score * by_types).sum((0, 1)))
         )
+
+
+def gradients(model, block: Tensor, user: int, keep: Tensor) -> Tensor:
+    """Gradient by the block of each of a user's losses, ``(n_history, p)``.
+
+    Parameters
+    ----------
+    model, block, user
+        As for :func:`curvature`.
+    keep : Tensor, shape (n_history, n_history)
+        Weighs the history that the scores read, for each loss another.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import RCF
+    >>> model = RCF(prepare(load("sample"))).double()
+    >>> n = len(model.actions(3))
+    >>> gradients(model, model.block(3), 3, 1 - torch.eye(n).double()).shape == (n, 64)
+    True
+    """
+    with torch.no_grad():
+        slope, apart, _ = _by_difference(model, block, user, keep, _attention(model, block))
+        return slope.unsqueeze(-1) * apart
+
+
+def _by_difference(model, block, user, keep, attention):
+    """Slopes of the losses by the differences of scores, (n,), and of these by the block, (n, p).
+
+    And of the scores: items ``x_i`` (2, n, p) and ``C'`` (2, n, 4, p), slopes by the types (2, n, 4), and
+    ``p gelu''(h)``, (2, n, dim).
+    """
+    types, type_slopes, _ = attention
+    items = model.triples[model.action_slice(user), 1:].T  # (2, n), better and worse
+    targets = model.item_table.weight[items]
+    sums, totals = model.sums(user, items, keep)
+    by_type = sums / (totals.unsqueeze(-1) + 1e-9) ** model.smoothing
+    hidden = model.hidden((block + types @ by_type) * targets)
+    values, slopes, bends = (model.output * each for each in _derivatives(hidden))
+    better, worse = values.sum(-1)
+    by_moved = slopes @ model.hidden.weight * targets  # (2, n, p)
+    by_types = (by_type @ by_moved.unsqueeze(-1)).squeeze(-1)
+    apart = torch.sub(*(by_moved + by_types @ type_slopes))
+    return -torch.sigmoid(worse - better), apart, (targets, by_type, by_types, bends)
 
 
 def _by_targets(targets, bends, weight):
