@@ -308,9 +308,8 @@ class RCF(nn.Module):
         history, targets = x[self.triples[self.action_slice(user), 1]], x[items].unsqueeze(1)
         if keep is None:  # what all films sum up to, less one of them
             # The totals as sums: what a difference leaves of nothing would be divided by nothing.
-            totals = (weights @ (1 - torch.eye(len(history), dtype=x.dtype, device=x.device))).permute(
-                1, 2, 0
-            )
+            without = 1 - torch.eye(len(history), dtype=x.dtype, device=x.device)
+            totals = (weights @ without).permute(1, 2, 0)
             levels = types * (totals > 0) / (totals + 1e-9) ** self.smoothing  # (k, n, 4)
             lost = (levels * weights.permute(1, 2, 0)).sum(-1, keepdim=True) * history
             moved = blocks + levels @ (weights @ history).transpose(0, 1) - lost
