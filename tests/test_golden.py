@@ -18,7 +18,7 @@ from accent_lib import training
 from accent_lib.models import NCF, RCF, gelu, ncf, ncf_loops
 from accent_lib.retraining.outcomes import import_outcomes
 from accent_lib.retraining.worlds import World
-from accent_lib.training import Recipe
+from accent_lib.training import Recipe, stack
 from tests import golden
 
 ROOT = Path(__file__).parents[1]
@@ -139,7 +139,7 @@ def half_removed(self, model):
 
 ORIGINAL_KEEP = World.keep
 ORIGINAL_PERMUTATION = torch.randperm
-ORIGINAL_ADAGRAD = torch.optim.Adagrad
+ORIGINAL_ADAGRAD = stack.Adagrad
 NCF_CHANGES = {
     "a removed action stays by half": (World, "keep", half_removed),
     "the rate falls a step earlier": (
@@ -175,7 +175,7 @@ RCF_CHANGES = {
         lambda self, batch, keep=None, original=RCF.batch_loss: 1.1 * original(self, batch, keep),
     ),
     "another constant of Adagrad": (
-        torch.optim,
+        stack,
         "Adagrad",
         lambda groups, **settings: ORIGINAL_ADAGRAD(groups, **settings | {"initial_accumulator_value": 1e-4}),
     ),

@@ -24,7 +24,7 @@ LAYERS = {
         "evaluation",
         "live",
     ),
-    "accent_book": ("runs", "figures", "publish", "runner", "experiments", "__main__"),
+    "accent_book": ("runs", "claims", "figures", "publish", "runner", "experiments", "__main__"),
 }
 
 
