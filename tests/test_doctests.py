@@ -30,6 +30,7 @@ INSIDE = {
     "accent_lib.evaluation.paper": "figures of the paper, for the chapters",
     "accent_lib.models.lanes": "the inside of NCF's loops",
     "accent_lib.models.rcf": "on the page by what the package exports",
+    "accent_lib.models.rcf_curvature": "the inside of RCF",
     "accent_lib.models.rcf_tensors": "the inside of RCF",
     "accent_lib.training.stack": "the inside of train()",
 }

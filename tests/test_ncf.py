@@ -32,6 +32,7 @@ def test_forward_is_the_equations(model):
     users, items = torch.arange(6), torch.arange(10, 16)
     expected = [transcribed(model, int(u), int(i)) for u, i in zip(users, items, strict=True)]
     np.testing.assert_allclose(model(users, items).detach(), expected, atol=1e-12)
+    assert model.rating(model.block(0), model.item_block(10)).shape == ()  # of two blocks, one number
 
 
 def test_scores_and_losses_of_a_block_are_those_of_the_network(model, sample):

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
-from torch.func import vmap
 
 from accent_lib import explainers
 from accent_lib.errors import AccentError
 from accent_lib.explainers import Explanation
+from accent_lib.models.recommender import history_scores
 
 #: Explainers that need scores and influences.  ``random`` is the control: it copies ACCENT's sizes.
 BY_INFLUENCE: dict[str, Callable] = {
@@ -104,10 +104,8 @@ class Attention:
         new = [case not in self._known for case in cases]  # slates of several sizes are walked through alike
         if any(new):
             block = self._model.block(self._user)
-            scores = lambda keep: self._model.scores(block, self._user, self._items, keep)  # noqa: E731
             kept = torch.as_tensor(keep[new], dtype=block.dtype, device=block.device)
-            with torch.no_grad():
-                rescored = vmap(scores)(kept).cpu().numpy()
+            rescored = history_scores(self._model, block, self._user, self._items, kept).cpu().numpy()
             self._known |= zip(itertools.compress(cases, new), rescored, strict=True)
         return np.stack([self._known[case] for case in cases])
 

@@ -23,6 +23,16 @@ class Derivatives:
     item_slopes: Tensor | None = None  # (k, p) of the scores by the blocks of the items
 
 
+def slope_and_curvature(function: Callable[[Tensor], Tensor], value: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient ``(p,)`` and Hessian ``(p, p)`` of a scalar function of a block, at a value ``(p,)``."""
+    block = value.detach().clone().requires_grad_()
+    # Added to what is differentiated twice, so that it may be linear in the block or not depend on it at all.
+    (slope,) = grad(function(block) + 0 * block.square().sum(), block, create_graph=True)
+    identity = torch.eye(len(block), dtype=block.dtype, device=block.device)
+    (curvature,) = grad(slope, block, identity, is_grads_batched=True)
+    return slope.detach(), curvature
+
+
 def differentiate(
     value: Tensor,
     losses: Callable[[Tensor], Tensor],
@@ -51,8 +61,7 @@ def differentiate(
     # Some directions at a time, so that what they compute stays in the processor's cache.
     parts = [grad(slope, wanted, some, True, is_grads_batched=True) for some in identity.split(16)]
     curvature, *by_weight = map(torch.cat, zip(*parts, strict=True))
-    (penalty_gradient,) = grad(penalty(block) + zero, block, create_graph=True)
-    (penalty_curvature,) = grad(penalty_gradient, block, identity, is_grads_batched=True)
+    penalty_gradient, penalty_curvature = slope_and_curvature(penalty, value)
     here = slopes = None
     if scores is not None:
         here = scores(block)
@@ -64,7 +73,7 @@ def differentiate(
         len(each),
         by_weight[0].T if by_weight else None,  # (p, n) -> (n, p)
         curvature,
-        penalty_gradient.detach(),
+        penalty_gradient,
         penalty_curvature,
         here,
         slopes,

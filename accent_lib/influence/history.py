@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from accent_lib.influence.base import FastInfluence, Influence
-from accent_lib.influence.derivatives import differentiate
+from accent_lib.influence.derivatives import differentiate, slope_and_curvature
+from accent_lib.models.recommender import history_scores
 
 
 class HistoryInfluence(FastInfluence):
@@ -77,12 +78,8 @@ class HistoryInfluence(FastInfluence):
 
         gradients = self._gradients(user, value, everything, without)  # (n, p)
         histories = everything[None] if self.variant == "shared" else without
-        blocks = (
-            differentiate(value, lambda block, keep=keep: model.losses(block, user, keep), model.penalty)
-            for keep in histories
-        )
         # (n, p, p), or (1, p, p) where all actions share one
-        bare = torch.stack([block.curvature / n + block.penalty_curvature for block in blocks])
+        bare = torch.stack([self._curvature(user, value, keep) for keep in histories])
         values, vectors = torch.linalg.eigh(bare)
         values, facts = self._damped(values)
         along = (gradients[:, None] @ vectors).squeeze(1) / values  # (n, p), by eigenvectors
@@ -90,14 +87,23 @@ class HistoryInfluence(FastInfluence):
 
         with torch.no_grad():
             before = scores(value, everything)  # (k,)
-            by_input = vmap(scores, (None, 0))(value, without)  # (n, k)
+            by_input = history_scores(model, value, user, items)  # (n, k)
             if self.effect == "substitute":
-                after = vmap(scores)(value + moves, without)  # (n, k)
+                after = history_scores(model, value + moves, user, items)  # (n, k)
             else:
                 change = vmap(lambda keep, move: jvp(lambda b: scores(b, keep), (value,), (move,))[1])
                 after = by_input + change(without, moves)
         drop, drop_by_input = ((before - changed).T.cpu().numpy() for changed in (after, by_input))  # (k, n)
         return Influence(before.cpu().numpy(), drop, drop_by_input, **facts)
+
+    def _curvature(self, user: int, value: Tensor, keep: Tensor) -> Tensor:
+        """Hessian of the mean of the user's losses and the penalty, (p, p)."""
+        model = self.model
+        if hasattr(model, "curvature"):
+            _, penalty = slope_and_curvature(model.penalty, value)
+            return model.curvature(value, user, keep) / len(keep) + penalty
+        block = differentiate(value, lambda block: model.losses(block, user, keep), model.penalty)
+        return block.curvature / len(keep) + block.penalty_curvature
 
     def _gradients(self, user: int, value: Tensor, everything: Tensor, without: Tensor) -> Tensor:
         """What each removed action takes from the gradient of the user's losses, (n, p)."""
@@ -106,7 +112,10 @@ class HistoryInfluence(FastInfluence):
             return self.model.losses(block, user, keep, which).sum()
 
         one_by_one = torch.arange(len(without), device=value.device)[:, None]
-        gradients = vmap(grad(total), (None, 0, 0))(value, without, one_by_one)
+        if hasattr(self.model, "gradients"):
+            gradients = self.model.gradients(value, user, without)
+        else:
+            gradients = vmap(grad(total), (None, 0, 0))(value, without, one_by_one)
         if not self.others:
             return gradients
         # In chunks, because each row of `without` needs a table of the user's triples by her history.

@@ -3,6 +3,6 @@
 from accent_lib.models.activation import gelu
 from accent_lib.models.ncf import NCF
 from accent_lib.models.rcf import RCF
-from accent_lib.models.recommender import Recommender, slates, top_k
+from accent_lib.models.recommender import Recommender, history_scores, slates, top_k
 
-__all__ = ["NCF", "RCF", "Recommender", "gelu", "slates", "top_k"]
+__all__ = ["NCF", "RCF", "Recommender", "gelu", "history_scores", "slates", "top_k"]

@@ -114,7 +114,7 @@ class NCF(nn.Module):
         first = user_mlp @ of_user.T + self.hidden1.bias + item_mlp @ of_item.T
         second = self.hidden2(self.activation(first))
         gmf = (user_gmf * of_gmf * item_gmf).sum(-1)
-        return first, second, self.activation(second) @ of_mlp + gmf + self.output.bias
+        return first, second, self.activation(second) @ of_mlp + gmf + self.output.bias[0]
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Predicted ratings of pairs, ``(n,)`` from indices ``(n,)`` and ``(n,)``, on the scale 1 to 5."""

@@ -39,7 +39,7 @@ from accent_lib.datasets.relations import (
     training_triples,
 )
 from accent_lib.errors import AccentError
-from accent_lib.models import rcf_loops, rcf_tensors
+from accent_lib.models import rcf_curvature, rcf_loops, rcf_tensors
 from accent_lib.models.activation import gelu
 from accent_lib.models.rcf_entries import Histories
 from accent_lib.models.rcf_loops import Attend, Read, Weigh
@@ -279,24 +279,50 @@ class RCF(nn.Module):
         weigh = rcf_tensors.weigh if self._tensors else rcf_loops.weigh
         return Weigh.apply(items, lambda row: weigh(row, user, *self._exponentials(), self._histories))
 
-    def _read(self, block, user, items, keep):
-        """Scores of items (…)."""
+    def sums(self, user: int, items: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What the user's history sums up to toward items (…), as :meth:`score` takes it."""
         x = self.item_table.weight.detach()
         if keep is None and not self._tensors:
             read = lambda row: rcf_loops.read(row, user, *self._exponentials(), x, self._histories)  # noqa: E731
-            sums, totals = Read.apply(items, read)
-        else:
-            weights = self._weights(user, items)
-            weights = weights if keep is None else weights * keep
-            sums = (weights @ x[self.triples[self.action_slice(user), 1]]).movedim(0, -2)
-            totals = weights.sum(-1).movedim(0, -1)
-        return self.score(block, self.type_attention(block), sums, totals, x[items])
+            return Read.apply(items, read)
+        weights = self._weights(user, items)
+        weights = weights if keep is None else weights * keep
+        sums = (weights @ x[self.triples[self.action_slice(user), 1]]).movedim(0, -2)
+        return sums, weights.sum(-1).movedim(0, -1)
+
+    def _read(self, block, user, items, keep):
+        """Scores of items (…)."""
+        x = self.item_table.weight.detach()
+        return self.score(block, self.type_attention(block), *self.sums(user, items, keep), x[items])
 
     def scores(self, block: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
         """Scores of ``items`` with the history weighted by ``keep``, ``(n_items,)``."""
         actions = self.action_slice(user)
         parts = items.split(max(PART // max(actions.stop - actions.start, 1), 1))
         return torch.cat([self._read(block, user, part, keep) for part in parts])
+
+    def history_scores(self, blocks: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Scores in several histories, as :func:`~accent_lib.models.recommender.history_scores`."""
+        weights = self._weights(user, items)  # (4, k, n)
+        x, types = self.item_table.weight.detach(), self.type_attention(blocks)
+        history, targets = x[self.triples[self.action_slice(user), 1]], x[items].unsqueeze(1)
+        if keep is None:  # what all films sum up to, less one of them
+            # The totals as sums: what a difference leaves of nothing would be divided by nothing.
+            without = 1 - torch.eye(len(history), dtype=x.dtype, device=x.device)
+            totals = (weights @ without).permute(1, 2, 0)
+            levels = types * (totals > 0) / (totals + 1e-9) ** self.smoothing  # (k, n, 4)
+            lost = (levels * weights.permute(1, 2, 0)).sum(-1, keepdim=True) * history
+            moved = blocks + levels @ (weights @ history).transpose(0, 1) - lost
+            return (gelu(self.hidden(moved * targets)) @ self.output).T
+        scores, parts = [], max(PART // max(weights[0].numel(), 1), 1)
+        each = (keep, blocks.expand(len(keep), -1), types.expand(len(keep), -1))
+        for kept, own, levels in zip(*(of.split(parts) for of in each), strict=True):
+            totals = (weights @ kept.T).permute(1, 2, 0)  # (k, m, 4)
+            levels = levels / (totals + 1e-9) ** self.smoothing
+            # Types are summed before the films are: one product of matrices for all histories.
+            moved = own + (levels @ weights.transpose(0, 1) * kept) @ history
+            scores.append(gelu(self.hidden(moved * targets)) @ self.output)
+        return torch.cat(scores, 1).T
 
     def losses(
         self, block: Tensor, user: int, keep: Tensor | None = None, which: Tensor | None = None
@@ -308,6 +334,14 @@ class RCF(nn.Module):
         items = self.triples[self.action_slice(user), 1:].T
         better, worse = self._read(block, user, items if which is None else items[:, which], keep)
         return -F.logsigmoid(better - worse)
+
+    def curvature(self, block: Tensor, user: int, keep: Tensor | None = None) -> Tensor:
+        """Hessian by the block of the sum of the user's losses, ``(dim, dim)``."""
+        return rcf_curvature.curvature(self, block, user, keep)
+
+    def gradients(self, block: Tensor, user: int, keep: Tensor) -> Tensor:
+        """Gradient of each of the user's losses, ``(n, dim)``, each with a history of its own, ``(n, n)``."""
+        return rcf_curvature.gradients(self, block, user, keep)
 
     def penalty(self, block: Tensor) -> Tensor:
         """Zero: RCF is trained without weight decay."""

@@ -32,7 +32,11 @@ class Recommender(Protocol):
     else ``None``: the scores of pairs, ``(n,)``, their slopes by the blocks of the users, ``(n, p)``, and by
     those of the items.  It then has ``raters(item)``, the users of the item's training points.
 
-    A model may offer ``all_scores(users)``, an iterator over the scores of all items for each of the users.
+    A model may offer ``all_scores(users)``, an iterator over the scores of all items for each of the users,
+    and, if it reads the history, ``history_scores(blocks, user, items, keep)``: what
+    :func:`history_scores` returns, in less time.  It may then offer ``curvature(block, user, keep)``, too,
+    the Hessian of the sum of ``losses``, ``(n_parameters, n_parameters)``, and ``gradients(block, user,
+    keep)`` of each of them, ``(n_history, n_parameters)``, where ``keep`` has a row for each loss.
 
     A model may offer a faster way of training copies of itself with Adam: ``loops``, an object whose
     ``adam_steps(copy, keep, rows, rates, done)`` takes one copy through batches of rows, with one learning
@@ -131,6 +135,47 @@ def slates(model: Recommender, users: Sequence[int], k: int) -> list[tuple[np.nd
     """
     candidates = [model.candidates(user) for user in users]
     return [_best(*each, k) for each in zip(candidates, _scores(model, users, candidates), strict=True)]
+
+
+def history_scores(
+    model: Recommender, blocks: Tensor, user: int, items: Tensor, keep: Tensor | None = None
+) -> Tensor:
+    """Scores of a user's items in several histories, without gradients.
+
+    Parameters
+    ----------
+    model : Recommender
+        With ``reads_history``; it may offer a method of this name.
+    blocks : Tensor, shape (p,) or (m, p)
+        For all histories, or one for each.
+    user : int
+    items : Tensor of int, shape (k,)
+    keep : Tensor, shape (m, n_history), optional
+        Default: each action in turn is left out, and ``m`` is ``n_history``.
+
+    Returns
+    -------
+    Tensor, shape (m, k)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import RCF
+    >>> model = RCF(prepare(load("sample")))
+    >>> everything = torch.ones(1, len(model.actions(3)))
+    >>> history_scores(model, model.block(3), 3, torch.tensor([0, 1]), everything).shape
+    torch.Size([1, 2])
+    """
+    import torch
+
+    with torch.no_grad():
+        if hasattr(model, "history_scores"):
+            return model.history_scores(blocks, user, items, keep)
+        if keep is None:
+            keep = 1 - torch.eye(len(model.actions(user)), dtype=blocks.dtype, device=blocks.device)
+        scores = torch.func.vmap(lambda block, kept: model.scores(block, user, items, kept))
+        return scores(blocks.expand(len(keep), -1), keep)
 
 
 def _scores(model, users, candidates):
