@@ -14,6 +14,7 @@ import pytest
 from accent_lib import parallel
 from accent_lib.errors import AccentError
 from accent_lib.models import NCF, top_k
+from accent_lib.retraining.cells import to_text
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import controls_of, stacks_of, verify
 from accent_lib.retraining.worlds import World
@@ -110,7 +111,7 @@ def test_a_driver_killed_at_ten_random_moments_resumes_to_the_same_table(case, u
         with Store(path, "print") as store:
             table, work = store.outcomes(), store.work()
         check_whole_stacks(table)
-        rows = set(table.itertuples(index=False, name=None))
+        rows = set(to_text(table).itertuples(index=False, name=None))
         assert before <= rows
         before = rows
         verified = int((table["world"] != "").sum())
@@ -119,7 +120,7 @@ def test_a_driver_killed_at_ten_random_moments_resumes_to_the_same_table(case, u
     assert before
     with Store(path, "print") as store:
         verify("ncf", *case, store, stack_size=SIZE)
-        assert before <= set(store.outcomes().itertuples(index=False, name=None))
+        assert before <= set(to_text(store.outcomes()).itertuples(index=False, name=None))
         check_equal(store.outcomes(), undisturbed)
 
 
