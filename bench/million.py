@@ -39,10 +39,12 @@ SHAPES = {
     "ml-25m": (162_541, 59_047, 25_000_095, 71, 6),
     "many films": (5_000, 60_000, 1_000_000, 140, 6),
 }
-#: Steps that are timed in training and in each retraining, and users whose sets share a world.
+#: Steps that are timed at a million ratings (fewer with more), and users whose sets share a world.
 STEPS, WORLD = {"ncf": 2_000, "rcf": 20}, {"ncf": 1, "rcf": 16}
 #: The paper's, but for a rate at which NCF learns something in so few steps.
 RECIPES = {"ncf": replace(recipes.ANNEALED, learning_rate=5e-3), "rcf": recipes.RCF}
+#: A copy in training holds its parameters, and Adam's two moments or Adagrad's one sum.
+COPIES = {"ncf": 3, "rcf": 2}
 #: What a whole training takes: the paper's steps, or its epochs.
 PAPER = {"ncf": recipes.PAPER.steps, "rcf": recipes.RCF_EPOCHS}
 
@@ -54,7 +56,7 @@ def heavy_tailed(generator, n, mean, median, least):
 
 
 def generate(shape: str, seed: int = 0) -> Ratings:
-    """Ratings, films and attributes in the shape of a real set; the values mean nothing."""
+    """Ratings, films and attributes in the shape of a real set."""
     n_users, n_items, n_ratings, per_user, per_item = SHAPES[shape]
     generator = np.random.default_rng(seed)
     lengths = heavy_tailed(generator, n_users, n_ratings / n_users, per_user, 20)
@@ -69,7 +71,14 @@ def generate(shape: str, seed: int = 0) -> Ratings:
     if len(pairs) > n_ratings:
         pairs = np.sort(generator.choice(pairs, n_ratings, replace=False))
     users, items = np.divmod(pairs, n_items)
-    table = {"user": users, "item": items, "rating": generator.integers(1, 6, len(users))}
+    # Tastes of three dimensions, so that there is something to learn and to explain.
+    tastes, films = (generator.normal(size=(n, 3)).astype("f4") for n in (n_users, n_items))
+    stars = (
+        3.5
+        + sum(tastes[users, d] * films[items, d] for d in range(3)) / 2
+        + generator.normal(size=len(users))
+    )
+    table = {"user": users, "item": items, "rating": np.clip(np.rint(stars), 1, 5).astype(int)}
     ratings = pd.DataFrame(table | {"timestamp": generator.integers(0, 10**8, len(users))})
     films = pd.DataFrame({"title": "A film", "year": 2000}, index=pd.RangeIndex(n_items))
     films["genres"] = [("Drama",)] * n_items
@@ -121,7 +130,7 @@ def measure(shape: str, name: str, users: int, threads: int) -> dict:
     clock.lap("prepare")
     model = NCF(data) if name == "ncf" else RCF(data)
     clock.lap("construct")
-    kept = replace(RECIPES[name], steps=STEPS[name])
+    kept = replace(RECIPES[name], steps=max(20, STEPS[name] * 10**6 // len(data.train)))
     train(model, replace(kept, steps=2), [State.of(model)])  # compiles the loops
     clock.lap("compile")
     (state,) = train(model, kept, [State.of(model)])
@@ -143,18 +152,27 @@ def measure(shape: str, name: str, users: int, threads: int) -> dict:
     facts = {"shape": shape, "model": name, "users": data.n_users, "items": data.n_items}
     facts |= {"train_ratings": len(data.train), "actions": model.n_actions, "steps": kept.steps}
     facts |= {"users_explained": len(everybody), "worlds": len(worlds), "threads": threads}
+    facts["mib_copy"] = sum(p.nbytes for p in model.parameters()) * COPIES[name] / 2**20
     steps = PAPER[name] if name == "ncf" else PAPER[name] * math.ceil(model.n_actions / kept.batch_size)
     return facts | clock.record | plan(facts, clock.record, steps)
 
 
 def plan(facts: dict, seconds: dict, steps: int) -> dict:
-    """What the paper's whole experiment would take at this size, in core hours: one order, ACCENT, k = 5."""
+    """What the paper's whole experiment would take at this size, in core hours: one order, ACCENT, k = 5.
+
+    ``hours_gpu_at_least`` is a bound for NCF and no measurement: each step reads and writes the parameters
+    and moments of each copy, and reads its gradients, at the 3.35 TB/s that an H100's memory is sold with.
+    """
     a_step = seconds["seconds_train"] / facts["steps"]
     # The control of each stack is trained beside its worlds.
     trained = facts["worlds"] + math.ceil(facts["worlds"] / 3)
     a_world_step = seconds["seconds_verify"] / trained / facts["steps"]
     worlds = facts["users"] / WORLD[facts["model"]]
-    return {
+    bound = {}
+    if facts["model"] == "ncf":
+        bytes_a_step = 7 / 3 * facts["mib_copy"] * 2**20
+        bound["hours_gpu_at_least"] = worlds * steps * bytes_a_step / 3.35e12 / 3600
+    return bound | {
         "paper_steps": steps,
         "hours_train": a_step * steps / 3600,
         "hours_explain_all": seconds["seconds_explain"] * facts["users"] / facts["users_explained"] / 3600,

@@ -1,0 +1,56 @@
+"""The tables of independent base models: complete, independent, and true to what is proved of them."""
+
+import csv
+import gzip
+import json
+from collections import defaultdict
+
+from accent_book.experiments.base_models import KS, METHODS, NAMES
+from accent_book.runs import results_folder
+from accent_lib.training.halving import POOL
+
+FOLDER = results_folder() / "ncf-bases"
+BASES = list(csv.DictReader((FOLDER / "bases.csv").read_text().splitlines()))
+
+
+def sizes():
+    """Set sizes by base, method and k, then user; 0 where there is no set."""
+    table = defaultdict(dict)
+    with gzip.open(FOLDER / "sizes.csv.gz", "rt") as file:
+        for row in csv.DictReader(file):
+            table[row["base"], row["method"], int(row["k"])][int(row["user"])] = int(row["size"])
+    return table
+
+
+def test_no_two_bases_have_a_start_or_a_state_in_common():
+    assert len({row["start"] for row in BASES}) == len({row["digest"] for row in BASES}) == len(BASES)
+    for row in BASES:
+        kind, seed = row["base"].split("-")
+        first = int(seed) if kind == "paper" else POOL * int(seed)
+        pool = (
+            1 if kind == "paper" else json.loads((FOLDER / "bases.json").read_text())["search"][0]["starts"]
+        )
+        assert first <= int(row["start"]) < first + pool
+    starts = [int(name.split("-")[1]) for name in NAMES if name.startswith("paper")]
+    pools = [POOL * int(name.split("-")[1]) for name in NAMES if name.startswith("search")]
+    assert max(starts) < min(pools) and len({*starts, *pools}) == len(NAMES)
+
+
+def test_each_base_is_explained_for_everybody():
+    table = sizes()
+    assert set(table) == {(row["base"], method, k) for row in BASES for method in METHODS for k in KS}
+    assert {frozenset(of_users) for of_users in table.values()} == {frozenset(range(452))}
+
+
+def test_what_is_proved_is_so_in_every_table():
+    """A set of ACCENT's is never larger than FIA's or pure FIA's, and does not grow with the slate."""
+    table = sizes()
+    for row in BASES:
+        for k in KS:
+            accent = table[row["base"], "accent", k]
+            for method in METHODS[1:]:
+                of_method = table[row["base"], method, k]
+                assert all(0 < accent[user] <= size for user, size in of_method.items() if size)
+        for shorter, longer in zip(KS, KS[1:], strict=False):
+            first, then = (table[row["base"], "accent", k] for k in (shorter, longer))
+            assert all(0 < then[user] <= size for user, size in first.items() if size)
