@@ -374,7 +374,16 @@ def test_definitions_hold_for_any_scores(retrained, replacement, k, shift):
 
     def tables(shift):
         rows = [
-            ("m", world, 0, seed, tuple(score + shift for score in row), top, "ok", ranked(items, row))
+            (
+                "m",
+                world,
+                0,
+                seed,
+                tuple(score + shift for score in row),
+                top,
+                "ok",
+                ranked(items, np.array(row) + shift),
+            )
             for world in ("", "0:1")
             for seed, (row, top) in enumerate(zip(retrained, tops, strict=True))
         ]

@@ -298,7 +298,10 @@ def test_grouped_rounds_that_are_there_already_train_nothing(base, together, tmp
 
 
 def outcomes_of(rows):
-    return [Outcome(row.world, row.user, row.scores, row.top, slate=row.slate) for row in rows.itertuples()]
+    return [
+        Outcome(row.world, row.user, row.scores, row.top, slate=row.slate, catalogue=row.catalogue)
+        for row in rows.itertuples()
+    ]
 
 
 def test_sets_from_another_grouping_are_not_retrained_but_get_their_control(base, together, tmp_path):

@@ -14,7 +14,7 @@ rounding is laid down here.
 - ``+ - * /`` and the square root are the same in every IEEE arithmetic; nothing else is used.  The
   tanh of GELU is a quotient of polynomials.
 - The compiler may neither reorder a sum nor fuse a product into it.  Sums run side by side for eight units of
-  a layer (:mod:`~accent_lib.models.lanes`), so that wide and narrow registers take the same additions.
+  a layer (``lanes``), so that wide and narrow registers take the same additions.
 - Tiny numbers become zero by comparison (`TINY`), not by a flag of the processor.
 
 The parameters of a copy are one vector: user table, item table, then weight and bias of the two hidden layers

@@ -216,7 +216,7 @@ class Attend(torch.autograd.Function):
 
 
 def weigh(targets, user, a, b, c, query, histories) -> Tensor:
-    """Weights of a user's history toward some targets, as :func:`accent_lib.models.rcf_tensors.weigh`."""
+    """Weights of a user's history toward some targets, as ``rcf_tensors.weigh``."""
     start, stop = histories.starts[user : user + 2].tolist()
     entries, terms = _terms(targets, user, a, b, c, query, histories)
     weights = terms.new_zeros(len(query), len(targets), stop - start)
