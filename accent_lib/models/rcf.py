@@ -302,7 +302,7 @@ class RCF(nn.Module):
         return torch.cat([self._read(block, user, part, keep) for part in parts])
 
     def history_scores(self, blocks: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Scores in several histories, as :func:`~accent_lib.models.recommender.history_scores`."""
+        """Scores in several histories, as :func:`~accent_lib.models.history_scores`."""
         weights = self._weights(user, items)  # (4, k, n)
         x, types = self.item_table.weight.detach(), self.type_attention(blocks)
         history, targets = x[self.triples[self.action_slice(user), 1]], x[items].unsqueeze(1)
