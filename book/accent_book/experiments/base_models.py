@@ -2,9 +2,11 @@
 
 Of NCF, ``paper-0`` to ``paper-15`` follow the paper's recipe (120,000 steps at a constant rate), each from
 its own start and in its own order of the batches; ``paper-0`` is the headline.  ``search-1`` to ``search-8``
-are the best of 256 starts each, by the book's search.  No two have a start in common.  ``python -m
-accent_book.experiments.base_models`` trains those that are not there yet, explains all users of each, and
-writes ``data/results/ncf-bases/``.  ``rcf-0`` is RCF by the paper's recipe.
+are the best of 256 starts each, by the book's search.  ``generalising-1`` to ``-8`` lead away from
+memorising: other weight decays and activations, one start each, and an early stop.  No two have a start in
+common.  ``python -m accent_book.experiments.base_models`` trains those that are not there yet, explains all
+users of each, and writes ``data/results/ncf-bases/``, or with ``--generalising`` those of the generalising
+ones, ``data/results/ncf-generalising/``.  ``rcf-0`` is RCF by the paper's recipe.
 """
 
 import argparse
@@ -24,7 +26,7 @@ from accent_lib.datasets import load, prepare
 from accent_lib.datasets.relations import Relations, read_relation_triples
 from accent_lib.evaluation import accuracy
 from accent_lib.explanations import explain_users
-from accent_lib.models import NCF, RCF, top_k
+from accent_lib.models import NCF, RCF, gelu, top_k
 from accent_lib.retraining.identity import training_identity
 from accent_lib.training import Recipe, Round, State, recipes
 
@@ -34,8 +36,22 @@ SEARCH = (
     Round(64, Recipe(steps=2_500, learning_rate=5e-3)),
     Round(8, Recipe(steps=16_000, learning_rate=5e-3, schedule="linear")),
 )
+#: Activation, weight decay and recipe of each; the third is an early stop.
+GENERALISING = [
+    (torch.relu, 3e-4, recipes.ANNEALED),
+    (gelu, 3e-4, recipes.ANNEALED),
+    (torch.relu, 3e-4, Recipe(steps=1_500, learning_rate=5e-3, schedule="linear")),
+    (torch.relu, 5e-4, recipes.ANNEALED),
+    (gelu, 5e-4, recipes.ANNEALED),
+    (torch.relu, 7e-4, recipes.ANNEALED),
+    (gelu, 7e-4, recipes.ANNEALED),
+    (gelu, 1e-3, recipes.ANNEALED),
+]
 NAMES = [*(f"paper-{seed}" for seed in range(16)), *(f"search-{seed}" for seed in range(1, 9))]
+GENERALISING_NAMES = [f"generalising-{1 + place}" for place in range(len(GENERALISING))]
 RCF_NAMES = ["rcf-0"]
+#: Their starts and orders come behind those of the paper's recipe.
+GENERALISING_SEEDS = 100
 KS, METHODS = [5, 10, 20], ["accent", "fia", "pure_fia"]
 
 
@@ -46,6 +62,7 @@ class Base(NamedTuple):
     state: State
     facts: dict
     initial: State  #: before training
+    settings: dict  #: of the model, where they are not the defaults
 
 
 def movielens():
@@ -59,7 +76,7 @@ def base_model(name: str, data, folder: Path) -> Base:
     Parameters
     ----------
     name : str
-        Of `NAMES` or `RCF_NAMES`.
+        Of `NAMES`, `GENERALISING_NAMES` or `RCF_NAMES`.
     data : Interactions
     folder : Path
         Where checkpoints lie.
@@ -71,7 +88,13 @@ def base_model(name: str, data, folder: Path) -> Base:
     if kind == "rcf":
         make = partial(RCF, data, read_relation_triples(data, Relations.of(data.attributes)))
         rounds = [Round(1, recipes.for_epochs(make(), recipes.RCF, recipes.RCF_EPOCHS))]
-    how = {"seed": seed, "rounds": [asdict(one) for one in rounds]}
+    settings = {}
+    if kind == "generalising":
+        activation, decay, recipe = GENERALISING[seed - 1]
+        rounds, seed = [Round(1, recipe)], GENERALISING_SEEDS + seed
+        make = partial(make, activation=activation, weight_decay=decay)
+        settings = {"activation": activation.__name__, "weight_decay": decay}
+    how = {"seed": seed, "rounds": [asdict(one) for one in rounds]} | settings
     identity = training_identity(make.func, data.fingerprint, **how)
     path = folder / f"{name}.npz"
     if not path.exists():
@@ -87,7 +110,7 @@ def base_model(name: str, data, folder: Path) -> Base:
     state, facts = training.load_checkpoint(path, identity)
     model = make(seed=facts["start"])
     initial = State.of(model)
-    return Base(state.into(model), state, facts, initial)
+    return Base(state.into(model), state, facts, initial, settings)
 
 
 def describe(name: str, data, folder: Path) -> tuple[dict, pd.DataFrame]:
@@ -96,7 +119,7 @@ def describe(name: str, data, folder: Path) -> tuple[dict, pd.DataFrame]:
     held_out = accuracy.predict(base.model, data.test)
     tops = {int(top_k(base.model, user, 1)[0][0]) for user in range(data.n_users)}
     explanations = explain_users("ncf", base.model, range(data.n_users), KS, METHODS)[1]
-    row = {"base": name, "start": base.facts["start"], "digest": base.facts["digest"]}
+    row = {"base": name, **base.settings, "start": base.facts["start"], "digest": base.facts["digest"]}
     row["objective"] = float(training.objective(base.model, [base.state])[0])
     row["held_out_rmse"] = accuracy.rmse(data.test["rating"], held_out)
     row["pairs_in_order"] = accuracy.pairwise_accuracy(data.test, held_out)
@@ -109,17 +132,23 @@ def main() -> None:
     """Train what is lacking, and write the tables as they grow."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=positive, default=2)
-    parser.add_argument("--bases", nargs="+", choices=NAMES, default=NAMES, metavar="BASE")
+    parser.add_argument("--generalising", action="store_true", help="these instead of the others")
+    parser.add_argument("--bases", nargs="+", metavar="BASE", help="only these")
     arguments = parser.parse_args()
     data, folder = movielens(), runs.runs_folder() / "bases"
-    results = runs.results_folder() / "ncf-bases"
+    names = GENERALISING_NAMES if arguments.generalising else NAMES
+    results = runs.results_folder() / ("ncf-generalising" if arguments.generalising else "ncf-bases")
     about = {"recipe": asdict(recipes.PAPER), "search": [asdict(one) for one in SEARCH]}
+    if arguments.generalising:
+        about = {
+            "recipes": {name: asdict(recipe) for name, (*_, recipe) in zip(names, GENERALISING, strict=True)}
+        }
     baseline = accuracy.mean_baseline(data.train, data.test)
     about |= {"data": data.fingerprint, "baseline_rmse": accuracy.rmse(data.test["rating"], baseline)}
     rows, sizes = [], []
     with parallel.executor(arguments.workers) as executor:
         described = partial(describe, data=data, folder=folder)
-        for row, of_base in (map if executor is None else executor.map)(described, arguments.bases):
+        for row, of_base in (map if executor is None else executor.map)(described, arguments.bases or names):
             rows.append(row)
             sizes.append(of_base)
             print(row, flush=True)

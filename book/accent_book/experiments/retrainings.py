@@ -6,7 +6,8 @@ that was stopped goes on from them.  The sets are fixed before the first retrain
 lots, and of three rules that are harder to beat than lots.
 
 NCF goes on from its trained weights and moments, with one user's set taken out of a world.  RCF (``rcf-0
-paper``) is trained from scratch, and a world does without the sets of one method of up to 16 users.
+paper``) is trained from scratch, and a world does without the sets of one method of up to 16 users.  With
+``--users 200`` there are so many users, drawn once, the first methods, and the shortest slate.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import pandas as pd
 import torch
 
 from accent_book import runs
-from accent_book.experiments.base_models import NAMES, RCF_NAMES, base_model, movielens
+from accent_book.experiments.base_models import GENERALISING_NAMES, NAMES, RCF_NAMES, base_model, movielens
 from accent_book.experiments.command import positive, write_about
 from accent_book.runs.folder import Run
 from accent_book.runs.progress import progress
@@ -39,6 +40,8 @@ RECIPES = {"paper": replace(recipes.PAPER, shuffle_first=True), "annealed": reci
 KS, METHODS = [5, 10, 20], ["accent", "fia", "attention", "random", "pure_fia", "pure_attention"]
 #: Verified first, with the shortest slate.
 FIRST = METHODS[:4]
+#: Draws the users, where not all are asked for.
+USERS_SEED = 15
 USERS_PER_WORLD = {"ncf": 1, "rcf": 16}
 VARIANTS = {"ncf": "paper", "rcf": "shared"}
 #: As many actions as ACCENT takes, by a rule: the last ones, the best rated, those on the most rated films.
@@ -77,12 +80,15 @@ def by_rules(model, data, variant: str, slates: pd.DataFrame, accent: pd.DataFra
     return pd.DataFrame(rows)[accent.columns]
 
 
-def sets_of(name: str, model, data, threads: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Slates and explanations of all users: what is to be verified."""
-    methods, options = methods_for(model, METHODS), {"variant": VARIANTS[name]}
+def sets_of(name: str, model, data, n_users: int | None, threads: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Slates and explanations: what is to be verified."""
+    users, ks, methods = range(data.n_users), KS, METHODS
+    if n_users is not None:
+        drawn = np.random.default_rng(USERS_SEED).choice(data.n_users, n_users, replace=False)
+        users, ks, methods = np.sort(drawn).tolist(), KS[:1], FIRST
+    methods, options = methods_for(model, methods), {"variant": VARIANTS[name]}
     with ThreadPoolExecutor(threads) as executor:
-        everybody = range(data.n_users)
-        slates, sets, _ = explain_users(name, model, everybody, KS, methods, executor, **options)
+        slates, sets, _ = explain_users(name, model, users, ks, methods, executor, **options)
     accent = sets[(sets["method"] == "accent") & (sets["k"] == KS[0])]
     return slates, pd.concat([sets, by_rules(model, data, VARIANTS[name], slates, accent)], ignore_index=True)
 
@@ -101,9 +107,12 @@ def worlds_in_order(explanations: pd.DataFrame, size: int) -> list[World]:
 def main() -> None:
     """Explain, retrain, and export as the table grows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("base", choices=[*NAMES, *RCF_NAMES])
+    parser.add_argument("base", choices=[*NAMES, *GENERALISING_NAMES, *RCF_NAMES])
     parser.add_argument("recipe", choices=RECIPES)
     parser.add_argument("--orders", type=positive, default=1, help="of the batches; the first is 100")
+    parser.add_argument(
+        "--users", type=positive, help="so many, by the first methods and k; default: all of all"
+    )
     parser.add_argument("--workers", type=positive, default=2)
     parser.add_argument("--stack-size", type=positive, default=16)
     parser.add_argument("--leaders", type=positive, default=1, help="of each ranking, in the tables")
@@ -119,15 +128,15 @@ def main() -> None:
     else:
         recipe, start, state = RECIPES[arguments.recipe], "trained", base.state
         stack_size = arguments.stack_size
-    table = f"{name}-{arguments.base if kind == 'search' else number}-{arguments.recipe}"
+    table = f"{name}-{number if kind in ('paper', 'rcf') else arguments.base}-{arguments.recipe}"
     folder = runs.results_folder() / table
-    slates, explanations = sets_of(name, base.model, data, arguments.workers)
+    slates, explanations = sets_of(name, base.model, data, arguments.users, arguments.workers)
     for file, rows in (("slates", slates), ("explanations", explanations)):
         runs.write_table(folder / f"{file}.csv.gz", rows)
     write_about(folder / "training.json", base.facts | {"base": arguments.base})
 
     identity = base_identity(base.model, base.state, base.facts["fingerprint"])
-    fingerprint = outcomes_identity(base.model, identity, recipe, start=start)
+    fingerprint = outcomes_identity(base.model, identity, recipe, start=start, **base.settings)
     how = runs.Retraining(name, base.model, recipe, state, fingerprint, stack_size, "cpu")
     items = {user: part["item"].to_numpy(copy=True) for user, part in slates.groupby("user")}
     # The base model was trained in the order of its own seed, which none of these is.
