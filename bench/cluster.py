@@ -51,7 +51,7 @@ def main():
     model = NCF(data)
     (state,) = train(model, Recipe(1_500, 5e-3), [State.of(model)])
     state.into(model)
-    slates, sets, _ = explain_users("ncf", model, range(data.n_users), [5, 20], ["accent", "fia"])
+    slates, sets, _ = explain_users("ncf", model, range(data.n_users), [5, 20], ["accent", "fia", "random"])
     worlds = worlds_of(sets)[: arguments.worlds]
     users = {user for world in worlds for user in world.users}
     items = {u: part["item"].to_numpy(copy=True) for u, part in slates.groupby("user") if u in users}
