@@ -4,7 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from accent_book.claims import compare_shares, compared, overall, read_claims, verdicts
+from accent_book.claims import (
+    calibration,
+    compare_groups,
+    compare_shares,
+    compared,
+    compared_between,
+    overall,
+    overshoot,
+    read_claims,
+    verdicts,
+)
 from accent_lib import AccentError
 
 
@@ -94,3 +104,32 @@ def test_the_file_keeps_theorems_apart_from_what_is_tested():
         assert claim["text"].endswith(".") and claim["source"] in ("paper 4.2", "paper 4.3", "ours")
         assert ("proof" in claim) == (claim["kind"] == "construction")
         assert ("claim" in claim) == ("family" in claim) == (claim["kind"] == "comparison")
+
+
+def test_groups_of_different_users():
+    first, second = [True] * 60 + [False] * 30, [True] * 30 + [False] * 61
+    row = compare_groups(first, second)
+    assert row["difference"] == pytest.approx(100 * (60 / 90 - 30 / 91))
+    assert row["low95"] < row["low90"] < row["difference"] < row["high90"] < row["high95"]
+    half = 1.96 * 100 * np.sqrt(2 / 9 / 90 + 30 * 61 / 91**3)
+    assert row["high95"] - row["low95"] == pytest.approx(2 * half, rel=0.1)
+    assert verdicts(pd.DataFrame([row | {"family": "alone"}])).tolist() == ["holds"]
+
+
+def test_runs_are_compared_by_the_margin_of_their_claim():
+    row = compared_between("paper-recipe-or-annealed", "ncf", *users(200, 20, 14, 218))
+    assert (row["margin"], row["claim"], row["verdict"]) == (5.0, "equal", "holds")
+    assert "verdict" not in compared_between("resume", "ncf", *users(9, 9, 9, 9), family="resume")
+
+
+def test_calibration_by_fifths_of_the_overshoot():
+    explanations = pd.DataFrame(
+        {"predicted": [(3.0, 3.5), (3.0, 2.0, 3.1), ()], "replacement_position": [1, 2, -1]}
+    )
+    estimated = overshoot(explanations)
+    assert estimated.round(6).tolist()[:2] == [0.5, 0.1] and np.isnan(estimated[2])
+    generator = np.random.default_rng(0)
+    estimated = generator.random(500)
+    table = calibration(estimated, generator.random(500) < estimated)
+    assert table["sets"].tolist() == [100] * 5 and table["holds"].is_monotonic_increasing
+    assert ((table["low"] < table["holds"]) & (table["holds"] < table["high"])).all()

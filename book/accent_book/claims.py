@@ -56,18 +56,48 @@ def compare_shares(first, second, claim: str = "superior", margin: float = 2.0) 
     >>> row["difference"], row["p"] < 1e-8
     (30.0, True)
     """
-    from accent_lib.evaluation.significance import bootstrap, mcnemar
+    from accent_lib.evaluation.significance import mcnemar
 
     first, second = np.asarray(first, bool), np.asarray(second, bool)
     gain, n_users = first.astype(float) - second, len(first)
     row = {"users": n_users, "first": 100 * first.mean(), "second": 100 * second.mean()}
-    row["difference"] = 100 * gain.mean()
-    for level in (95, 90):
-        ends = bootstrap(np.column_stack([gain, np.ones(n_users)]), lambda s: s[0] / s[1], level / 100)
-        row[f"low{level}"], row[f"high{level}"] = (100 * end for end in ends)
+    sums, share = np.column_stack([gain, np.ones(n_users)]), lambda s: s[0] / s[1]
+    row |= _difference(sums, share, gain.std() / np.sqrt(n_users))
     row["p"] = mcnemar(first, second)["p_two_sided"] if claim == "superior" else float("nan")
-    row["detectable"] = DETECTABLE * 100 * gain.std() / np.sqrt(n_users)
     return {name: float(value) for name, value in row.items()} | {"claim": claim, "margin": margin}
+
+
+def compare_groups(first, second, margin: float = 2.0) -> dict:
+    """As :func:`compare_shares`, of two groups of different users; ``p`` is Fisher's exact, two-sided.
+
+    Examples
+    --------
+    >>> row = compare_groups([True] * 8 + [False] * 2, [False] * 10)
+    >>> row["difference"], round(row["p"], 4)
+    (80.0, 0.0007)
+    """
+    from scipy.stats import fisher_exact
+
+    first, second = np.asarray(first, bool), np.asarray(second, bool)
+    row = {"users": len(first) + len(second), "first": 100 * first.mean(), "second": 100 * second.mean()}
+    of_first, of_second = (np.column_stack([group, np.ones(len(group))]) for group in (first, second))
+    sums = np.block([[of_first, np.zeros_like(of_first)], [np.zeros_like(of_second), of_second]])
+    error = np.sqrt(first.var() / len(first) + second.var() / len(second))
+    row |= _difference(sums, lambda s: s[0] / s[1] - s[2] / s[3], error)
+    table = [[group.sum(), (~group).sum()] for group in (first, second)]
+    row["p"] = fisher_exact(table).pvalue
+    return {name: float(value) for name, value in row.items()} | {"claim": "superior", "margin": margin}
+
+
+def _difference(sums, statistic, error):
+    """The difference in points, its intervals, and the smallest that would be detected."""
+    from accent_lib.evaluation.significance import bootstrap
+
+    row = {"difference": 100 * statistic(sums.sum(axis=0))}
+    for level in (95, 90):
+        ends = bootstrap(sums, statistic, level / 100)
+        row[f"low{level}"], row[f"high{level}"] = (100 * end for end in ends)
+    return row | {"detectable": DETECTABLE * 100 * error}
 
 
 def verdicts(rows: "pd.DataFrame", level: float = 0.05) -> "pd.Series":
@@ -134,6 +164,74 @@ def compared(judged: "pd.DataFrame") -> "pd.DataFrame":
         raise AccentError("None of the methods that the claims compare is in the table.")
     table = pd.DataFrame(rows)
     return table.assign(verdict=verdicts(table, everything["level"]))
+
+
+def compared_between(id: str, model: str, first, second, family: str | None = None) -> dict:
+    """One comparison between two runs, or two slates, of the same users, with its verdict where it is alone.
+
+    Parameters
+    ----------
+    id : str
+        Of the claim.
+    model : str
+    first, second : array of bool, shape (n_users,)
+        On whom each succeeds.
+    family : str, optional
+        Where others are tested with it: without a verdict, which :func:`verdicts` gives to all of them.
+    """
+    import pandas as pd
+
+    everything = read_claims()
+    (claim,) = (claim for claim in everything["claims"] if claim["id"] == id)
+    row = compare_shares(first, second, claim["claim"], claim.get("margin", everything["margin"]))
+    row = {"id": id, "text": claim["text"], "model": model, "family": family or f"{id} {model}", **row}
+    if family is None:
+        row["verdict"] = verdicts(pd.DataFrame([row]), everything["level"])[0]
+    return row
+
+
+def overshoot(explanations: "pd.DataFrame") -> "pd.Series":
+    """How far each replacement was estimated to land beyond the recommendation; NaN where there is no set."""
+    import pandas as pd
+
+    places = explanations["replacement_position"]
+    values = [
+        scores[place] - scores[0] if len(scores) else float("nan")
+        for scores, place in zip(explanations["predicted"], places, strict=True)
+    ]
+    return pd.Series(values, explanations.index, float)
+
+
+def calibration(estimated, holds, parts: int = 5) -> "pd.DataFrame":
+    """Share of sets that hold, by fifth of the overshoot that was estimated.
+
+    Parameters
+    ----------
+    estimated : array of float, shape (n_sets,)
+    holds : array of bool, shape (n_sets,)
+    parts : int
+
+    Returns
+    -------
+    DataFrame
+        One row a part, the smallest overshoot first: ``sets``, ``overshoot`` (median), ``holds`` (percentage)
+        and its 95% interval, ``low`` and ``high`` (Clopper and Pearson).
+
+    Examples
+    --------
+    >>> calibration([0.1, 0.2, 0.3, 0.4], [False, False, False, True], parts=2)["holds"].tolist()
+    [0.0, 50.0]
+    """
+    import pandas as pd
+    from statsmodels.stats.proportion import proportion_confint
+
+    estimated, holds = np.asarray(estimated, float), np.asarray(holds, bool)
+    rows = []
+    for part in np.array_split(np.argsort(estimated, kind="stable"), parts):
+        low, high = proportion_confint(holds[part].sum(), len(part), method="beta")
+        row = {"sets": len(part), "overshoot": float(np.median(estimated[part]))}
+        rows.append(row | {"holds": 100 * holds[part].mean(), "low": 100 * low, "high": 100 * high})
+    return pd.DataFrame(rows)
 
 
 def overall(table: "pd.DataFrame") -> "pd.DataFrame":
