@@ -21,11 +21,11 @@ from accent_book.experiments.command import parser_of
 from accent_book.experiments.headline import retraining_of
 from accent_book.experiments.rounds import retrained
 from accent_book.runs.folder import Run
+from accent_book.runs.origin import provenance
 from accent_book.runs.progress import progress
 from accent_book.runs.sources import sources_of_notebooks
 from accent_lib import parallel
 from accent_lib.explanations import explain_users
-from accent_lib.provenance import provenance
 from accent_lib.retraining.outcomes import export_outcomes
 from accent_lib.retraining.worlds import grouped, worlds_of
 

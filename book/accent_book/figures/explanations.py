@@ -5,8 +5,7 @@ import textwrap
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from accent_book.figures.style import new_axes
-from accent_lib.evaluation.legend import (
+from accent_book.figures.legend import (
     BLACK,
     BLUE,
     GREEN,
@@ -16,6 +15,7 @@ from accent_lib.evaluation.legend import (
     SKY,
     VERMILION,
 )
+from accent_book.figures.style import new_axes
 
 
 def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars") -> Figure:

@@ -6,9 +6,9 @@ It needs ipywidgets (the extra ``live`` of this package), which nothing else her
 import io
 from html import escape
 
+from accent_book.figures.legend import BLUE, GREEN, METHOD_NAMES, SKY, VERMILION
 from accent_book.live.own_ratings import explain_ratings
 from accent_lib.errors import AccentError
-from accent_lib.evaluation.legend import BLUE, GREEN, METHOD_NAMES, SKY, VERMILION
 from accent_lib.explanations import METHODS, VARIANTS, Closeup, closeup, methods_for
 from accent_lib.models import NCF
 
