@@ -115,7 +115,7 @@ def cache_home() -> Path:
 
 
 def fetch(name, data_home=None) -> Path:
-    """Find a pinned file, downloading it if it is nowhere on this machine.
+    """Find a pinned file, downloading it if it is nowhere on this machine; return its absolute path.
 
     Parameters
     ----------
@@ -124,11 +124,6 @@ def fetch(name, data_home=None) -> Path:
     data_home : path, optional
         Folder to take the file from. Given, or named by ``ACCENT_DATA_HOME``, no other place is looked at: a
         typing error in it must not go unnoticed.
-
-    Returns
-    -------
-    Path
-        Absolute path of the file, which has the pinned SHA-256.
 
     Raises
     ------

@@ -88,17 +88,7 @@ class Interactions:
         return np.searchsorted(self.train["user"].to_numpy(), np.arange(self.n_users + 1))
 
     def rows(self, user) -> slice:
-        """Where a user's interactions stand in ``train``.
-
-        Parameters
-        ----------
-        user : int
-            Index of the user, from 0.
-
-        Returns
-        -------
-        slice
-            ``train[rows(user)]`` is her history in time order.
+        """Where a user's interactions stand in ``train``, which has her history there in time order.
 
         Raises
         ------

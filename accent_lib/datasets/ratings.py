@@ -100,19 +100,9 @@ class Ratings:
 
 
 def first_problem(ratings, items=None) -> tuple[int, str] | None:
-    """Find the first rating that cannot be right.
+    """Row of the first rating that cannot be right, from 0, and a sentence about it; None when all is well.
 
-    Parameters
-    ----------
-    ratings : DataFrame, shape (n_ratings, 4)
-        Columns ``user``, ``item``, ``rating``, ``timestamp``.
-    items : DataFrame, optional
-        Indexed by the ids of the items that exist; without it, any item may be rated.
-
-    Returns
-    -------
-    tuple of (int, str) or None
-        The position of the row, from 0, and a sentence about it; None when all is well.
+    Without ``items``, indexed by the ids of the items that exist, any item may be rated.
     """
     rating = ratings["rating"].to_numpy()
     user, item = ratings["user"].to_numpy(), ratings["item"].to_numpy()

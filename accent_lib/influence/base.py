@@ -134,24 +134,10 @@ class FastInfluence(ABC):
 
 
 def gap_influence(influence: np.ndarray, recommendation: int, replacement: int) -> np.ndarray:
-    """Influence of each action on the gap between two items (paper, Eq. 6).
+    """Influence of each action on the gap between two items (paper, Eq. 6), ``(n_history,)``, in score units.
 
-    Parameters
-    ----------
-    influence : ndarray, shape (n_items, n_history)
-        Of each action on each score, in score units.
-    recommendation, replacement : int
-        Rows of ``influence``.
-
-    Returns
-    -------
-    ndarray, shape (n_history,)
-        Positive where removing the action closes the gap.
-
-    Raises
-    ------
-    IndexError
-        If a row does not exist.
+    From that on each score, ``(n_items, n_history)``, of which the two items are rows.  Positive where
+    removing the action closes the gap.
 
     Examples
     --------

@@ -39,13 +39,9 @@ def differentiate(
     penalty: Callable[[Tensor], Tensor],
     scores: Callable[[Tensor], Tensor] | None = None,
 ) -> Derivatives:
-    """Derivatives by one block; without ``scores``, those of single points are left out, too.
+    """Derivatives by one block, ``(p,)``; without ``scores``, those of single points are left out, too.
 
-    Parameters
-    ----------
-    value : Tensor, shape (p,)
-    losses, penalty, scores : callable
-        Of the block: ``(n,)``, a scalar and ``(k,)``.
+    Of the block are functions: the losses ``(n,)``, the penalty, and the scores ``(k,)``.
     """
     # With w a weight for each point and g(block, w) the gradient of sum(w * losses), one batched backward
     # pass gives both derivatives of g: by the block the summed Hessian, by w the gradient of every single

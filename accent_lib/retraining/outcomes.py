@@ -189,6 +189,9 @@ def export_outcomes(path, outcomes, about) -> Path:
     >>> path = export_outcomes(Path(tempfile.mkdtemp()) / "outcomes-0.csv.gz", table, {"fingerprint": "abc"})
     >>> sorted(file.name for file in path.parent.iterdir())
     ['outcomes-0.csv.gz', 'outcomes-0.json']
+    >>> outcomes, about = import_outcomes(path)
+    >>> len(outcomes), about["fingerprint"]
+    (1, 'abc')
     """
     path = Path(path)
     table = to_text(outcomes[COLUMNS]).to_csv(index=False, lineterminator="\n").encode()
