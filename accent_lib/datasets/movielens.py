@@ -66,9 +66,7 @@ def read_items(path, genre_path) -> pd.DataFrame:
     flags = np.array([line[5:] for line in fields])
     wrong = ((flags != "0") & (flags != "1")).any(axis=1)
     if wrong.any():
-        raise _error(
-            path, int(wrong.argmax()), "a genre is marked with something other than 0 or 1; correct it."
-        )
+        raise _error(path, int(wrong.argmax()), "a genre's mark is other than 0 or 1; correct it.")
     titles = [line[1].strip() for line in fields]
     return pd.DataFrame(
         {
@@ -102,9 +100,7 @@ def _fields(path, separator, n_fields):
     try:
         text = Path(path).read_bytes().decode("iso-8859-1")
     except OSError as error:
-        raise AccentError(
-            f"The file {path} cannot be read ({error.strerror}); put it there or correct the path."
-        ) from error
+        raise AccentError(f"The file {path} cannot be read ({error.strerror}); correct the path.") from error
     # Not splitlines(), which also splits at characters that ISO-8859-1 titles may hold.
     lines = text.replace("\r\n", "\n").split("\n")
     unfinished = lines[-1].strip() != ""
@@ -123,9 +119,7 @@ def _fields(path, separator, n_fields):
             )
     if unfinished:
         last = len(lines) - 1
-        raise _error(
-            path, last, "the file ends without a line break, so it is probably truncated; fetch it again."
-        )
+        raise _error(path, last, "it ends without a line break, so it is probably truncated; fetch it again.")
     return fields
 
 
@@ -138,9 +132,7 @@ def _whole_numbers(path, name, texts, lines=None):
     if wrong.any():
         place = int(wrong.argmax())
         line = place if lines is None else lines[place]
-        raise _error(
-            path, line, f"the {name} is {texts[place]!r}, which is not a whole number; correct the line."
-        )
+        raise _error(path, line, f"the {name} is {texts[place]!r}, which is not a whole number; correct it.")
     return values.astype(np.int64)
 
 

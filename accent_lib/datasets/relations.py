@@ -158,12 +158,9 @@ def held_out_pairs(data) -> pd.DataFrame:
     >>> held_out_pairs(SimpleNamespace(test=test)).values.tolist()
     [[0, 4, 9], [0, 7, 9]]
     """
-    liked, disliked = (
-        data.test.loc[data.test["positive"] == sign, ["user", "item"]] for sign in (True, False)
-    )
-    return liked.merge(disliked, on="user", suffixes=("_liked", "_disliked")).set_axis(
-        ["user", "liked", "disliked"], axis=1
-    )
+    liked, disliked = (data.test[data.test["positive"] == sign] for sign in (True, False))
+    pairs = liked[["user", "item"]].merge(disliked[["user", "item"]], on="user")
+    return pairs.set_axis(["user", "liked", "disliked"], axis=1)
 
 
 def draw_relation_triples(data, relations: Relations, seed: int = 0) -> pd.DataFrame:

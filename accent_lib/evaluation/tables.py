@@ -298,6 +298,4 @@ def _divide(part, whole):
 
 def _check_definition(definition):
     if definition not in DEFINITIONS:
-        raise AccentError(
-            f"{definition!r} is no definition of counterfactual; choose of {', '.join(DEFINITIONS)}."
-        )
+        raise AccentError(f"There is no definition {definition!r}; choose of {', '.join(DEFINITIONS)}.")

@@ -126,11 +126,8 @@ class FastInfluence(ABC):
         if (eigenvalues == 0).any():
             raise AccentError("The Hessian is singular: use a damping above 0.")
         condition = float((eigenvalues[:, -1] / eigenvalues[:, 0].abs()).max())
-        return eigenvalues, {
-            "smallest_eigenvalue": least + damping,
-            "condition": condition,
-            "damping": damping,
-        }
+        facts = {"smallest_eigenvalue": least + damping, "condition": condition, "damping": damping}
+        return eigenvalues, facts
 
 
 def gap_influence(influence: np.ndarray, recommendation: int, replacement: int) -> np.ndarray:

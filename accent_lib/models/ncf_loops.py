@@ -446,18 +446,7 @@ def cut_normal(share: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Loops:
-    """The loops for one NCF and its data.
-
-    Parameters
-    ----------
-    users, items, ratings : ndarray, shape (n_actions,)
-    ends, decays : ndarray, shape (n_tensors,)
-        Where the parameters of each tensor end in the vector, and their weight decay.
-    shape : tuple of int
-        ``n_users``, ``n_items``, ``dim``.
-    smooth : bool
-        GELU (in its tanh form) instead of ReLU.
-    """
+    """The loops for one NCF and its data; attributes are arguments of :func:`adam_steps`, of all actions."""
 
     users: np.ndarray
     items: np.ndarray
@@ -467,9 +456,7 @@ class Loops:
     shape: tuple[int, int, int]
     smooth: bool
 
-    def adam_steps(
-        self, copy: Sequence[np.ndarray], keep, rows: np.ndarray, rates: np.ndarray, done: int
-    ) -> None:
+    def adam_steps(self, copy: Sequence[np.ndarray], keep, rows, rates, done: int) -> None:
         """Take a copy through some steps of Adam, as :func:`adam_steps` does.
 
         ``copy`` holds its parameters and their two moments, changed in place; ``keep`` is the weight of each

@@ -67,9 +67,7 @@ def load_checkpoint(path, fingerprint: str | None = None) -> tuple[State, dict]:
     except FileNotFoundError:
         raise AccentError(f"There is no checkpoint {path}: run notebook 02_training first.") from None
     except Exception as error:
-        raise AccentError(
-            f"Checkpoint {path} cannot be read ({error}): delete it and train again."
-        ) from error
+        raise AccentError(f"Checkpoint {path} cannot be read ({error}): delete it and train anew.") from error
     if fingerprint is not None and metadata["fingerprint"] != fingerprint:
         raise AccentError(
             f"Checkpoint {path} was made from other data, settings or numerics (fingerprint"

@@ -18,6 +18,7 @@ from accent_book.figures.explanations import (
     own_and_gap,
     set_sizes,
     slate_positions,
+    worth_a_look,
 )
 from accent_book.figures.failures import kinds_of_outcome, rounds, share_by_property, straight_and_bent
 from accent_book.figures.influence import additivity, four_truths, one_parameter, ranked_bars, two_scalings
@@ -85,4 +86,5 @@ __all__ = [
     "use_style",
     "user_errors",
     "warm_and_scratch",
+    "worth_a_look",
 ]
