@@ -200,10 +200,8 @@ def _judge_row(row, slate_of, retrained, expected, partial):
     removed, size = world_of(row.user, row.removed).key, len(row.removed)
     judged = {name: getattr(row, name) for name in [*_KEYS, "recommendation", "replacement"]}
     judged |= {"size": size, "world": removed, "users_in_world": 0, "seeds": 0, "failed_seeds": 0}
-    judged |= {"status": "none"} | dict.fromkeys(
-        [*DEFINITIONS, "catalogue_undecided", "control_flips"], False
-    )
-    judged |= dict.fromkeys(_INFLUENCES, float("nan"))
+    flags = [*DEFINITIONS, "catalogue_undecided", "control_flips"]
+    judged |= {"status": "none"} | dict.fromkeys(flags, False) | dict.fromkeys(_INFLUENCES, float("nan"))
     _, control = retrained.get((row.model, row.user, ""), ("", {}))
     if size == 0:
         if partial and not control:

@@ -133,8 +133,8 @@ class FastInfluence(ABC):
 def gap_influence(influence: np.ndarray, recommendation: int, replacement: int) -> np.ndarray:
     """Influence of each action on the gap between two items (paper, Eq. 6), ``(n_history,)``, in score units.
 
-    From that on each score, ``(n_items, n_history)``, of which the two items are rows.  Positive where
-    removing the action closes the gap.
+    The items are rows of the influence on scores, ``(n_items, n_history)``.  Positive where removing the
+    action closes the gap.
 
     Examples
     --------

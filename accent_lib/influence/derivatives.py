@@ -41,7 +41,7 @@ def differentiate(
 ) -> Derivatives:
     """Derivatives by one block, ``(p,)``; without ``scores``, those of single points are left out, too.
 
-    Of the block are functions: the losses ``(n,)``, the penalty, and the scores ``(k,)``.
+    The losses, ``(n,)``, the penalty and the scores, ``(k,)``, are functions of the block.
     """
     # With w a weight for each point and g(block, w) the gradient of sum(w * losses), one batched backward
     # pass gives both derivatives of g: by the block the summed Hessian, by w the gradient of every single
