@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from accent_book.runs import runs_folder
+from accent_book.runs.origin import provenance
 from accent_lib.files import atomic
-from accent_lib.provenance import provenance
 
 #: Turns of each way.
 REPEATS = 5

@@ -28,13 +28,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from accent_book.runs.origin import provenance
 from accent_lib.datasets import load, prepare
 from accent_lib.explainers import accent
 from accent_lib.files import atomic
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, RCF, top_k
 from accent_lib.parallel import executor
-from accent_lib.provenance import provenance
 from accent_lib.retraining.engine import run_stack
 from accent_lib.retraining.memory import stack_bytes
 from accent_lib.retraining.worlds import World, world_of

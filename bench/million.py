@@ -23,11 +23,11 @@ import pandas as pd
 import torch
 
 from accent_book.runs import runs_folder
+from accent_book.runs.origin import provenance
 from accent_lib.datasets import Ratings, prepare
 from accent_lib.explanations import explain_users
 from accent_lib.files import atomic
 from accent_lib.models import NCF, RCF
-from accent_lib.provenance import provenance
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import verify
 from accent_lib.retraining.worlds import grouped, worlds_of

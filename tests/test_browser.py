@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from accent_book import runs
+from accent_book.figures import worth_a_look
 from accent_book.publish.explorer import DECIMALS
-from accent_lib.explanations import closeup, worth_a_look
+from accent_lib.explanations import closeup
 from tests.conftest import ROOT, do_without
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -43,7 +43,7 @@ def web(tmp_path, monkeypatch):
     small = Download("small.zip", f"sha1:{sha1}", (f"{base}/small.zip", f"{base}/second/small.zip"))
     table = Download("rcf/table.txt", f"sha256:{hashlib.sha256(TABLE).hexdigest()}", (f"{base}/table.txt",))
     files = {
-        name: PinnedFile(hashlib.sha256(content).hexdigest(), len(content), small, name)
+        name: PinnedFile(hashlib.sha256(content).hexdigest(), len(content), small)
         for name, content in CONTENT.items()
     }
     files["rcf/table.txt"] = PinnedFile(hashlib.sha256(TABLE).hexdigest(), len(TABLE), table)

@@ -26,8 +26,6 @@ INSIDE = {
     "accent_lib.datasets.ratings": "the inside of load(), but for what it returns",
     "accent_lib.datasets.sample": "the inside of load()",
     "accent_lib.influence.derivatives": "the inside of fast_influence()",
-    "accent_lib.evaluation.legend": "names and colours, for figures and tables",
-    "accent_lib.evaluation.paper": "figures of the paper, for the chapters",
     "accent_lib.models.lanes": "the inside of NCF's loops",
     "accent_lib.models.rcf": "on the page by what the package exports",
     "accent_lib.models.rcf_curvature": "the inside of RCF",

@@ -10,12 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from accent_book.figures.paper import PAPER_INFLUENCE, PAPER_TABLE1, beside_paper
 from accent_lib.errors import AccentError
 from accent_lib.evaluation import (
     DEFINITIONS,
-    PAPER_INFLUENCE,
-    PAPER_TABLE1,
-    beside_paper,
     compare,
     corrected_together,
     influence_errors,

@@ -9,11 +9,12 @@ import pytest
 
 from accent_book import runs
 from accent_book.__main__ import main
+from accent_book.figures import worth_a_look
 from accent_book.publish import explorer as explorer_module
 from accent_book.publish.explorer import TEMPLATE, explorer_data, explorer_page, withheld_page
 from accent_book.publish.page import publish_explorer
 from accent_lib import AccentError
-from accent_lib.explanations import closeup, worth_a_look
+from accent_lib.explanations import closeup
 from tests.test_book import Page
 
 VARIANTS = {"ncf": "paper", "rcf": "shared"}

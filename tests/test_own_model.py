@@ -12,13 +12,13 @@ import torch
 from torch import nn
 
 from accent_book import figures
+from accent_book.experiments.rounds import Start, verify_and_resume
 from accent_lib import AccentError
 from accent_lib.evaluation import compare, judge, summary
 from accent_lib.explanations import explain, explain_users
 from accent_lib.influence import fast_influence
 from accent_lib.models import Recommender, top_k
 from accent_lib.retraining.engine import observe, retrain
-from accent_lib.retraining.resume import Start, verify_and_resume
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import verify
 from accent_lib.retraining.worlds import World, worlds_of

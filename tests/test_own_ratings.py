@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
+from accent_book.live.own_ratings import add_user, explain_ratings, read_ratings
 from accent_lib import AccentError
 from accent_lib.explanations import closeup
-from accent_lib.live.own_ratings import add_user, explain_ratings, read_ratings
 from accent_lib.models import NCF, RCF
 from accent_lib.training import Recipe, State, train
 

@@ -6,8 +6,8 @@ from html import unescape
 
 import pytest
 
+from accent_book.live.panel import panel
 from accent_lib.explanations import closeup
-from accent_lib.live.panel import panel
 from accent_lib.models import NCF, RCF
 from accent_lib.training import Recipe, State, train
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy
 import pytest
 
+from accent_book.runs.origin import provenance
 from accent_lib.files import atomic
-from accent_lib.provenance import fingerprint, provenance
+from accent_lib.provenance import fingerprint
 
 
 def test_fingerprint_ignores_order_and_sees_every_value():

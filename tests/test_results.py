@@ -8,8 +8,8 @@ import pytest
 from accent_book import runs
 from accent_book.figures import METHOD_NAMES, UNITS
 from accent_book.figures.agreement import agreement
-from accent_lib.evaluation import PAPER_TABLE1, influence_errors, judge, noise_floor, summary
-from accent_lib.evaluation.paper import PAPER_DATA
+from accent_book.figures.paper import PAPER_DATA, PAPER_TABLE1
+from accent_lib.evaluation import influence_errors, judge, noise_floor, summary
 from accent_lib.retraining.cells import from_text
 from accent_lib.retraining.outcomes import import_outcomes
 from tests.conftest import ROOT

@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accent_book.experiments.rounds import COLUMNS, Start, retrained, verify_and_resume, verify_sets
 from accent_lib.evaluation.judgement import judge
-from accent_lib.explainers import accent
+from accent_lib.explainers import accent, resume
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, top_k
 from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import Outcome
-from accent_lib.retraining.resume import COLUMNS, Start, resume, retrained, verify_and_resume, verify_sets
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import verify
 from accent_lib.retraining.worlds import World, world_of

@@ -69,7 +69,7 @@ def test_by_its_folder_a_source_makes_notebooks_outdated_or_not(tmp_path, monkey
     monkeypatch.setattr(sources, "source_hash", lambda package, *p: source_hash(package, *p) if p else "")
     first, outdated = sources_of_notebooks(), set()
     folders = {path.parent for path in book.glob("*/*.py")}
-    assert len(folders) == 5
+    assert len(folders) == 6
     for folder in folders:
         path = max(folder.glob("*.py"))
         source = path.read_text("utf-8")

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from accent_book.runner.account import ACCOUNT, account, committed_tables
+from accent_book.runs.origin import provenance
 from accent_book.runs.parameters import Parameter
-from accent_lib.provenance import provenance
 from tests.conftest import ROOT, build, copy_sources
 
 PARAMETERS = {

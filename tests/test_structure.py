@@ -22,9 +22,8 @@ LAYERS = {
         "explanations",
         "retraining",
         "evaluation",
-        "live",
     ),
-    "accent_book": ("runs", "claims", "figures", "publish", "runner", "experiments", "__main__"),
+    "accent_book": ("runs", "claims", "figures", "publish", "live", "runner", "experiments", "__main__"),
 }
 
 

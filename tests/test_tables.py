@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from accent_book.figures.paper import PAPER_TABLE1
 from accent_book.figures.tables import figure_of, in_papers_layout, interval, named
-from accent_lib.evaluation import PAPER_TABLE1
 
 
 def test_names_and_figures():

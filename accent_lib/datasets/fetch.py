@@ -39,12 +39,11 @@ class Download(NamedTuple):
 
 
 class PinnedFile(NamedTuple):
-    """A file of a data home: SHA-256, size in bytes, where to get it, and its name in that if it is a zip."""
+    """A file of a data home: SHA-256, size in bytes, and where to get it, or a zip in which it is."""
 
     sha256: str
     size: int
     download: Download
-    member: str | None = None
 
 
 # GroupLens publishes no SHA-256 of the archive; its SHA-1 guards the transfer, the SHA-256 of each member the
@@ -76,26 +75,16 @@ RELATIONS = Download(
 )
 FILES = {
     "ml-100k/u.data": PinnedFile(
-        "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490",
-        1_979_173,
-        MOVIELENS,
-        "ml-100k/u.data",
+        "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490", 1_979_173, MOVIELENS
     ),
     "ml-100k/u.item": PinnedFile(
-        "553841ebc7de3a0fd0d6b62a204ea30c1e651aacfb2814c7a6584ac52f2c5701",
-        236_344,
-        MOVIELENS,
-        "ml-100k/u.item",
+        "553841ebc7de3a0fd0d6b62a204ea30c1e651aacfb2814c7a6584ac52f2c5701", 236_344, MOVIELENS
     ),
     "ml-100k/u.genre": PinnedFile(
-        "9757e0d3e6b298159a80dd48eaf938114690e911e39af97a76949ef1663610bb", 202, MOVIELENS, "ml-100k/u.genre"
+        "9757e0d3e6b298159a80dd48eaf938114690e911e39af97a76949ef1663610bb", 202, MOVIELENS
     ),
-    "rcf/auxiliary-mapping.txt": PinnedFile(
-        "ac7b931c8cae0ec49b75b8d5e199320a8f749994324c4f2de6ee6ce67eb2a3c1", 52_804, ATTRIBUTES
-    ),
-    "rcf/relational_data.csv": PinnedFile(
-        "8203a76e30aebdc52f6d8357db07b3f7d2fbb647a6482cb0462f6cf5f2772c34", 1_649_096, RELATIONS
-    ),
+    ATTRIBUTES.name: PinnedFile(ATTRIBUTES.known_hash.removeprefix("sha256:"), 52_804, ATTRIBUTES),
+    RELATIONS.name: PinnedFile(RELATIONS.known_hash.removeprefix("sha256:"), 1_649_096, RELATIONS),
 }
 WAYS_OUT = f"set {VARIABLE} to a folder that holds ml-100k/ and rcf/, or use the data set 'sample'"
 
@@ -115,7 +104,7 @@ def cache_home() -> Path:
 
 
 def fetch(name, data_home=None) -> Path:
-    """Find a pinned file, downloading it if it is nowhere on this machine.
+    """Find a pinned file, downloading it if it is nowhere on this machine; return its absolute path.
 
     Parameters
     ----------
@@ -124,11 +113,6 @@ def fetch(name, data_home=None) -> Path:
     data_home : path, optional
         Folder to take the file from. Given, or named by ``ACCENT_DATA_HOME``, no other place is looked at: a
         typing error in it must not go unnoticed.
-
-    Returns
-    -------
-    Path
-        Absolute path of the file, which has the pinned SHA-256.
 
     Raises
     ------
@@ -154,7 +138,7 @@ def fetch(name, data_home=None) -> Path:
     if _fault(path, FILES[name]) is not None:
         _check_writable(cache, name)
         archive = _download(name, cache)
-        if FILES[name].member is not None:
+        if archive.suffix == ".zip":
             _extract(archive, cache)
         fault = _fault(path, FILES[name])
         if fault is not None:
@@ -265,13 +249,11 @@ def _extract(archive, cache):
     """Take the pinned members out of a downloaded archive, each verified before it gets its name."""
     with zipfile.ZipFile(archive) as opened:
         for name, pinned in FILES.items():
-            if pinned.member is None or pinned.member not in opened.namelist():
+            if name not in opened.namelist():
                 continue
-            content = opened.read(pinned.member)
+            content = opened.read(name)
             if hashlib.sha256(content).hexdigest() != pinned.sha256:
-                raise AccentError(
-                    f"The member {pinned.member} of {archive} is not the published one; {WAYS_OUT}."
-                )
+                raise AccentError(f"{name} of {archive} is not the published one; {WAYS_OUT}.")
             _write(cache / name, content, cache)
 
 

@@ -32,10 +32,8 @@ class Interactions:
         Columns ``user``, ``item`` (indices from 0), ``rating``, ``timestamp`` (seconds) and ``positive``
         (bool), sorted by user, then time; equal times stay in the order of the ratings file. The index is a
         RangeIndex.
-    user_ids : ndarray, shape (n_users,)
-        Original user ids by index, ascending.
-    item_ids : ndarray, shape (n_items,)
-        Original item ids by index, ascending.
+    user_ids, item_ids : ndarray, shapes (n_users,) and (n_items,)
+        Original ids by index, ascending.
     titles : ndarray of str, shape (n_items,)
         Titles by index; two items may share one.
     years : IntegerArray, shape (n_items,)
@@ -88,17 +86,7 @@ class Interactions:
         return np.searchsorted(self.train["user"].to_numpy(), np.arange(self.n_users + 1))
 
     def rows(self, user) -> slice:
-        """Where a user's interactions stand in ``train``.
-
-        Parameters
-        ----------
-        user : int
-            Index of the user, from 0.
-
-        Returns
-        -------
-        slice
-            ``train[rows(user)]`` is her history in time order.
+        """Where a user's interactions stand in ``train``, which has her history there in time order.
 
         Raises
         ------

@@ -1,6 +1,7 @@
 """Parsers of MovieLens 100K (``u.data``, ``u.item``, ``u.genre``) and of the attribute table beside it.
 
-Every error names the file and the line, counted from 1 as an editor does.
+A file that is missing or ends too early, an id that occurs twice or a field that is not what it should be is
+an AccentError, which names the file and the line, counted from 1 as an editor does.
 """
 
 import re
@@ -21,22 +22,7 @@ from accent_lib.errors import AccentError
 
 
 def load_movielens(data_home=None) -> Ratings:
-    """Read MovieLens 100K and its attribute table.
-
-    Parameters
-    ----------
-    data_home : path, optional
-        Folder that holds ``ml-100k/`` and ``rcf/``; see :func:`accent_lib.datasets.load`.
-
-    Returns
-    -------
-    Ratings
-
-    Raises
-    ------
-    AccentError
-        If a file cannot be had, or is not the pinned one.
-    """
+    """Read MovieLens 100K and its attribute table; see :func:`accent_lib.datasets.load`."""
     items = read_items(fetch("ml-100k/u.item", data_home), fetch("ml-100k/u.genre", data_home))
     ratings = read_ratings(fetch("ml-100k/u.data", data_home), items)
     attributes = read_attributes(fetch("rcf/auxiliary-mapping.txt", data_home))
@@ -46,24 +32,8 @@ def load_movielens(data_home=None) -> Ratings:
 def read_ratings(path, items=None) -> pd.DataFrame:
     """Read ratings in the format of ``u.data``: user, item, rating and timestamp, separated by tabs.
 
-    Parameters
-    ----------
-    path : path
-        The file.
-    items : DataFrame, optional
-        Indexed by item id, as :func:`read_items` returns it; given, a rating of any other item is an error.
-
-    Returns
-    -------
-    DataFrame, shape (n_ratings, 4)
-        Integer columns ``user``, ``item``, ``rating`` (1 to 5) and ``timestamp`` (seconds since 1970), in the
-        order of the file.
-
-    Raises
-    ------
-    AccentError
-        If the file is missing, ends too early, or has a field that is no whole number, a rating outside 1 to
-        5, a (user, item) twice, or an unknown item.
+    Returned are integer columns in the order of the file, ``timestamp`` in seconds since 1970.  With
+    ``items``, as from :func:`read_items`, a rating of any other item is an error, as is one outside 1 to 5.
     """
     fields = _fields(path, "\t", len(RATING_COLUMNS))
     columns = zip(RATING_COLUMNS, zip(*fields, strict=True), strict=True)
@@ -78,23 +48,9 @@ def read_ratings(path, items=None) -> pd.DataFrame:
 def read_items(path, genre_path) -> pd.DataFrame:
     """Read films in the format of ``u.item`` (ISO-8859-1), with the genre names of ``u.genre``.
 
-    Parameters
-    ----------
-    path : path
-        The films: id, title, two dates, address, and one 0 or 1 for each genre, separated by ``|``.
-    genre_path : path
-        The genres: name and number, separated by ``|``.
-
-    Returns
-    -------
-    DataFrame, indexed by item id
-        Columns ``title`` (as written, with the year in brackets), ``year`` (nullable integer: the year of the
-        title, missing where it has none) and ``genres`` (tuple of names).
-
-    Raises
-    ------
-    AccentError
-        If a file is missing or ends too early, an id occurs twice, or a field is not what it should be.
+    A film is its id, title, two dates, address, and a 0 or 1 for each genre; a genre is its name and number;
+    all separated by ``|``.  Returned are, by item id, ``title`` (as written, with the year in brackets),
+    ``year`` (nullable integer: that of the title, missing where it has none) and ``genres`` (tuple of names).
     """
     genre_fields = _fields(genre_path, "|", 2)
     numbers = _whole_numbers(genre_path, "genre number", [number for _, number in genre_fields])
@@ -110,9 +66,7 @@ def read_items(path, genre_path) -> pd.DataFrame:
     flags = np.array([line[5:] for line in fields])
     wrong = ((flags != "0") & (flags != "1")).any(axis=1)
     if wrong.any():
-        raise _error(
-            path, int(wrong.argmax()), "a genre is marked with something other than 0 or 1; correct it."
-        )
+        raise _error(path, int(wrong.argmax()), "a genre's mark is other than 0 or 1; correct it.")
     titles = [line[1].strip() for line in fields]
     return pd.DataFrame(
         {
@@ -127,21 +81,7 @@ def read_items(path, genre_path) -> pd.DataFrame:
 def read_attributes(path) -> pd.DataFrame:
     """Read the attribute table: ``item|genres|directors|actors``, each a list of ids separated by commas.
 
-    Parameters
-    ----------
-    path : path
-        The file.
-
-    Returns
-    -------
-    DataFrame, indexed by item id
-        Columns ``genres``, ``directors`` and ``actors``, tuples of integer ids; each kind has its own
-        numbering.
-
-    Raises
-    ------
-    AccentError
-        If the file is missing or ends too early, an item occurs twice, or an id is no whole number.
+    Returned are, by item id, tuples of integer ids; each kind has its own numbering.
     """
     fields = _fields(path, "|", 1 + len(ATTRIBUTE_COLUMNS))
     ids = _item_ids(path, fields)
@@ -160,9 +100,7 @@ def _fields(path, separator, n_fields):
     try:
         text = Path(path).read_bytes().decode("iso-8859-1")
     except OSError as error:
-        raise AccentError(
-            f"The file {path} cannot be read ({error.strerror}); put it there or correct the path."
-        ) from error
+        raise AccentError(f"The file {path} cannot be read ({error.strerror}); correct the path.") from error
     # Not splitlines(), which also splits at characters that ISO-8859-1 titles may hold.
     lines = text.replace("\r\n", "\n").split("\n")
     unfinished = lines[-1].strip() != ""
@@ -181,9 +119,7 @@ def _fields(path, separator, n_fields):
             )
     if unfinished:
         last = len(lines) - 1
-        raise _error(
-            path, last, "the file ends without a line break, so it is probably truncated; fetch it again."
-        )
+        raise _error(path, last, "it ends without a line break, so it is probably truncated; fetch it again.")
     return fields
 
 
@@ -196,9 +132,7 @@ def _whole_numbers(path, name, texts, lines=None):
     if wrong.any():
         place = int(wrong.argmax())
         line = place if lines is None else lines[place]
-        raise _error(
-            path, line, f"the {name} is {texts[place]!r}, which is not a whole number; correct the line."
-        )
+        raise _error(path, line, f"the {name} is {texts[place]!r}, which is not a whole number; correct it.")
     return values.astype(np.int64)
 
 

@@ -53,11 +53,8 @@ class Ratings:
 
     def __post_init__(self):
         """Refuse tables that do not fit together."""
-        for table, wanted in (
-            ("ratings", RATING_COLUMNS),
-            ("items", ITEM_COLUMNS),
-            ("attributes", ATTRIBUTE_COLUMNS),
-        ):
+        tables = {"ratings": RATING_COLUMNS, "items": ITEM_COLUMNS, "attributes": ATTRIBUTE_COLUMNS}
+        for table, wanted in tables.items():
             missing = [column for column in wanted if column not in getattr(self, table)]
             if missing:
                 raise AccentError(
@@ -75,9 +72,7 @@ class Ratings:
             index = getattr(self, table).index
             if index.has_duplicates:
                 again = index[index.duplicated()][0]
-                raise AccentError(
-                    f"The table `{table}` of '{self.name}' has item {again} twice; keep one row of it."
-                )
+                raise AccentError(f"The table `{table}` of '{self.name}' has item {again} twice; keep one.")
         problem = first_problem(self.ratings, self.items)
         if problem is not None:
             row, sentence = problem
@@ -100,41 +95,21 @@ class Ratings:
 
 
 def first_problem(ratings, items=None) -> tuple[int, str] | None:
-    """Find the first rating that cannot be right.
+    """Row of the first rating that cannot be right, from 0, and a sentence about it; None when all is well.
 
-    Parameters
-    ----------
-    ratings : DataFrame, shape (n_ratings, 4)
-        Columns ``user``, ``item``, ``rating``, ``timestamp``.
-    items : DataFrame, optional
-        Indexed by the ids of the items that exist; without it, any item may be rated.
-
-    Returns
-    -------
-    tuple of (int, str) or None
-        The position of the row, from 0, and a sentence about it; None when all is well.
+    Without ``items``, indexed by the ids of the items that exist, any item may be rated.
     """
-    rating = ratings["rating"].to_numpy()
-    user, item = ratings["user"].to_numpy(), ratings["item"].to_numpy()
-    outside = ~((rating >= 1) & (rating <= 5))
-    if outside.any():
-        row = int(outside.argmax())
-        return row, f"the rating is {rating[row]}, but ratings go from 1 to 5; correct or remove it."
-    if items is not None:
-        unknown = ~ratings["item"].isin(items.index).to_numpy()
-        if unknown.any():
-            row = int(unknown.argmax())
-            return (
-                row,
-                f"item {item[row]} is rated, but the item table lacks it; add it or remove the rating.",
-            )
-    twice = ratings.duplicated(["user", "item"]).to_numpy()
-    if twice.any():
-        row = int(twice.argmax())
-        return (
-            row,
-            f"user {user[row]} has already rated item {item[row]} further up; keep one of the two ratings.",
-        )
+    user, item, rating = (ratings[name].to_numpy() for name in ("user", "item", "rating"))
+    known = np.ones(len(item), bool) if items is None else ratings["item"].isin(items.index).to_numpy()
+    twice, fits = ratings.duplicated(["user", "item"]).to_numpy(), (rating >= 1) & (rating <= 5)
+    for wrong, sentence in (
+        (~fits, "the rating is {2}, but ratings go from 1 to 5; correct or remove it."),
+        (~known, "item {1} is rated, but the item table lacks it; add it or remove the rating."),
+        (twice, "user {0} has already rated item {1} further up; keep one of the two ratings."),
+    ):
+        if wrong.any():
+            row = int(wrong.argmax())
+            return row, sentence.format(user[row], item[row], rating[row])
     return None
 
 

@@ -57,13 +57,7 @@ class Relations:
 
     @classmethod
     def of(cls, attributes: pd.DataFrame) -> "Relations":
-        """Number the values of an attribute table.
-
-        Parameters
-        ----------
-        attributes : DataFrame, shape (n_items, 3)
-            As in :class:`~accent_lib.datasets.Interactions`.
-        """
+        """Number the values of an attribute table, that of :class:`~accent_lib.datasets.Interactions`."""
         ids, tables = [np.zeros(1, int)], [sparse.csr_matrix((len(attributes), 1), dtype=bool)]
         for column in ATTRIBUTE_COLUMNS:
             lists = attributes[column].map(set).map(sorted).tolist()
@@ -164,12 +158,9 @@ def held_out_pairs(data) -> pd.DataFrame:
     >>> held_out_pairs(SimpleNamespace(test=test)).values.tolist()
     [[0, 4, 9], [0, 7, 9]]
     """
-    liked, disliked = (
-        data.test.loc[data.test["positive"] == sign, ["user", "item"]] for sign in (True, False)
-    )
-    return liked.merge(disliked, on="user", suffixes=("_liked", "_disliked")).set_axis(
-        ["user", "liked", "disliked"], axis=1
-    )
+    liked, disliked = (data.test[data.test["positive"] == sign] for sign in (True, False))
+    pairs = liked[["user", "item"]].merge(disliked[["user", "item"]], on="user")
+    return pairs.set_axis(["user", "liked", "disliked"], axis=1)
 
 
 def draw_relation_triples(data, relations: Relations, seed: int = 0) -> pd.DataFrame:
@@ -250,15 +241,15 @@ def read_relation_triples(data, relations: Relations, data_home=None) -> pd.Data
 
     Parameters
     ----------
-    data : Interactions
-    relations : Relations
+    data, relations
+        As for :func:`draw_relation_triples`.
     data_home : path, optional
         As for :func:`accent_lib.datasets.load`.
 
     Returns
     -------
     DataFrame, shape (97209, 5)
-        As :func:`draw_relation_triples` returns it.
+        As of :func:`draw_relation_triples`.
 
     Raises
     ------

@@ -50,25 +50,10 @@ DAY = 86_400
 
 
 def generate(seed=20210711, n_users=120, n_items=200) -> Ratings:
-    """Generate the sample.
+    """Generate the sample, with so many users and films before pruning; at least 2 and 20.
 
-    Parameters
-    ----------
-    seed : int
-        The same seed gives the same sample, byte for byte.
-    n_users, n_items : int
-        Users and films before pruning; at least 2 and 20.
-
-    Returns
-    -------
-    Ratings
-        Original ids count from 1. One film has no year, one title occurs twice, and three films in a hundred
-        have no row in the attribute table.
-
-    Raises
-    ------
-    AccentError
-        If the sample would be too small, or has more films than there are titles for.
+    The same seed gives the same sample, byte for byte.  Original ids count from 1. One film has no year, one
+    title occurs twice, and three films in a hundred have no row in the attribute table.
     """
     if n_users < 2 or n_items < 20:
         raise AccentError(

@@ -1,9 +1,7 @@
-"""What retraining showed, summed up: verdicts, tables, and the figures of the paper beside them."""
+"""What retraining showed, summed up: verdicts and tables."""
 
 from accent_lib.evaluation.judgement import DEFINITIONS, judge, noise_floor
-from accent_lib.evaluation.paper import PAPER_INFLUENCE, PAPER_TABLE1
 from accent_lib.evaluation.tables import (
-    beside_paper,
     compare,
     corrected_together,
     influence_errors,
@@ -13,9 +11,6 @@ from accent_lib.evaluation.tables import (
 
 __all__ = [
     "DEFINITIONS",
-    "PAPER_INFLUENCE",
-    "PAPER_TABLE1",
-    "beside_paper",
     "compare",
     "corrected_together",
     "influence_errors",

@@ -200,11 +200,8 @@ def _judge_row(row, slate_of, retrained, expected, partial):
     removed, size = world_of(row.user, row.removed).key, len(row.removed)
     judged = {name: getattr(row, name) for name in [*_KEYS, "recommendation", "replacement"]}
     judged |= {"size": size, "world": removed, "users_in_world": 0, "seeds": 0, "failed_seeds": 0}
-    judged |= {
-        "status": "none",
-        **dict.fromkeys([*DEFINITIONS, "catalogue_undecided", "control_flips"], False),
-    }
-    judged |= dict.fromkeys(_INFLUENCES, float("nan"))
+    flags = [*DEFINITIONS, "catalogue_undecided", "control_flips"]
+    judged |= {"status": "none"} | dict.fromkeys(flags, False) | dict.fromkeys(_INFLUENCES, float("nan"))
     _, control = retrained.get((row.model, row.user, ""), ("", {}))
     if size == 0:
         if partial and not control:
@@ -291,14 +288,10 @@ def _check(**tables):
     for name, table in tables.items():
         lacking = [column for column in _NEEDED[name] if column not in table]
         if lacking:
-            raise AccentError(
-                f"The table of {name} lacks the column {lacking[0]!r}; run the notebook that makes it."
-            )
+            raise AccentError(f"The {name} lack the column {lacking[0]!r}; run the notebook that makes them.")
         for column in set(CELLS) & set(_NEEDED[name]):
             if any(isinstance(cell, str) for cell in table[column]):
-                raise AccentError(
-                    f"The column {column!r} of {name} is text; read it with retraining.cells.from_text."
-                )
+                raise AccentError(f"{column!r} of {name} is text; read it with retraining.cells.from_text.")
 
 
 def _check_users(explanations):

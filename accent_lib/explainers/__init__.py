@@ -6,7 +6,7 @@ is left of it, scores minus the influences of the whole set, is negative then.
 """
 
 from accent_lib.explainers.explanation import Explanation, no_sentence, sentence
-from accent_lib.explainers.gap_filling import accent, fill_gap, one_versus_all
+from accent_lib.explainers.gap_filling import accent, fill_gap, one_versus_all, resume
 from accent_lib.explainers.rounding import checked, rounded
 from accent_lib.explainers.walks import attention, fia, pure_attention, pure_fia, random_control, walk
 
@@ -22,6 +22,7 @@ __all__ = [
     "pure_attention",
     "pure_fia",
     "random_control",
+    "resume",
     "rounded",
     "sentence",
     "walk",

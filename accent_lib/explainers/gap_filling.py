@@ -1,7 +1,10 @@
 """ACCENT: the smallest set that fills the gap to some item of the slate (paper, §2.3 and Algorithm 1).
 
-Beside it one-versus-all, which fills the gap to whichever item is second at the time (paper, §4.3).
+Beside it, of the paper's §4.3, one-versus-all, which fills the gap to whichever item is second at the time,
+and how to go on where retraining shows that a set does not hold.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -127,3 +130,55 @@ def one_versus_all(scores: np.ndarray, influence: np.ndarray) -> Explanation | N
         action = int(shrinks.argmax())
         removed.append(action)
         current = rounded(current - influence[:, action])
+
+
+def resume(removed: Sequence[int], measured: np.ndarray, influence: np.ndarray) -> Explanation | None:
+    """Go on from a set that was retrained and did not hold: ACCENT on the measured gaps (paper, §4.3).
+
+    For each item of the slate, add the actions that close its gap most until the influences say that what was
+    *measured* to be left of it is filled; keep the item that needs the fewest. Gaps are those of the
+    retrained world itself, not against the control: the verdict on the next world is by the same scores, and
+    retraining drifts there as it did here.
+
+    Parameters
+    ----------
+    removed : sequence of int
+        Positions in the history that are out already, in the order taken.
+    measured : ndarray, shape (k,)
+        Retrained scores of the slate without them; position 0 is the recommendation.
+    influence : ndarray, shape (k, n_history)
+        ``influence[i, z]`` is the estimated drop of item ``i``'s score when action ``z`` is removed.
+
+    Returns
+    -------
+    Explanation or None
+        The longer set, which begins with ``removed``; ``predicted`` are the measured scores less the
+        influences of what was added. Of equally few actions those with the lowest estimated remaining gap,
+        then the item ranked higher. An item that leads already, but was not the one promised, takes an action
+        more too: what counts is a promise made before the world that tests it was trained. ``None`` where
+        the actions left fill no gap.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match.
+
+    Examples
+    --------
+    A gap of 0.75 was thought to be filled, and 0.25 are left:
+
+    >>> resume((1,), np.array([4.0, 3.75]), np.array([[0.125, 1.0, 0.5], [0.0, 0.0, 0.0]])).removed
+    (1, 2)
+    """
+    removed = tuple(removed)
+    measured, influence = checked(measured, influence)
+    left = np.setdiff1d(np.arange(influence.shape[1]), removed)
+    longer = []
+    for replacement in range(1, len(measured)):
+        gap = measured[0] - measured[replacement]
+        added = fill_gap(max(gap, 0.0), (influence[0] - influence[replacement])[left])
+        if added is not None:
+            added = left[list(added)].tolist()
+            predicted = rounded(measured - influence[:, added].sum(1))
+            longer.append(Explanation((*removed, *added), replacement, predicted))
+    return min(longer, key=Explanation.cost, default=None)

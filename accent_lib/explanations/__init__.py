@@ -1,7 +1,7 @@
 """From a trained model to explanations: slate, influence, explainer, for one user or for all."""
 
 from accent_lib.explanations.evidence import Evidence, analysis_of, gather
-from accent_lib.explanations.many_users import explain_users, worth_a_look
+from accent_lib.explanations.many_users import explain_users
 from accent_lib.explanations.methods import (
     BY_ATTENTION,
     BY_INFLUENCE,
@@ -31,5 +31,4 @@ __all__ = [
     "gaps_of",
     "gather",
     "methods_for",
-    "worth_a_look",
 ]

@@ -87,10 +87,6 @@ def gather(analysis: FastInfluence, users: Sequence[int], k: int, methods: Itera
     >>> (evidence,) = gather(analysis, [3], k=5, methods=["accent"])
     >>> len(evidence.items), len(evidence.influence), evidence.attention
     (5, 5, None)
-    >>> gather(analysis, [-1], k=5, methods=["accent"])
-    Traceback (most recent call last):
-        ...
-    accent_lib.errors.AccentError: There is no user -1: users go from 0 to ...
     """
     model = analysis.model
     for user in users:

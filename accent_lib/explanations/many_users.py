@@ -112,26 +112,3 @@ def _row(items, explanation):
     rival, removed = explanation.replacement, explanation.removed
     predicted = tuple(explanation.predicted.tolist())
     return int(items[0]), int(items[rival]), rival, removed, len(removed), predicted
-
-
-def worth_a_look(explanations: pd.DataFrame) -> list[int]:
-    """Users with a set of ACCENT's, in the order in which they are worth a look.
-
-    First come those whose set has 2 or 3 actions and for whom FIA takes more, then others with 2 or 3.
-
-    Parameters
-    ----------
-    explanations : DataFrame
-        Rows of one model and one k, with ``user``, ``method`` and ``size``.
-
-    Examples
-    --------
-    >>> rows = [(0, "accent", 1), (1, "accent", 2), (2, "accent", 3), (2, "fia", 4), (3, "accent", 0)]
-    >>> worth_a_look(pd.DataFrame(rows, columns=["user", "method", "size"]))
-    [2, 1, 0]
-    """
-    sizes = explanations.pivot(index="user", columns="method", values="size")
-    sizes = sizes[sizes["accent"] > 0].reindex(columns=["accent", "fia"])
-    small, more = sizes["accent"].between(2, 3), sizes["fia"] > sizes["accent"]
-    order = np.argsort(-(small.astype(int) + (small & more)), kind="stable")
-    return [int(user) for user in sizes.index[order]]

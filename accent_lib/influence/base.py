@@ -126,32 +126,15 @@ class FastInfluence(ABC):
         if (eigenvalues == 0).any():
             raise AccentError("The Hessian is singular: use a damping above 0.")
         condition = float((eigenvalues[:, -1] / eigenvalues[:, 0].abs()).max())
-        return eigenvalues, {
-            "smallest_eigenvalue": least + damping,
-            "condition": condition,
-            "damping": damping,
-        }
+        facts = {"smallest_eigenvalue": least + damping, "condition": condition, "damping": damping}
+        return eigenvalues, facts
 
 
 def gap_influence(influence: np.ndarray, recommendation: int, replacement: int) -> np.ndarray:
-    """Influence of each action on the gap between two items (paper, Eq. 6).
+    """Influence of each action on the gap between two items (paper, Eq. 6), ``(n_history,)``, in score units.
 
-    Parameters
-    ----------
-    influence : ndarray, shape (n_items, n_history)
-        Of each action on each score, in score units.
-    recommendation, replacement : int
-        Rows of ``influence``.
-
-    Returns
-    -------
-    ndarray, shape (n_history,)
-        Positive where removing the action closes the gap.
-
-    Raises
-    ------
-    IndexError
-        If a row does not exist.
+    The items are rows of the influence on scores, ``(n_items, n_history)``.  Positive where removing the
+    action closes the gap.
 
     Examples
     --------

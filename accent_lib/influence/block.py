@@ -73,9 +73,7 @@ class BlockInfluence(FastInfluence):
             self._penalty = hessian(model.penalty)(model.block(0))
             self._decay = self._penalty[0, 0]
             if not torch.equal(self._penalty, self._decay * torch.ones_like(self._penalty[0]).diag()):
-                raise AccentError(
-                    "A model whose items have blocks needs a multiple of their squares as penalty."
-                )
+                raise AccentError("Where items have blocks, the penalty must be a multiple of their squares.")
 
     def of_users(self, users: Sequence[int], slates: Sequence[np.ndarray]) -> list[Influence]:
         """Influence for several users, each with items of her own.
@@ -102,9 +100,7 @@ class BlockInfluence(FastInfluence):
         values, points = values[None], values.new_tensor([own])
         if self._halves is not None:
             if np.isin(items.cpu(), self.model.actions(user)).any():
-                raise AccentError(
-                    f"variant 'paper' needs candidates, but user {user} has an action on one of the items."
-                )
+                raise AccentError(f"variant 'paper' needs candidates; user {user} has an action on an item.")
             half = self._item_halves(items)
             points = own + half.n_points  # (k,)
             values = self._rescaled(values, own / points)  # (k, p)
@@ -180,15 +176,7 @@ class BlockInfluence(FastInfluence):
             self._halves[item] = _ItemHalves(n, values, vectors, self._decay * value @ vectors)
         return _ItemHalves(*map(torch.stack, zip(*map(self._halves.get, items.tolist()), strict=True)))
 
-    def _moves(
-        self,
-        block: Derivatives,
-        user: int,
-        values: Tensor,
-        vectors: Tensor,
-        gradients: Tensor,
-        points: Tensor,
-    ) -> Tensor:
+    def _moves(self, block: Derivatives, user: int, values, vectors, gradients, points) -> Tensor:
         """How far the block moves for each Hessian and each removed action, (1 or k, n, p) (Eq. 4)."""
         if self.own_term:
             return (gradients @ vectors / values[:, None]) @ vectors.T / points[:, None, None]

@@ -39,13 +39,9 @@ def differentiate(
     penalty: Callable[[Tensor], Tensor],
     scores: Callable[[Tensor], Tensor] | None = None,
 ) -> Derivatives:
-    """Derivatives by one block; without ``scores``, those of single points are left out, too.
+    """Derivatives by one block, ``(p,)``; without ``scores``, those of single points are left out, too.
 
-    Parameters
-    ----------
-    value : Tensor, shape (p,)
-    losses, penalty, scores : callable
-        Of the block: ``(n,)``, a scalar and ``(k,)``.
+    The losses, ``(n,)``, the penalty and the scores, ``(k,)``, are functions of the block.
     """
     # With w a weight for each point and g(block, w) the gradient of sum(w * losses), one batched backward
     # pass gives both derivatives of g: by the block the summed Hessian, by w the gradient of every single
@@ -61,20 +57,12 @@ def differentiate(
     # Some directions at a time, so that what they compute stays in the processor's cache.
     parts = [grad(slope, wanted, some, True, is_grads_batched=True) for some in identity.split(16)]
     curvature, *by_weight = map(torch.cat, zip(*parts, strict=True))
-    penalty_gradient, penalty_curvature = slope_and_curvature(penalty, value)
+    gradients = by_weight[0].T if by_weight else None  # (p, n) -> (n, p)
+    of_penalty = slope_and_curvature(penalty, value)
     here = slopes = None
     if scores is not None:
         here = scores(block)
         each_score = torch.eye(len(here), dtype=block.dtype, device=block.device)
         (slopes,) = grad(here, block, each_score, is_grads_batched=True)
         here = here.detach()
-    return Derivatives(
-        value,
-        len(each),
-        by_weight[0].T if by_weight else None,  # (p, n) -> (n, p)
-        curvature,
-        penalty_gradient,
-        penalty_curvature,
-        here,
-        slopes,
-    )
+    return Derivatives(value, len(each), gradients, curvature, *of_penalty, here, slopes)

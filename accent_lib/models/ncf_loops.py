@@ -279,18 +279,8 @@ def _forward(users, items, ratings, start, n, vector, shape, smooth, layers, til
 def objective(users, items, ratings, keep, vector, ends, decays, shape, smooth) -> float:
     """The training objective of one copy: mean squared error of all rows plus the penalty on the weights.
 
-    Parameters
-    ----------
-    users, items : ndarray of int, shape (n,)
-    ratings, keep : ndarray, shape (n,)
-        ``keep`` is the weight of each row in the loss.
-    vector, ends, decays, shape, smooth
-        As for :func:`adam_steps`.
-
-    Returns
-    -------
-    float
-        Summed in double precision, in the order of the rows and of the parameters.
+    ``keep`` is the weight of each row in the loss, ``(n,)`` as ``users``, ``items`` and ``ratings``; the rest
+    is as for :func:`adam_steps`.  Summed in double precision, in the order of the rows and of the parameters.
     """
     layers, tile, loss, penalty, begin = _layers(vector, shape), _tile(shape[2], vector.dtype), 0.0, 0.0, 0
     _, _, _, errors, _, _ = tile
@@ -311,18 +301,9 @@ def objective(users, items, ratings, keep, vector, ends, decays, shape, smooth) 
 
 @_jit
 def add_gradient(users, items, ratings, keep, vector, gradient, shape, smooth) -> None:
-    """Add the gradient of the mean squared error on a batch.
+    """Add the gradient of the mean squared error on a batch to ``gradient``, ``(n_parameters,)``.
 
-    Parameters
-    ----------
-    users, items : ndarray of int, shape (n,)
-    ratings, keep : ndarray, shape (n,)
-        ``keep`` is the weight of each row in the loss.
-    vector, gradient : ndarray, shape (n_parameters,)
-    shape : tuple of int
-        ``n_users``, ``n_items``, ``dim``.
-    smooth : bool
-        GELU instead of ReLU.
+    ``users``, ``items``, ``ratings`` and ``keep`` are ``(n,)``; the rest is as for :func:`adam_steps`.
     """
     n_users, _, dim = shape
     size, units, layers, tile = len(users), dim // 2, _layers(vector, shape), _tile(dim, vector.dtype)
@@ -451,15 +432,8 @@ def adam_steps(
 def cut_normal(share: np.ndarray) -> np.ndarray:
     """Quantiles of the standard normal distribution, cut at two standard deviations on both sides.
 
-    Parameters
-    ----------
-    share : ndarray
-        The share of the cut distribution that lies below, between 0 and 1.
-
-    Returns
-    -------
-    ndarray, of the same shape
-        Off by less than 4e-8, and the same in every IEEE arithmetic: only ``+ - * /`` are used.
+    From the share of the cut distribution that lies below, between 0 and 1, in any shape.  Off by less than
+    4e-8, and the same in every IEEE arithmetic: only ``+ - * /`` are used.
 
     Examples
     --------
@@ -472,18 +446,7 @@ def cut_normal(share: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Loops:
-    """The loops for one NCF and its data.
-
-    Parameters
-    ----------
-    users, items, ratings : ndarray, shape (n_actions,)
-    ends, decays : ndarray, shape (n_tensors,)
-        Where the parameters of each tensor end in the vector, and their weight decay.
-    shape : tuple of int
-        ``n_users``, ``n_items``, ``dim``.
-    smooth : bool
-        GELU (in its tanh form) instead of ReLU.
-    """
+    """The loops for one NCF and its data; attributes are arguments of :func:`adam_steps`, of all actions."""
 
     users: np.ndarray
     items: np.ndarray
@@ -493,22 +456,12 @@ class Loops:
     shape: tuple[int, int, int]
     smooth: bool
 
-    def adam_steps(
-        self, copy: Sequence[np.ndarray], keep, rows: np.ndarray, rates: np.ndarray, done: int
-    ) -> None:
-        """Take a copy through some steps of Adam.
+    def adam_steps(self, copy: Sequence[np.ndarray], keep, rows, rates, done: int) -> None:
+        """Take a copy through some steps of Adam, as :func:`adam_steps` does.
 
-        Parameters
-        ----------
-        copy : three ndarrays, shape (n_parameters,)
-            Parameters and their two moments, which have seen ``done`` steps; changed in place.
-        keep : ndarray, shape (n_actions,), optional
-            Weight of each action in the loss.
-        rows : ndarray of int, shape (n_steps, batch_size)
-            The batches.
-        rates : ndarray, shape (n_steps,)
-            Learning rate of each step.
-        done : int
+        ``copy`` holds its parameters and their two moments, changed in place; ``keep`` is the weight of each
+        action in the loss, ``(n_actions,)``, or ``None``; ``rows`` are the batches, ``(n_steps,
+        batch_size)``.
         """
         data = self.users[rows], self.items[rows], self.ratings[rows], self._weights(keep)[rows]
         adam_steps(*data, rates, done, *copy, self.ends, self.decays, self.shape, self.smooth)

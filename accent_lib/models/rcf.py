@@ -219,9 +219,8 @@ class RCF(nn.Module):
         rows = (listed.targets, listed.items, listed.values)
         targets, history, values = map(torch.from_numpy, rows)
         x = self.item_table(history)
-        projections = self._projections(
-            self.item_table(targets), x, self.value_table(values), listed.values_of_type
-        )
+        targets, values = self.item_table(targets), self.value_table(values)
+        projections = self._projections(targets, x, values, listed.values_of_type)
         sums, totals, *_ = Attend.apply(*projections, x, keep, listed)
         readers, reader = torch.unique(users, return_inverse=True)
         readers = self.user_table(readers)
@@ -262,11 +261,9 @@ class RCF(nn.Module):
         versions = [(tensor.data_ptr(), tensor._version) for tensor in of]
         if self._projected[0] != versions:
             with torch.no_grad():
-                items = self.item_table.weight
-                *projections, query = self._projections(
-                    items, items, self.value_table.weight, self._values_of_type
-                )
-                exponentials = (*(torch.exp(2 * values) for values in projections), query.detach())
+                x, values = self.item_table.weight, self.value_table.weight
+                *projections, query = self._projections(x, x, values, self._values_of_type)
+                exponentials = (*(torch.exp(2 * each) for each in projections), query.detach())
             # Holding on to their memory keeps the addresses from being given to others.
             self._projected = versions, exponentials, [tensor.detach() for tensor in of]
         return self._projected[1]

@@ -20,29 +20,9 @@ ROWS = 8
 
 
 def curvature(model, block: Tensor, user: int, keep: Tensor | None = None) -> Tensor:
-    """Hessian by the block of the sum of a user's losses, as autograd finds it in much more time.
+    """Hessian ``(p, p)`` by the block of the sum of a user's losses, as autograd finds it in much more time.
 
-    Parameters
-    ----------
-    model : RCF
-    block : Tensor, shape (p,)
-    user : int
-    keep : Tensor, shape (n_history,), optional
-        Weighs the history that the scores read.
-
-    Returns
-    -------
-    Tensor, shape (p, p)
-
-    Examples
-    --------
-    >>> from torch.func import hessian
-    >>> from accent_lib.datasets import load, prepare
-    >>> from accent_lib.models import RCF
-    >>> model = RCF(prepare(load("sample"))).double()
-    >>> expected = hessian(lambda block: model.losses(block, 3).sum())(model.block(3))
-    >>> torch.allclose(curvature(model, model.block(3), 3), expected, atol=1e-12)
-    True
+    ``keep``, ``(n_history,)``, weighs the history that the scores read.
     """
     with torch.no_grad():
         _, type_slopes, of_types = attention = _attention(model, block)
@@ -67,21 +47,7 @@ def curvature(model, block: Tensor, user: int, keep: Tensor | None = None) -> Te
 def gradients(model, block: Tensor, user: int, keep: Tensor) -> Tensor:
     """Gradient by the block of each of a user's losses, ``(n_history, p)``.
 
-    Parameters
-    ----------
-    model, block, user
-        As for :func:`curvature`.
-    keep : Tensor, shape (n_history, n_history)
-        Weighs the history that the scores read, for each loss another.
-
-    Examples
-    --------
-    >>> from accent_lib.datasets import load, prepare
-    >>> from accent_lib.models import RCF
-    >>> model = RCF(prepare(load("sample"))).double()
-    >>> n = len(model.actions(3))
-    >>> gradients(model, model.block(3), 3, 1 - torch.eye(n).double()).shape == (n, 64)
-    True
+    ``keep``, ``(n_history, n_history)``, weighs the history that the scores read, for each loss another.
     """
     with torch.no_grad():
         slope, apart, _ = _by_difference(model, block, user, keep, _attention(model, block))

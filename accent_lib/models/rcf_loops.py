@@ -203,13 +203,9 @@ class Attend(torch.autograd.Function):
     @staticmethod
     def vmap(info, in_dims, *inputs):
         """One copy of a stack after the other: each keeps a core busy."""
+        each = list(zip(inputs, in_dims, strict=True))
         copies = [
-            Attend.apply(
-                *(
-                    value if dim is None else value.select(dim, copy)
-                    for value, dim in zip(inputs, in_dims, strict=True)
-                )
-            )
+            Attend.apply(*(value if dim is None else value.select(dim, copy) for value, dim in each))
             for copy in range(info.batch_size)
         ]
         return tuple(torch.stack(parts) for parts in zip(*copies, strict=True)), (0, 0, 0)

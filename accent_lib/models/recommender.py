@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from torch import Generator, Tensor
 
 
@@ -159,7 +160,6 @@ def history_scores(
 
     Examples
     --------
-    >>> import torch
     >>> from accent_lib.datasets import load, prepare
     >>> from accent_lib.models import RCF
     >>> model = RCF(prepare(load("sample")))
@@ -167,8 +167,6 @@ def history_scores(
     >>> history_scores(model, model.block(3), 3, torch.tensor([0, 1]), everything).shape
     torch.Size([1, 2])
     """
-    import torch
-
     with torch.no_grad():
         if hasattr(model, "history_scores"):
             return model.history_scores(blocks, user, items, keep)
@@ -179,8 +177,6 @@ def history_scores(
 
 
 def _scores(model, users, candidates):
-    import torch
-
     if hasattr(model, "all_scores"):
         for items, scores in zip(candidates, model.all_scores(users), strict=True):
             yield scores.cpu().numpy()[items]

@@ -82,9 +82,7 @@ def outcomes_identity(
     2
     """
     if device == "auto":
-        raise AccentError(
-            "Outcomes are named by where they are trained: pass what choose_device('auto') says."
-        )
+        raise AccentError("Outcomes are named by where they are trained: pass what choose_device says.")
     kind = device.split(":")[0]
     loops = recipe.optimizer == "adam" and kind == "cpu" and getattr(model, "loops", None) is not None
     arithmetic = "loops" if loops else f"tensors on {kind}"

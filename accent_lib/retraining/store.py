@@ -103,9 +103,7 @@ class Store:
         if self._is_empty():
             self._create()
         if (self._pragma("application_id"), self._pragma("user_version")) != (_APPLICATION, _VERSION):
-            raise AccentError(
-                f"{self.path} is not a store of this version's outcomes; move it away and run again."
-            )
+            raise AccentError(f"{self.path} is not a store of this version; move it away and run again.")
         if self._pragma("quick_check") != "ok":
             raise self._damaged()
         (fingerprint,) = self.connection.execute("SELECT fingerprint FROM about").fetchone()
@@ -206,9 +204,7 @@ class Store:
         text = to_text(outcomes.drop(columns="catalogue")).assign(catalogue=rankings)[COLUMNS]
         rows = list(text.astype(TYPES).itertuples(index=False, name=None))
         if len({row[:5] for row in rows}) < len(rows):
-            raise AccentError(
-                "The same model, world, user and seed occur twice in a stack; record each outcome once."
-            )
+            raise AccentError("A model, world, user and seed occur twice in a stack; record each once.")
         with self._transaction():
             before = self.connection.total_changes
             self.connection.executemany(_INSERT, rows)
@@ -247,9 +243,7 @@ class Store:
         # A key names its users between semicolons.
         return {key: users for key, users in recorded.items() if not key or len(users) > key.count(";")}
 
-    def outcomes(
-        self, slates: Mapping[int, Sequence[int]] | None = None, leaders: int = LEADERS
-    ) -> pd.DataFrame:
+    def outcomes(self, slates: Mapping[int, Sequence[int]] | None = None, leaders=LEADERS) -> pd.DataFrame:
         """All outcomes, or those of some users' slates, sorted by model, seed, world, user and slate.
 
         The columns are `outcomes.COLUMNS`, with the best ``leaders`` of each ranking of the catalogue. The

@@ -236,7 +236,5 @@ def choose_device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise AccentError(
-            f"There is no device {device!r} here; use 'cpu', or 'auto' for a GPU if there is one."
-        ) from error
+        raise AccentError(f"There is no device {device!r} here; use 'cpu' or 'auto'.") from error
     return device

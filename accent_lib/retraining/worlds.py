@@ -59,9 +59,7 @@ class World:
             if not all(isinstance(number, Integral) and number >= 0 for number in numbers):
                 raise AccentError(f"A world needs whole numbers from 0 on, but user {user} has {positions}.")
             if len(numbers) < 2:
-                raise AccentError(
-                    f"User {user} is in a world with nothing removed; leave her out of it instead."
-                )
+                raise AccentError(f"User {user} is in a world with nothing removed; leave her out of it.")
             if len(set(positions)) < len(positions):
                 raise AccentError(f"A world removes an action of user {user} twice: {positions}.")
             pairs.append((int(user), tuple(sorted(int(position) for position in positions))))
@@ -99,9 +97,7 @@ class World:
         if key == "":
             return cls()
         if not _KEY.fullmatch(key):
-            raise AccentError(
-                f"{key!r} is not the key of a world; one looks like '12:3 17' or '12:3 17;15:0'."
-            )
+            raise AccentError(f"{key!r} is no key of a world; one looks like '12:3 17' or '12:3 17;15:0'.")
         pairs = (part.split(":") for part in key.split(";"))
         return cls(tuple((int(user), tuple(map(int, positions.split()))) for user, positions in pairs))
 
@@ -169,9 +165,7 @@ def worlds_of(explanations) -> list[World]:
     """
     if "model" in explanations and explanations["model"].nunique() > 1:
         names = ", ".join(sorted(explanations["model"].unique()))
-        raise AccentError(
-            f"Worlds belong to one model, but these explanations are of {names}; select one of them."
-        )
+        raise AccentError(f"Worlds belong to one model, but these explanations are of {names}; select one.")
     pairs = zip(explanations["user"], explanations["removed"], strict=True)
     return sorted({world_of(user, removed) for user, removed in pairs} - {World()})
 

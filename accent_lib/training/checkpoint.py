@@ -55,16 +55,10 @@ def load_checkpoint(path, fingerprint: str | None = None) -> tuple[State, dict]:
 
     Examples
     --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> path = Path(tempfile.mkdtemp()) / "model.npz"
-    >>> save_checkpoint(path, State({"weight": torch.ones(2)}), "abc")
-    >>> load_checkpoint(path, "abc")[0].parameters["weight"].tolist()
-    [1.0, 1.0]
-    >>> load_checkpoint(path, "abd")
+    >>> load_checkpoint("nowhere.npz")
     Traceback (most recent call last):
         ...
-    accent_lib.errors.AccentError: Checkpoint ... was made from other data, settings or numerics ...
+    accent_lib.errors.AccentError: There is no checkpoint nowhere.npz: run notebook 02_training first.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -73,9 +67,7 @@ def load_checkpoint(path, fingerprint: str | None = None) -> tuple[State, dict]:
     except FileNotFoundError:
         raise AccentError(f"There is no checkpoint {path}: run notebook 02_training first.") from None
     except Exception as error:
-        raise AccentError(
-            f"Checkpoint {path} cannot be read ({error}): delete it and train again."
-        ) from error
+        raise AccentError(f"Checkpoint {path} cannot be read ({error}): delete it and train anew.") from error
     if fingerprint is not None and metadata["fingerprint"] != fingerprint:
         raise AccentError(
             f"Checkpoint {path} was made from other data, settings or numerics (fingerprint"

@@ -34,8 +34,6 @@ SEARCH = (
     Round(16, replace(ANNEALED, steps=2_500, learning_rate=5e-3, schedule="constant")),
     Round(4, replace(ANNEALED, steps=16_000, learning_rate=5e-3)),
 )
-
-
 #: More starts than any search has.
 POOL = 1_000_000
 

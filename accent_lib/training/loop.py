@@ -117,18 +117,14 @@ def _train_by_loops(model, recipe, states, keep, seed, progress):
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     trained = []
     for vectors, done in copies:
-        parameters, mean, square = ({} for _ in vectors)
+        seen, parameters, mean, square = float(done + step), {}, {}, {}
         for vector, parts in zip(vectors, (parameters, mean, square), strict=True):
             sizes = [shape.numel() for shape in shapes.values()]
             for (name, shape), part in zip(shapes.items(), vector.split(sizes), strict=True):
                 parts[name] = part.reshape(shape).clone()  # a view would be sent with the whole vector
         moments = {
-            name: {
-                "step": torch.tensor(float(done + step)),
-                "exp_avg": mean[name],
-                "exp_avg_sq": square[name],
-            }
-            for name in (names if done + step else ())
+            name: {"step": torch.tensor(seen), "exp_avg": mean[name], "exp_avg_sq": square[name]}
+            for name in (names if seen else ())
         }
         trained.append(State(parameters, moments))
     return trained

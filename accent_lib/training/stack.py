@@ -55,9 +55,7 @@ class Stack:
 
     def __init__(self, model, recipe: Recipe, states: Sequence[State], keep: Tensor | None = None):
         if len({state.steps() for state in states}) > 1:
-            raise AccentError(
-                "Copies trained in one set of tensors must have seen equally many steps; train these apart."
-            )
+            raise AccentError("Copies of one stack must have seen equally many steps; train these apart.")
         # Tables are stacked as [row, copy, width]: looking up a row then fetches it for all copies at once.
         tables = {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.Embedding)}
         self.dims = {name: int(name in tables) for name, _ in model.named_parameters()}

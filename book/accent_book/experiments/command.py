@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
+from accent_book.runs.origin import provenance
 from accent_book.runs.sources import sources_of_notebooks
 from accent_lib.files import atomic
-from accent_lib.provenance import provenance
 from accent_lib.retraining.cells import to_text
 
 

@@ -21,12 +21,12 @@ import torch
 from accent_book import runs
 from accent_book.experiments.command import parser_of, positive, write_about, write_table
 from accent_book.experiments.headline import retraining_of
+from accent_book.experiments.rounds import Start, retrained, verify_and_resume, verify_sets
 from accent_book.runs.folder import Run
 from accent_book.runs.progress import progress
 from accent_lib import parallel
 from accent_lib.explainers import accent
 from accent_lib.influence import fast_influence
-from accent_lib.retraining.resume import Start, retrained, verify_and_resume, verify_sets
 from accent_lib.retraining.worlds import world_of
 
 

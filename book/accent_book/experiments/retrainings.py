@@ -23,12 +23,12 @@ from accent_book import runs
 from accent_book.experiments.base_models import GENERALISING_NAMES, NAMES, RCF_NAMES, base_model, movielens
 from accent_book.experiments.command import positive, write_about
 from accent_book.runs.folder import Run
+from accent_book.runs.origin import provenance
 from accent_book.runs.progress import progress
 from accent_book.runs.sources import sources_of_notebooks
 from accent_lib import parallel
 from accent_lib.explanations import explain_users, methods_for
 from accent_lib.influence import fast_influence
-from accent_lib.provenance import provenance
 from accent_lib.retraining.identity import base_identity, outcomes_identity
 from accent_lib.retraining.outcomes import export_outcomes
 from accent_lib.retraining.store import Store

@@ -19,14 +19,14 @@ import torch
 from accent_book import runs
 from accent_book.experiments.command import parser_of
 from accent_book.experiments.headline import retraining_of
+from accent_book.experiments.rounds import retrained
 from accent_book.runs.folder import Run
+from accent_book.runs.origin import provenance
 from accent_book.runs.progress import progress
 from accent_book.runs.sources import sources_of_notebooks
 from accent_lib import parallel
 from accent_lib.explanations import explain_users
-from accent_lib.provenance import provenance
 from accent_lib.retraining.outcomes import export_outcomes
-from accent_lib.retraining.resume import retrained
 from accent_lib.retraining.worlds import grouped, worlds_of
 
 #: By model: variants of the influence, and the methods that are explained with each.

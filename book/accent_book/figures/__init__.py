@@ -18,9 +18,11 @@ from accent_book.figures.explanations import (
     own_and_gap,
     set_sizes,
     slate_positions,
+    worth_a_look,
 )
 from accent_book.figures.failures import kinds_of_outcome, rounds, share_by_property, straight_and_bent
 from accent_book.figures.influence import additivity, four_truths, one_parameter, ranked_bars, two_scalings
+from accent_book.figures.legend import METHOD_COLOURS, METHOD_NAMES, UNITS
 from accent_book.figures.rcf import (
     attention_and_influence,
     attention_by_type,
@@ -36,7 +38,6 @@ from accent_book.figures.scale import agreement_and_cost, agreement_of_groups, s
 from accent_book.figures.style import new_axes, use_style
 from accent_book.figures.training import recipe_curves, scatter_starts, starts, user_errors
 from accent_book.figures.verification import effect_spread, gaps_in_control, slate_scores
-from accent_lib.evaluation.legend import METHOD_COLOURS, METHOD_NAMES, UNITS
 
 __all__ = [
     "METHOD_COLOURS",
@@ -85,4 +86,5 @@ __all__ = [
     "use_style",
     "user_errors",
     "warm_and_scratch",
+    "worth_a_look",
 ]

@@ -4,8 +4,8 @@ import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from accent_book.figures.legend import BLACK, BLUE, GREY, METHOD_COLOURS, METHOD_NAMES, UNITS, VERMILION
 from accent_book.figures.style import new_axes
-from accent_lib.evaluation.legend import BLACK, BLUE, GREY, METHOD_COLOURS, METHOD_NAMES, UNITS, VERMILION
 
 
 def figures_by_method(figures, paper=None) -> Figure:

@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from accent_book.figures.legend import BLUE, VERMILION
 from accent_book.figures.style import new_axes
-from accent_lib.evaluation.legend import BLUE, VERMILION
 
 
 def star_counts(counts, positive_at) -> Axes:

@@ -3,10 +3,11 @@
 import textwrap
 
 import matplotlib as mpl
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from accent_book.figures.style import new_axes
-from accent_lib.evaluation.legend import (
+from accent_book.figures.legend import (
     BLACK,
     BLUE,
     GREEN,
@@ -16,6 +17,7 @@ from accent_lib.evaluation.legend import (
     SKY,
     VERMILION,
 )
+from accent_book.figures.style import new_axes
 
 
 def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars") -> Figure:
@@ -210,3 +212,26 @@ def gap_and_reach(gap, reach, size, unit: str = "stars") -> Figure:
     axes.set_ylabel(f"what all helpful removals close together ({unit})")
     axes.legend(loc="best")
     return figure
+
+
+def worth_a_look(explanations: pd.DataFrame) -> list[int]:
+    """Users with a set of ACCENT's, in the order in which they are worth a look.
+
+    First come those whose set has 2 or 3 actions and for whom FIA takes more, then others with 2 or 3.
+
+    Parameters
+    ----------
+    explanations : DataFrame
+        Rows of one model and one k, with ``user``, ``method`` and ``size``.
+
+    Examples
+    --------
+    >>> rows = [(0, "accent", 1), (1, "accent", 2), (2, "accent", 3), (2, "fia", 4), (3, "accent", 0)]
+    >>> worth_a_look(pd.DataFrame(rows, columns=["user", "method", "size"]))
+    [2, 1, 0]
+    """
+    sizes = explanations.pivot(index="user", columns="method", values="size")
+    sizes = sizes[sizes["accent"] > 0].reindex(columns=["accent", "fia"])
+    small, more = sizes["accent"].between(2, 3), sizes["fia"] > sizes["accent"]
+    order = np.argsort(-(small.astype(int) + (small & more)), kind="stable")
+    return [int(user) for user in sizes.index[order]]

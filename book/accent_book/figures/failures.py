@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from accent_book.figures.legend import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, UNITS, VERMILION
 from accent_book.figures.style import new_axes
-from accent_lib.evaluation.legend import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, UNITS, VERMILION
 
 
 def kinds_of_outcome(shares) -> Axes:

@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from accent_book.figures.legend import BLACK, BLUE, ORANGE, VERMILION
 from accent_book.figures.style import new_axes
-from accent_lib.evaluation.legend import BLACK, BLUE, ORANGE, VERMILION
 
 
 def one_parameter(x, y, removed: int, decay: float) -> Axes:

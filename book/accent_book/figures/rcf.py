@@ -4,8 +4,8 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from accent_book.figures.legend import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION
 from accent_book.figures.style import new_axes
-from accent_lib.evaluation.legend import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION
 
 
 def milestones(table) -> np.ndarray:

@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from accent_book.figures.legend import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
 from accent_book.figures.style import new_axes
-from accent_lib.evaluation.legend import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
 
 _PANELS = (
     ("same_percentage", "same verdict (% of users)"),

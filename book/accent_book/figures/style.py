@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from accent_lib.evaluation.legend import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from accent_book.figures.legend import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
 
 def use_style() -> None:

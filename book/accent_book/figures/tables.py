@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from accent_book.figures.legend import METHOD_NAMES
 from accent_lib.evaluation import table1
-from accent_lib.evaluation.legend import METHOD_NAMES
 
 
 def named(table) -> pd.DataFrame:
@@ -52,7 +52,7 @@ def in_papers_layout(beside, marks=None) -> pd.DataFrame:
     Parameters
     ----------
     beside : DataFrame
-        From :func:`accent_lib.evaluation.beside_paper`.
+        From :func:`accent_book.figures.paper.beside_paper`.
     marks : dict of (model, method, k, measure) to str, optional
         What to write behind our figures.
 

@@ -4,8 +4,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
+from accent_book.figures.legend import BLACK, BLUE, GREY, VERMILION
 from accent_book.figures.style import new_axes
-from accent_lib.evaluation.legend import BLACK, BLUE, GREY, VERMILION
 
 
 def starts(record) -> Axes:

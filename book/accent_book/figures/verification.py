@@ -2,8 +2,8 @@
 
 from matplotlib.figure import Figure
 
+from accent_book.figures.legend import BLACK, BLUE, GREEN, GREY, SKY, VERMILION
 from accent_book.figures.style import new_axes
-from accent_lib.evaluation.legend import BLACK, BLUE, GREEN, GREY, SKY, VERMILION
 
 
 def effect_spread(effects, truth: float, xlabel="estimated effect of the removal (stars)") -> Figure:

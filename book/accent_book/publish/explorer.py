@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from accent_book import runs
+from accent_book.figures.explanations import worth_a_look
+from accent_book.figures.legend import METHOD_NAMES, UNITS
 from accent_lib.errors import AccentError
 from accent_lib.evaluation.judgement import judge
-from accent_lib.evaluation.legend import METHOD_NAMES, UNITS
 from accent_lib.explainers import Explanation, no_sentence, sentence
-from accent_lib.explanations import BY_ATTENTION, Attention, gaps_of, worth_a_look
+from accent_lib.explanations import BY_ATTENTION, Attention, gaps_of
 from accent_lib.influence import fast_influence
 
 #: The page without data: styles, and the script that draws what is chosen.

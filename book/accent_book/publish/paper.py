@@ -1,6 +1,6 @@
 """The figures of the paper by name, as prose pages quote them."""
 
-from accent_lib.evaluation.paper import (
+from accent_book.figures.paper import (
     PAPER_DATA,
     PAPER_INFLUENCE,
     PAPER_ONE_VERSUS_ALL,

@@ -10,9 +10,10 @@ from accent_book.runner.kernel import execute, kernel
 from accent_book.runner.plan import plan
 from accent_book.runs import notebooks
 from accent_book.runs.notebooks import read_json, short
+from accent_book.runs.origin import provenance
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
-from accent_lib.provenance import plain, provenance
+from accent_lib.provenance import plain
 
 
 def run(profile="sample", upto=None, force=False) -> list[str]:

@@ -17,6 +17,7 @@ from accent_book.runs.artifacts import (
 from accent_book.runs.earlier import ensure
 from accent_book.runs.folder import Run, begin
 from accent_book.runs.notebooks import project_root, runs_folder
+from accent_book.runs.origin import provenance
 from accent_book.runs.profiles import load_profile, profile_names
 from accent_book.runs.results import (
     describe_store,
@@ -47,6 +48,7 @@ __all__ = [
     "outcomes_store",
     "profile_names",
     "project_root",
+    "provenance",
     "read_results",
     "relation_triples",
     "results_folder",

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from accent_book.runs import notebooks
 from accent_book.runs.folder import Run
 from accent_book.runs.notebooks import short
+from accent_book.runs.origin import provenance
 from accent_book.runs.profiles import run_name
 from accent_book.runs.sources import sources_of_notebooks
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
-from accent_lib.provenance import provenance
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,15 +1,15 @@
 """The explorer for a live notebook: a panel that explains any user of a trained model on the spot.
 
-It needs ipywidgets (``pip install "accent-recommender[live]"``), which nothing else here does.
+It needs ipywidgets (the extra ``live`` of this package), which nothing else here does.
 """
 
 import io
 from html import escape
 
+from accent_book.figures.legend import BLUE, GREEN, METHOD_NAMES, SKY, VERMILION
+from accent_book.live.own_ratings import explain_ratings
 from accent_lib.errors import AccentError
-from accent_lib.evaluation.legend import BLUE, GREEN, METHOD_NAMES, SKY, VERMILION
 from accent_lib.explanations import METHODS, VARIANTS, Closeup, closeup, methods_for
-from accent_lib.live.own_ratings import explain_ratings
 from accent_lib.models import NCF
 
 
@@ -34,7 +34,7 @@ def panel(model, data, user: int = 0, k: int = 10, method: str = "accent", unit:
     Notes
     -----
     For an NCF the panel also takes ratings of one's own, a file to be uploaded or a path, in the form of
-    :func:`accent_lib.live.own_ratings.read_ratings`; whoever brought them is then the last of the users.
+    :func:`accent_book.live.own_ratings.read_ratings`; whoever brought them is then the last of the users.
     """
     return Panel(model, data, user, k, method, unit)
 
@@ -56,7 +56,7 @@ class Panel:
         try:
             import ipywidgets
         except ImportError:
-            raise AccentError('The panel needs ipywidgets: pip install "accent-recommender[live]".') from None
+            raise AccentError("The panel needs ipywidgets: pip install ipywidgets.") from None
         self._trained = self._own = model, data
         unit = unit or ("stars" if isinstance(model, NCF) else "")
         self._unit = f" ({unit})" if unit else ""

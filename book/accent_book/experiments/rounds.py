@@ -1,8 +1,9 @@
-"""Verify and resume: retrain after ACCENT stops, and where the set does not hold, add more actions (§4.3).
+"""Rounds of *verify and resume*: retrain without each user's set, go on where it does not hold (paper, §4.3).
 
 A set that fails was overestimated: it fills less of the gap than ACCENT believed. Retraining measures how
-much is left, and ACCENT goes on from there. Each round adds to the sets that failed, says which item is now
-to take the recommendation's place, and retrains to see whether it does.
+much is left, and ACCENT goes on from there, by :func:`~accent_lib.explainers.resume`. Each round adds to the
+sets that failed, says which item is now to take the recommendation's place, and retrains to see whether it
+does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from accent_lib.explainers import Explanation, checked, fill_gap, rounded
+from accent_lib.explainers import Explanation, resume
 from accent_lib.retraining.outcomes import by_set
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import verify
@@ -49,58 +50,6 @@ class Start:
     explanation: Explanation | None
 
 
-def resume(removed: Sequence[int], measured: np.ndarray, influence: np.ndarray) -> Explanation | None:
-    """Go on from a set that was retrained and did not hold: ACCENT's rule on the gaps that were measured.
-
-    For each item of the slate, add the actions that close its gap most until the influences say that what was
-    *measured* to be left of it is filled; keep the item that needs the fewest. Gaps are those of the
-    retrained world itself, not against the control: the verdict on the next world is by the same scores, and
-    retraining drifts there as it did here.
-
-    Parameters
-    ----------
-    removed : sequence of int
-        Positions in the history that are out already, in the order taken.
-    measured : ndarray, shape (k,)
-        Retrained scores of the slate without them; position 0 is the recommendation.
-    influence : ndarray, shape (k, n_history)
-        ``influence[i, z]`` is the estimated drop of item ``i``'s score when action ``z`` is removed.
-
-    Returns
-    -------
-    Explanation or None
-        The longer set, which begins with ``removed``; ``predicted`` are the measured scores less the
-        influences of what was added. Of equally few actions those with the lowest estimated remaining gap,
-        then the item ranked higher. An item that leads already, but was not the one promised, takes an action
-        more too: what counts is a promise made before the world that tests it was trained. ``None`` where
-        the actions left fill no gap.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not match.
-
-    Examples
-    --------
-    A gap of 0.75 was thought to be filled, and 0.25 are left:
-
-    >>> resume((1,), np.array([4.0, 3.75]), np.array([[0.125, 1.0, 0.5], [0.0, 0.0, 0.0]])).removed
-    (1, 2)
-    """
-    removed = tuple(removed)
-    measured, influence = checked(measured, influence)
-    left = np.setdiff1d(np.arange(influence.shape[1]), removed)
-    longer = []
-    for replacement in range(1, len(measured)):
-        gap = measured[0] - measured[replacement]
-        added = fill_gap(max(gap, 0.0), (influence[0] - influence[replacement])[left])
-        if added is not None:
-            added = left[list(added)].tolist()
-            predicted = rounded(measured - influence[:, added].sum(1))
-            longer.append(Explanation((*removed, *added), replacement, predicted))
-    return min(longer, key=Explanation.cost, default=None)
-
-
 def verify_and_resume(
     name: str,
     model,
@@ -114,7 +63,7 @@ def verify_and_resume(
     users_per_world: int = 1,
     **options,
 ) -> pd.DataFrame:
-    """Retrain without each user's set; where it does not hold, :func:`resume` and retrain again.
+    """Retrain without each user's set; where it does not hold, ``resume`` and retrain again.
 
     A round verifies the sets of all users who are still open, together. All that is known between rounds is
     in the store, so a run that was killed is just called again, and sets that are there already, such as

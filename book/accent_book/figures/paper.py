@@ -1,9 +1,11 @@
-"""The paper's own figures, so that nothing beside ours has to be typed again.
+"""The paper's own figures, and ours beside them.
 
 Tran, Ghazimatin, Saha Roy: *Counterfactual Explanations for Neural Recommenders*, SIGIR 2021.
 """
 
 import pandas as pd
+
+from accent_lib.evaluation import summary
 
 _ROWS = [
     # model, method, then CF percentage and CF set size for k = 5, 10, 20
@@ -49,3 +51,30 @@ PAPER_DATA = {
     "actor_triples": 30947,
 }
 PAPER_SIGNIFICANCE_LEVEL = 0.05
+
+
+def beside_paper(judged, **bootstrap_options) -> pd.DataFrame:
+    """Our figures beside the paper's, by its own definition of counterfactual.
+
+    Returns
+    -------
+    DataFrame
+        `summary`, and ``cf_percentage_paper``, ``set_size_paper`` and ours minus theirs as
+        ``cf_percentage_difference``, ``set_size_difference``; NaN where the paper has no such row.
+
+    Examples
+    --------
+    >>> judged = pd.DataFrame({
+    ...     "model": "ncf", "method": "accent", "k": 5, "user": [0, 1], "status": "ok", "size": [1, 4],
+    ...     "counterfactual": [True, False], "users_in_world": 1,
+    ...     "slate_top": False, "catalogue_top": False, "majority": False,
+    ... })
+    >>> row = beside_paper(judged).iloc[0]
+    >>> float(row["cf_percentage"]), float(row["cf_percentage_paper"])
+    (50.0, 57.3)
+    """
+    ours = summary(judged, **bootstrap_options)
+    both = ours.merge(PAPER_TABLE1, on=["model", "method", "k"], how="left", suffixes=("", "_paper"))
+    for measure in ("cf_percentage", "set_size"):
+        both[f"{measure}_difference"] = both[measure] - both[f"{measure}_paper"]
+    return both
