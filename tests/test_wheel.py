@@ -87,9 +87,14 @@ def wheel(tmp_path_factory):
     return built
 
 
+def clean_environment():
+    """The environment without what leads Python to the project's own files."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 def pip(*arguments):
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, capture_output=True, text=True, env=clean_environment())
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -102,7 +107,7 @@ def test_the_library_works_alone(wheel, tmp_path):
     (alone,) = metadata.distributions(path=[str(site)])
     for distribution in asked_for(alone.requires).values():
         link(distribution, site)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = clean_environment()
     environment |= {"OMP_NUM_THREADS": "1", "HOME": str(tmp_path), "ACCENT_DATA_HOME": str(tmp_path)}
     result = subprocess.run(
         [python, "-c", SCRIPT.format(foreign=FOREIGN)],
