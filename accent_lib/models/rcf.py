@@ -215,18 +215,13 @@ class RCF(nn.Module):
             projections = self._projections(x, x, values, self._values_of_type)
             sums, totals = attend(*projections, x, keep, items, entries)
             return self.score(readers, self.type_attention(readers), sums, totals, self.item_table(items))
-        listed = self._histories.entries(users, items)
-        rows = (listed.targets, listed.items, listed.values)
-        targets, history, values = map(torch.from_numpy, rows)
-        x = self.item_table(history)
-        projections = self._projections(
-            self.item_table(targets), x, self.value_table(values), listed.values_of_type
-        )
-        sums, totals, *_ = Attend.apply(*projections, x, keep, listed)
+        listed, own, x = self._histories.entries(users, items), self.item_table(items), self.item_table.weight
+        projections = self._projections(own, x, self.value_table.weight, self._values_of_type)
+        sums, totals, _ = Attend.apply(*projections, x, keep, listed)
         readers, reader = torch.unique(users, return_inverse=True)
         readers = self.user_table(readers)
         types = self.type_attention(readers).index_select(0, reader)
-        return self.score(readers.index_select(0, reader), types, sums, totals, self.item_table(items))
+        return self.score(readers.index_select(0, reader), types, sums, totals, own)
 
     @property
     def _tensors(self):
@@ -393,10 +388,10 @@ class RCF(nn.Module):
 
     def _batch(self, rows, relations):
         users, *ends = self.triples[rows].T
-        both = torch.cat([items * self.n_users + users for items in ends])
-        pairs, places = torch.unique(both, return_inverse=True)  # sorted by item
+        both = torch.cat([users * self.n_items + items for items in ends])
+        pairs, places = torch.unique(both, return_inverse=True)  # sorted by user
         liked, disliked = places.chunk(2)
-        return Batch(rows, pairs % self.n_users, pairs // self.n_users, liked, disliked, relations)
+        return Batch(rows, pairs // self.n_items, pairs % self.n_items, liked, disliked, relations)
 
     def batch_loss(self, batch: Batch, keep: Tensor | None = None) -> Tensor:
         """Share of the batch in the objective: mean loss of all kept triples, plus the relation loss."""

@@ -52,71 +52,65 @@ def _apart(context, array):
 
 
 @_compiled
-def _logits(first, last, target, value, type_, weight, item_of, a, b, c, query, logits):
+def _logits(first, pair, value, type_, place, items, a, b, c, query, logits):
     """Fill in the logarithm of what each entry adds to its weight; ``a``, ``b``, ``c`` are exponentials."""
     one, two, zero, width = a.dtype.type(1), a.dtype.type(2), a.dtype.type(0), a.shape[2]
     constant, product = query.sum(1), np.empty(width, a.dtype)
-    for run in range(len(first)):
+    for run in range(len(pair)):
         t = type_[run]
         for k in range(width):
-            product[k] = a[target[run], t, k] * c[value[run], k]
-        for entry in range(first[run], last[run]):
-            j, dot = item_of[weight[entry]], zero
+            product[k] = a[pair[run], t, k] * c[value[run], k]
+        for entry in range(first[run], first[run + 1]):
+            j, dot = items[place[entry]], zero
             for k in range(width):
                 dot += query[t, k] / (one + product[k] * b[j, t, k])
             logits[entry] = constant[t] - two * dot
 
 
 @_compiled
-def _sum(weight, item_of, type_of, pairs, reads, read, action, keep, x, terms, sums, totals):
+def _sum(first, pair, type_, place, items, actions, keep, x, terms, sums, totals):
     """Fill in ``sums`` and ``totals`` of :class:`Attend`."""
     sums, x = _apart(sums), _apart(x)
-    weights = np.zeros(len(item_of), x.dtype)
-    for entry in range(len(weight)):
-        weights[weight[entry]] += terms[entry]
-    for place in range(len(pairs)):
-        pair = pairs[place]
-        for z in range(reads[place], reads[place + 1]):
-            kept, t, j = keep[action[z]], type_of[read[z]], item_of[read[z]]
+    for run in range(len(pair)):
+        p, t = pair[run], type_[run]
+        for entry in range(first[run], first[run + 1]):
+            j, kept = items[place[entry]], keep[actions[place[entry]]]
             if kept == 0:
                 continue
-            kept *= weights[read[z]]
-            totals[pair, t] += kept
+            kept *= terms[entry]
+            totals[p, t] += kept
             for k in range(x.shape[1]):
-                sums[pair, t, k] += kept * x[j, k]
+                sums[p, t, k] += kept * x[j, k]
 
 
 @_compiled
 def _sum_backward(
-    first, last, target, value, type_, weight, item_of, type_of, pairs, reads, read, action,
+    first, pair, value, type_, place, items, actions,
     keep, a, b, c, query, x, terms, of_sums, of_totals, of_a, of_b, of_c, of_query, of_x,
 ):  # fmt: skip
     """Add the gradients by the projections (not by their exponentials), the queries and the items."""
     one, two, four, width = a.dtype.type(1), a.dtype.type(2), a.dtype.type(4), a.shape[2]
     b, x, of_b, of_x = _apart(b), _apart(x), _apart(of_b), _apart(of_x)
-    weights, of_weights = np.zeros(len(item_of), a.dtype), np.zeros(len(item_of), a.dtype)
-    for entry in range(len(weight)):
-        weights[weight[entry]] += terms[entry]
-    for place in range(len(pairs)):
-        pair = pairs[place]
-        for z in range(reads[place], reads[place + 1]):
-            kept, t, j = keep[action[z]], type_of[read[z]], item_of[read[z]]
+    of_logits, product, of_product = np.empty_like(terms), _apart(np.empty(width, a.dtype)), _apart(np.empty(width, a.dtype))
+    of_constant, of_sigmoid = np.zeros(len(query), a.dtype), _apart(np.zeros_like(query))
+    for run in range(len(pair)):
+        p, t = pair[run], type_[run]
+        for entry in range(first[run], first[run + 1]):
+            j, kept = items[place[entry]], keep[actions[place[entry]]]
+            of_logits[entry] = 0
             if kept == 0:
                 continue
-            slope, weight_read = of_totals[pair, t], kept * weights[read[z]]
+            kept *= terms[entry]
+            slope = of_totals[p, t]
             for k in range(x.shape[1]):
-                slope += of_sums[pair, t, k] * x[j, k]
-                of_x[j, k] += weight_read * of_sums[pair, t, k]
-            of_weights[read[z]] += kept * slope
-    product, of_product = _apart(np.empty(width, a.dtype)), _apart(np.empty(width, a.dtype))
-    of_constant, of_sigmoid = np.zeros(len(query), a.dtype), _apart(np.zeros_like(query))
-    for run in range(len(first)):
-        t = type_[run]
+                slope += of_sums[p, t, k] * x[j, k]
+                of_x[j, k] += kept * of_sums[p, t, k]
+            of_logits[entry] = kept * slope
         for k in range(width):
-            product[k] = a[target[run], t, k] * c[value[run], k]
+            product[k] = a[p, t, k] * c[value[run], k]
         of_product[:] = 0
-        for entry in range(first[run], last[run]):
-            j, of_logit = item_of[weight[entry]], of_weights[weight[entry]] * terms[entry]
+        for entry in range(first[run], first[run + 1]):
+            j, of_logit = items[place[entry]], of_logits[entry]
             of_constant[t] += of_logit
             for k in range(width):
                 sigmoid = one / (one + product[k] * b[j, t, k])
@@ -127,21 +121,18 @@ def _sum_backward(
                 of_b[j, t, k] += slope
         for k in range(width):
             slope = four * query[t, k] * of_product[k]
-            of_a[target[run], t, k] += slope
+            of_a[p, t, k] += slope
             of_c[value[run], k] += slope
     of_b *= four * query
     of_query += np.expand_dims(of_constant, 1) - two * of_sigmoid
 
 
 @_compiled
-def _place(weight, item_of, type_of, pairs, reads, read, action, terms, start, weights):
+def _place(first, pair, type_, place, items, actions, terms, start, weights):
     """Fill in the weights of :class:`Weigh`; the history's actions begin with ``start``."""
-    sums = np.zeros(len(item_of), terms.dtype)
-    for entry in range(len(weight)):
-        sums[weight[entry]] += terms[entry]
-    for place in range(len(pairs)):
-        for z in range(reads[place], reads[place + 1]):
-            weights[type_of[read[z]], pairs[place], action[z] - start] = sums[read[z]]
+    for run in range(len(pair)):
+        for entry in range(first[run], first[run + 1]):
+            weights[type_[run], pair[run], actions[place[entry]] - start] += terms[entry]
 
 
 def _exponentials(*projections):
@@ -155,8 +146,8 @@ def _array(tensor):
 class Attend(torch.autograd.Function):
     """Sums over the histories of users, by type, for pairs of a user and a target item.
 
-    ``apply(a, b, c, query, x, keep, entries)`` takes the projections ``a`` of the entries' targets, in the
-    shape ``(n_targets, 4, width)``, ``b`` of their items, ``(n_items, 4, width)``, and ``c`` of their values,
+    ``apply(a, b, c, query, x, keep, entries)`` takes the projections ``a`` of the pairs' targets, in the
+    shape ``(n_pairs, 4, width)``, ``b`` of all items, ``(n_items, 4, width)``, and ``c`` of all values,
     ``(n_values, width)``; ``query`` of ``(4, width)``, the items ``x`` of ``(n_items, dim)``, ``keep`` of
     ``(n_actions,)``, and :class:`Entries` of some pairs.  It returns the weighted sums of the items,
     ``(n_pairs, 4, dim)``, the sums of the weights, ``(n_pairs, 4)``, and, for the way back, what each entry
@@ -166,14 +157,12 @@ class Attend(torch.autograd.Function):
     @staticmethod
     def forward(a, b, c, query, x, keep, entries):
         """Sum; see the class."""
-        n_pairs, n_types = len(entries.pairs), len(query)
+        n_pairs, n_types = len(a), len(query)
         sums, totals = x.new_zeros(n_pairs, n_types, x.shape[1]), x.new_zeros(n_pairs, n_types)
-        terms = x.new_empty(len(entries.weight))
-        exponentials, arrays = _exponentials(a, b, c), (_array(query), _array(terms))
-        _logits(*entries.runs, entries.weight, entries.item, *exponentials, *arrays)
+        terms = x.new_empty(len(entries.place))
+        _logits(*entries.logits, *_exponentials(a, b, c), _array(query), _array(terms))
         terms.exp_()
-        arrays = map(_array, (keep, x, terms, sums, totals))
-        _sum(*entries.weights, *entries.readings, *arrays)
+        _sum(*entries.readings, *map(_array, (keep, x, terms, sums, totals)))
         return sums, totals, terms
 
     @staticmethod
@@ -191,9 +180,8 @@ class Attend(torch.autograd.Function):
         gradients = [torch.zeros(value.shape, dtype=value.dtype) for value in (a, b, c, query, x)]
         arrays = map(_array, (query, x, terms, of_sums, of_totals, *gradients))
         _sum_backward(
-            *ctx.entries.runs,
-            *ctx.entries.weights,
-            *ctx.entries.readings,
+            *ctx.entries.logits,
+            ctx.entries.actions,
             _array(keep),
             *_exponentials(a, b, c),
             *arrays,
@@ -220,7 +208,7 @@ def weigh(targets, user, a, b, c, query, histories) -> Tensor:
     start, stop = histories.starts[user : user + 2].tolist()
     entries, terms = _terms(targets, user, a, b, c, query, histories)
     weights = terms.new_zeros(len(query), len(targets), stop - start)
-    _place(*entries.weights, *entries.readings, _array(terms), start, _array(weights))
+    _place(*entries.readings, _array(terms), start, _array(weights))
     return weights
 
 
@@ -231,18 +219,16 @@ def read(targets, user, a, b, c, query, x, histories) -> tuple[Tensor, Tensor]:
     """
     entries, terms = _terms(targets, user, a, b, c, query, histories)
     sums, totals = x.new_zeros(len(targets), len(query), x.shape[1]), x.new_zeros(len(targets), len(query))
-    arrays = (_array(x.new_ones(len(histories.items))), _array(x)[entries.items])
-    _sum(*entries.weights, *entries.readings, *arrays, *map(_array, (terms, sums, totals)))
+    keep = x.new_ones(len(histories.items))
+    _sum(*entries.readings, *map(_array, (keep, x, terms, sums, totals)))
     return sums, totals
 
 
 def _terms(targets, user, a, b, c, query, histories):
     """Entries of a user's history toward targets, and what each adds to its weight."""
     entries = histories.entries(torch.full_like(targets, user), targets)
-    rows = (entries.targets, entries.items, entries.values)
-    arrays = [_array(of)[row] for of, row in zip((a, b, c), rows, strict=True)]
-    terms = query.new_empty(len(entries.weight))
-    _logits(*entries.runs, entries.weight, entries.item, *arrays, _array(query), _array(terms))
+    terms = query.new_empty(len(entries.place))
+    _logits(*entries.logits, *map(_array, (a[targets], b, c, query, terms)))
     return entries, terms.exp_()
 
 
