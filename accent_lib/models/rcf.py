@@ -217,7 +217,7 @@ class RCF(nn.Module):
             return self.score(readers, self.type_attention(readers), sums, totals, self.item_table(items))
         listed, own, x = self._histories.entries(users, items), self.item_table(items), self.item_table.weight
         projections = self._projections(own, x, self.value_table.weight, self._values_of_type)
-        sums, totals, _ = Attend.apply(*projections, x, keep, listed)
+        sums, totals, *_ = Attend.apply(*projections, x, keep, listed)
         readers, reader = torch.unique(users, return_inverse=True)
         readers = self.user_table(readers)
         types = self.type_attention(readers).index_select(0, reader)
@@ -261,7 +261,7 @@ class RCF(nn.Module):
                 *projections, query = self._projections(
                     items, items, self.value_table.weight, self._values_of_type
                 )
-                exponentials = (*(torch.exp(2 * values) for values in projections), query.detach())
+                exponentials = (*rcf_loops.exponentials(*projections), query.detach())
             # Holding on to their memory keeps the addresses from being given to others.
             self._projected = versions, exponentials, [tensor.detach() for tensor in of]
         return self._projected[1]

@@ -73,26 +73,27 @@ class Histories:
     def entries(self, users: Tensor, targets: Tensor) -> "Entries":
         """List what pairs of a user and a target item read, twice ``(n_pairs,)``."""
         pairs = users.cpu().numpy(), targets.cpu().numpy()
-        first, pair, value, place = _list(*self.tables[:2], *self.tables[3:5], *self.shortcuts, *pairs)
-        return Entries(first, pair, value, self.types[value], place, self.items, self.actions)
+        first, *runs, place = _list(*self.tables[:2], *self.tables[3:5], *self.shortcuts, *pairs)
+        numbers = self.items.view(np.uint32), self.actions.view(np.uint32)
+        return Entries(first.view(np.uint64), *runs, self.types[runs[1]], place, *numbers)
 
 
 @dataclass(frozen=True, eq=False)
 class Entries:
     """What some pairs of a user and a target item read; the target itself is left out of the history.
 
-    A *run* holds the entries of one pair and one value.
+    A *run* holds the entries of one pair and one value.  Numbers that are looked up for each entry are
+    unsigned, so that the loops need not see whether they count from the end.
 
     Attributes
     ----------
-    first : ndarray of int, shape (n_runs + 1,)
+    first : ndarray of uint64, shape (n_runs + 1,)
         A run holds the entries from ``first[run]`` to before ``first[run + 1]``.
-    pair, value, type : ndarray, shape (n_runs,)
+    pair, value, type : ndarray of int, shape (n_runs,)
         Of each run; the runs of a pair follow one another.
     place : ndarray of uint32, shape (n_entries,)
-        Where each entry's item stands in the histories.  (Unsigned, so that the loops need not see whether a
-        number counts from the end.)
-    items, actions : ndarray, shape (n_actions,)
+        Where each entry's item stands in the histories.
+    items, actions : ndarray of uint32, shape (n_actions,)
         As in :class:`Histories`.
     """
 
@@ -126,8 +127,8 @@ def _list(starts, history, pointers, values, bits, bit_of, carried, carriers, us
         n_runs += pointers[targets[pair] + 1] - pointers[targets[pair]] + 1
         for value in values[pointers[targets[pair]] : pointers[targets[pair] + 1]]:
             n_entries += min(length, carried[value + 1] - carried[value])
-    first, run_pair, run_value = np.zeros(n_runs, np.int64), np.empty(n_runs, np.int32), np.empty(n_runs, np.int32)
-    entry = np.empty(n_entries, np.uint32)
+    first, entry = np.zeros(n_runs, np.int64), np.empty(n_entries, np.uint32)
+    run_pair, run_value = np.empty(n_runs, np.int32), np.empty(n_runs, np.int32)
     # Where an item stands in the history at hand, and the last pair that does not read "nothing" from there.
     place, shared, n_runs, n_entries = np.full(len(pointers) - 1, -1), np.full(longest, -1), 0, 0
     for pair in range(len(users)):

@@ -53,7 +53,7 @@ def _apart(context, array):
 
 @_compiled
 def _logits(first, pair, value, type_, place, items, a, b, c, query, logits):
-    """Fill in the logarithm of what each entry adds to its weight; ``a``, ``b``, ``c`` are exponentials."""
+    """Fill in the logarithm of what each entry adds to its weight, by `exponentials`."""
     one, two, zero, width = a.dtype.type(1), a.dtype.type(2), a.dtype.type(0), a.shape[2]
     constant, product = query.sum(1), np.empty(width, a.dtype)
     for run in range(len(pair)):
@@ -63,7 +63,7 @@ def _logits(first, pair, value, type_, place, items, a, b, c, query, logits):
         for entry in range(first[run], first[run + 1]):
             j, dot = items[place[entry]], zero
             for k in range(width):
-                dot += query[t, k] / (one + product[k] * b[j, t, k])
+                dot += query[t, k] / (one + product[k] * b[t, j, k])
             logits[entry] = constant[t] - two * dot
 
 
@@ -90,8 +90,8 @@ def _sum_backward(
 ):  # fmt: skip
     """Add the gradients by the projections (not by their exponentials), the queries and the items."""
     one, two, four, width = a.dtype.type(1), a.dtype.type(2), a.dtype.type(4), a.shape[2]
-    b, x, of_b, of_x = _apart(b), _apart(x), _apart(of_b), _apart(of_x)
-    of_logits, product, of_product = np.empty_like(terms), _apart(np.empty(width, a.dtype)), _apart(np.empty(width, a.dtype))
+    b, x, of_x, slopes, of_logits = _apart(b), _apart(x), _apart(of_x), _apart(np.zeros_like(b)), np.empty_like(terms)
+    product, of_product = _apart(np.empty(width, a.dtype)), _apart(np.empty(width, a.dtype))
     of_constant, of_sigmoid = np.zeros(len(query), a.dtype), _apart(np.zeros_like(query))
     for run in range(len(pair)):
         p, t = pair[run], type_[run]
@@ -113,17 +113,20 @@ def _sum_backward(
             j, of_logit = items[place[entry]], of_logits[entry]
             of_constant[t] += of_logit
             for k in range(width):
-                sigmoid = one / (one + product[k] * b[j, t, k])
+                sigmoid = one / (one + product[k] * b[t, j, k])
                 slope = of_logit * sigmoid
                 of_sigmoid[t, k] += slope
                 slope -= slope * sigmoid
                 of_product[k] += slope
-                of_b[j, t, k] += slope
+                slopes[t, j, k] += slope
         for k in range(width):
             slope = four * query[t, k] * of_product[k]
             of_a[p, t, k] += slope
             of_c[value[run], k] += slope
-    of_b *= four * query
+    for j in range(len(of_b)):
+        for t in range(len(query)):
+            for k in range(width):
+                of_b[j, t, k] = four * query[t, k] * slopes[t, j, k]
     of_query += np.expand_dims(of_constant, 1) - two * of_sigmoid
 
 
@@ -135,8 +138,12 @@ def _place(first, pair, type_, place, items, actions, terms, start, weights):
             weights[type_[run], pair[run], actions[place[entry]] - start] += terms[entry]
 
 
-def _exponentials(*projections):
-    return [torch.exp(2 * values.detach()).contiguous().numpy() for values in projections]
+def exponentials(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``exp(2 a)``, ``exp(2 b)``, ``exp(2 c)`` as the loops take them: ``b`` by type.
+
+    One type at a time would touch but a part of each row, and so but a part of the processor's cache.
+    """
+    return tuple(values.mul(2).exp_().contiguous() for values in (a, b.transpose(0, 1), c))
 
 
 def _array(tensor):
@@ -151,41 +158,37 @@ class Attend(torch.autograd.Function):
     ``(n_values, width)``; ``query`` of ``(4, width)``, the items ``x`` of ``(n_items, dim)``, ``keep`` of
     ``(n_actions,)``, and :class:`Entries` of some pairs.  It returns the weighted sums of the items,
     ``(n_pairs, 4, dim)``, the sums of the weights, ``(n_pairs, 4)``, and, for the way back, what each entry
-    adds to its weight, ``(n_entries,)``.
+    adds to its weight, ``(n_entries,)``, and the `exponentials`.
     """
 
     @staticmethod
     def forward(a, b, c, query, x, keep, entries):
         """Sum; see the class."""
-        n_pairs, n_types = len(a), len(query)
-        sums, totals = x.new_zeros(n_pairs, n_types, x.shape[1]), x.new_zeros(n_pairs, n_types)
-        terms = x.new_empty(len(entries.place))
-        _logits(*entries.logits, *_exponentials(a, b, c), _array(query), _array(terms))
+        sums, totals = x.new_zeros(len(a), len(query), x.shape[1]), x.new_zeros(len(a), len(query))
+        terms, kept = x.new_empty(len(entries.place)), exponentials(a, b, c)
+        _logits(*entries.logits, *map(_array, (*kept, query, terms)))
         terms.exp_()
         _sum(*entries.readings, *map(_array, (keep, x, terms, sums, totals)))
-        return sums, totals, terms
+        return sums, totals, terms, *kept
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        """Keep the inputs and the terms."""
-        *tensors, ctx.entries = inputs
-        ctx.save_for_backward(*tensors, output[2])
-        ctx.mark_non_differentiable(output[2])
+        """Keep what the way back takes."""
+        _, _, _, query, x, keep, ctx.entries = inputs
+        _, _, *kept = output
+        ctx.save_for_backward(query, x, keep, *kept)
+        ctx.mark_non_differentiable(*kept)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, of_sums, of_totals, _):
+    def backward(ctx, of_sums, of_totals, *_):
         """Gradients by the projections, the queries and the items."""
-        a, b, c, query, x, keep, terms = ctx.saved_tensors
-        gradients = [torch.zeros(value.shape, dtype=value.dtype) for value in (a, b, c, query, x)]
-        arrays = map(_array, (query, x, terms, of_sums, of_totals, *gradients))
-        _sum_backward(
-            *ctx.entries.logits,
-            ctx.entries.actions,
-            _array(keep),
-            *_exponentials(a, b, c),
-            *arrays,
-        )
+        query, x, keep, terms, *kept = ctx.saved_tensors
+        a, b, c = kept
+        shapes = a.shape, b.transpose(0, 1).shape, c.shape, query.shape, x.shape
+        gradients = [torch.zeros(shape, dtype=x.dtype) for shape in shapes]
+        arrays = map(_array, (keep, *kept, query, x, terms, of_sums, of_totals, *gradients))
+        _sum_backward(*ctx.entries.logits, ctx.entries.actions, *arrays)
         return *gradients, None, None
 
     @staticmethod
@@ -200,7 +203,8 @@ class Attend(torch.autograd.Function):
             )
             for copy in range(info.batch_size)
         ]
-        return tuple(torch.stack(parts) for parts in zip(*copies, strict=True)), (0, 0, 0)
+        sums, totals, *_ = zip(*copies, strict=True)
+        return (torch.stack(sums), torch.stack(totals)), (0, 0)
 
 
 def weigh(targets, user, a, b, c, query, histories) -> Tensor:
