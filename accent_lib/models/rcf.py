@@ -42,7 +42,7 @@ from accent_lib.errors import AccentError
 from accent_lib.models import rcf_curvature, rcf_loops, rcf_tensors
 from accent_lib.models.activation import gelu
 from accent_lib.models.rcf_entries import Histories
-from accent_lib.models.rcf_loops import Attend, Read, Weigh
+from accent_lib.models.rcf_loops import Read, Weigh
 from accent_lib.models.rcf_tensors import TrainingEntries, attend, entries_of
 
 #: So many pairs of a target and an item of a history are scored at a time; their weights take 32 MiB.
@@ -198,7 +198,7 @@ class RCF(nn.Module):
         ``types`` is ``(..., 4)``, ``sum_j w_tj x_j`` is ``(..., 4, dim)`` and ``sum_j w_tj`` is ``(..., 4)``.
         """
         levels = types / (totals + 1e-9) ** self.smoothing
-        moved = users + (levels.unsqueeze(-1) * sums).sum(-2)
+        moved = users + (levels.unsqueeze(-2) @ sums).squeeze(-2)
         return gelu(self.hidden(moved * items)) @ self.output
 
     def forward(
@@ -217,7 +217,7 @@ class RCF(nn.Module):
             return self.score(readers, self.type_attention(readers), sums, totals, self.item_table(items))
         listed, own, x = self._histories.entries(users, items), self.item_table(items), self.item_table.weight
         projections = self._projections(own, x, self.value_table.weight, self._values_of_type)
-        sums, totals, *_ = Attend.apply(*projections, x, keep, listed)
+        sums, totals = rcf_loops.attend(*projections, x, keep, listed)
         readers, reader = torch.unique(users, return_inverse=True)
         readers = self.user_table(readers)
         types = self.type_attention(readers).index_select(0, reader)

@@ -69,7 +69,7 @@ def _logits(first, pair, value, type_, place, items, a, b, c, query, logits):
 
 @_compiled
 def _sum(first, pair, type_, place, items, actions, keep, x, terms, sums, totals):
-    """Fill in ``sums`` and ``totals`` of :class:`Attend`."""
+    """Fill in ``sums`` and ``totals`` of :func:`attend`."""
     sums, x = _apart(sums), _apart(x)
     for run in range(len(pair)):
         p, t = pair[run], type_[run]
@@ -106,6 +106,8 @@ def _sum_backward(
                 slope += of_sums[p, t, k] * x[j, k]
                 of_x[j, k] += kept * of_sums[p, t, k]
             of_logits[entry] = kept * slope
+    for run in range(len(pair)):  # apart from the loop above: so the tables of one stay in cache
+        p, t = pair[run], type_[run]
         for k in range(width):
             product[k] = a[p, t, k] * c[value[run], k]
         of_product[:] = 0
@@ -143,32 +145,45 @@ def exponentials(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tenso
 
     One type at a time would touch but a part of each row, and so but a part of the processor's cache.
     """
-    return tuple(values.mul(2).exp_().contiguous() for values in (a, b.transpose(0, 1), c))
+    parts = a, b.transpose(-3, -2), c
+    return tuple(torch.mul(part, 2, out=part.new_empty(part.shape)).exp_() for part in parts)
 
 
 def _array(tensor):
     return tensor.detach().contiguous().numpy()
 
 
-class Attend(torch.autograd.Function):
-    """Sums over the histories of users, by type, for pairs of a user and a target item.
+def attend(a, b, c, query, x, keep, entries) -> tuple[Tensor, Tensor]:
+    """Sum up the histories of users, by type, for pairs of a user and a target item.
 
-    ``apply(a, b, c, query, x, keep, entries)`` takes the projections ``a`` of the pairs' targets, in the
-    shape ``(n_pairs, 4, width)``, ``b`` of all items, ``(n_items, 4, width)``, and ``c`` of all values,
-    ``(n_values, width)``; ``query`` of ``(4, width)``, the items ``x`` of ``(n_items, dim)``, ``keep`` of
-    ``(n_actions,)``, and :class:`Entries` of some pairs.  It returns the weighted sums of the items,
-    ``(n_pairs, 4, dim)``, the sums of the weights, ``(n_pairs, 4)``, and, for the way back, what each entry
-    adds to its weight, ``(n_entries,)``, and the `exponentials`.
+    Takes the projections ``a`` of the pairs' targets, ``(n_pairs, 4, width)``, ``b`` of all items,
+    ``(n_items, 4, width)``, and ``c`` of all values, ``(n_values, width)``; ``query``, ``(4, width)``, the
+    items ``x``, ``(n_items, dim)``, ``keep``, ``(n_actions,)``, and :class:`Entries` of the pairs.  Returns
+    the weighted sums of the items, ``(n_pairs, 4, dim)``, and the sums of the weights, ``(n_pairs, 4)``.
+    Differentiable by the first five, and fit for ``vmap`` over the first six.
+    """
+    tensors = (value.unsqueeze(0) for value in (a, b, c, query, x, keep))
+    sums, totals, *_ = Attend.apply(*tensors, entries)
+    return sums.squeeze(0), totals.squeeze(0)
+
+
+class Attend(torch.autograd.Function):
+    """:func:`attend` for a stack of copies, which are the first dimension of every tensor.
+
+    Returns for the way back, too, what each entry adds to its weight, ``(n_copies, n_entries)``, and the
+    `exponentials`.
     """
 
     @staticmethod
     def forward(a, b, c, query, x, keep, entries):
         """Sum; see the class."""
-        sums, totals = x.new_zeros(len(a), len(query), x.shape[1]), x.new_zeros(len(a), len(query))
-        terms, kept = x.new_empty(len(entries.place)), exponentials(a, b, c)
-        _logits(*entries.logits, *map(_array, (*kept, query, terms)))
+        sums, totals = x.new_zeros(*a.shape[:3], x.shape[-1]), x.new_zeros(a.shape[:3])
+        terms, kept = x.new_empty(len(a), len(entries.place)), exponentials(a, b, c)
+        for arrays in zip(*map(_array, (*kept, query, terms)), strict=True):
+            _logits(*entries.logits, *arrays)
         terms.exp_()
-        _sum(*entries.readings, *map(_array, (keep, x, terms, sums, totals)))
+        for arrays in zip(*map(_array, (keep, x, terms, sums, totals)), strict=True):
+            _sum(*entries.readings, *arrays)
         return sums, totals, terms, *kept
 
     @staticmethod
@@ -185,26 +200,23 @@ class Attend(torch.autograd.Function):
         """Gradients by the projections, the queries and the items."""
         query, x, keep, terms, *kept = ctx.saved_tensors
         a, b, c = kept
-        shapes = a.shape, b.transpose(0, 1).shape, c.shape, query.shape, x.shape
+        shapes = a.shape, b.transpose(1, 2).shape, c.shape, query.shape, x.shape
         gradients = [torch.zeros(shape, dtype=x.dtype) for shape in shapes]
-        arrays = map(_array, (keep, *kept, query, x, terms, of_sums, of_totals, *gradients))
-        _sum_backward(*ctx.entries.logits, ctx.entries.actions, *arrays)
+        tensors = keep, *kept, query, x, terms, of_sums, of_totals, *gradients
+        for arrays in zip(*map(_array, tensors), strict=True):
+            _sum_backward(*ctx.entries.logits, ctx.entries.actions, *arrays)
         return *gradients, None, None
 
     @staticmethod
     def vmap(info, in_dims, *inputs):
         """One copy of a stack after the other: each keeps a core busy."""
-        copies = [
-            Attend.apply(
-                *(
-                    value if dim is None else value.select(dim, copy)
-                    for value, dim in zip(inputs, in_dims, strict=True)
-                )
-            )
-            for copy in range(info.batch_size)
+        *tensors, entries = inputs
+        tensors = [
+            value.expand(info.batch_size, *value.shape[1:]) if dim is None else value.movedim(dim, 0).squeeze(1)
+            for value, dim in zip(tensors, in_dims[:-1], strict=True)
         ]
-        sums, totals, *_ = zip(*copies, strict=True)
-        return (torch.stack(sums), torch.stack(totals)), (0, 0)
+        outputs = Attend.apply(*tensors, entries)
+        return tuple(value.unsqueeze(1) for value in outputs), (0,) * len(outputs)
 
 
 def weigh(targets, user, a, b, c, query, histories) -> Tensor:
@@ -217,7 +229,7 @@ def weigh(targets, user, a, b, c, query, histories) -> Tensor:
 
 
 def read(targets, user, a, b, c, query, x, histories) -> tuple[Tensor, Tensor]:
-    """Sums and totals of :class:`Attend` for a user's whole history toward targets ``(n,)``.
+    """Sums and totals of :func:`attend` for a user's whole history toward targets ``(n,)``.
 
     Takes what :func:`weigh` takes, and the items ``x``, ``(n_items, dim)``.
     """
