@@ -105,7 +105,7 @@ class RCF(nn.Module):
     by_tensors = False
 
     #: As of :class:`~accent_lib.models.NCF`.
-    revision = 2
+    revision = 3
 
     def __init__(
         self,
@@ -198,7 +198,7 @@ class RCF(nn.Module):
         ``types`` is ``(..., 4)``, ``sum_j w_tj x_j`` is ``(..., 4, dim)`` and ``sum_j w_tj`` is ``(..., 4)``.
         """
         levels = types / (totals + 1e-9) ** self.smoothing
-        moved = users + (levels.unsqueeze(-2) @ sums).squeeze(-2)
+        moved = users + (levels.unsqueeze(-1) * sums).sum(-2)
         return gelu(self.hidden(moved * items)) @ self.output
 
     def forward(
@@ -387,7 +387,7 @@ class RCF(nn.Module):
         return Batch(rows, *pairs, first, second, relations, self._training_entries().of(rows, room))
 
     def _batch(self, rows, relations):
-        users, *ends = self.triples[rows].T
+        users, *ends = self.triples.index_select(0, rows).T
         both = torch.cat([users * self.n_items + items for items in ends])
         pairs, places = torch.unique(both, return_inverse=True)  # sorted by user
         liked, disliked = places.chunk(2)
@@ -402,7 +402,7 @@ class RCF(nn.Module):
 
     def relation_loss(self, rows: Tensor) -> Tensor:
         """Share of some relation triples in the mean loss of all (DistMult)."""
-        head, type_, value, tail, other = self.relation_triples[rows].T
+        head, type_, value, tail, other = self.relation_triples.index_select(0, rows).T
         x, tail, other = self.item_table(torch.stack([head, tail, other]))
         relation = x * (self.type_table(type_) + self.value_table(value))
         difference = (relation * (tail - other)).sum(-1)

@@ -90,7 +90,8 @@ def _sum_backward(
 ):  # fmt: skip
     """Add the gradients by the projections (not by their exponentials), the queries and the items."""
     one, two, four, width = a.dtype.type(1), a.dtype.type(2), a.dtype.type(4), a.shape[2]
-    b, x, of_x, slopes, of_logits = _apart(b), _apart(x), _apart(of_x), _apart(np.zeros_like(b)), np.empty_like(terms)
+    b, x, of_x, slopes = _apart(b), _apart(x), _apart(of_x), _apart(np.zeros_like(b))
+    of_logits = np.empty_like(terms)
     product, of_product = _apart(np.empty(width, a.dtype)), _apart(np.empty(width, a.dtype))
     of_constant, of_sigmoid = np.zeros(len(query), a.dtype), _apart(np.zeros_like(query))
     for run in range(len(pair)):
@@ -212,8 +213,8 @@ class Attend(torch.autograd.Function):
         """One copy of a stack after the other: each keeps a core busy."""
         *tensors, entries = inputs
         tensors = [
-            value.expand(info.batch_size, *value.shape[1:]) if dim is None else value.movedim(dim, 0).squeeze(1)
-            for value, dim in zip(tensors, in_dims[:-1], strict=True)
+            value.expand(info.batch_size, *value.shape[1:]) if dim is None else value.movedim(dim, 0)[:, 0]
+            for value, dim in zip(tensors, in_dims, strict=False)
         ]
         outputs = Attend.apply(*tensors, entries)
         return tuple(value.unsqueeze(1) for value in outputs), (0,) * len(outputs)

@@ -47,7 +47,7 @@ def attend(a, b, c, query, x, keep, targets, entries) -> tuple[Tensor, Tensor]:
 def weigh(targets, user, a, b, c, query, histories) -> Tensor:
     """Weights of a user's history toward targets ``(n,)``, shape ``(4, n, n_history)``, zero toward itself.
 
-    ``a``, ``b`` and ``c`` are ``exp(2 p)`` of the projections ``p`` of :func:`attend`, ``b`` by type, by which
+    ``a``, ``b`` (by type) and ``c`` are ``exp(2 p)`` of the projections ``p`` of :func:`attend`, by which
     ``tanh(p + q + r)`` is ``1 - 2 / (1 + exp(2 p) exp(2 q) exp(2 r))``.
     """
     pair, item, value, action, type_ = entries_of(torch.full_like(targets, user), targets, histories)
