@@ -68,17 +68,17 @@ def bound(model, batch):
     """Seconds that a step's arithmetic takes at least on one thread, by kind."""
     entries = model._histories.entries(batch.users, batch.items)
     (n_types, width, dim), n_pairs = model.target_weight.shape, len(batch.users)
-    of_types = len(entries.targets) + len(entries.items) + len(batch.users.unique())
-    outputs = of_types * n_types * width + len(entries.values) * width + n_pairs * dim
+    of_types = n_pairs + model.n_items + len(batch.users.unique())
+    outputs = of_types * n_types * width + len(model.value_table.weight) * width + n_pairs * dim
     a, b, c = torch.rand(1024, dim), torch.rand(dim, 128), torch.empty(1024, 128)
     x, y = torch.rand(2**13) + 1, torch.rand(2**13)
     table, other = torch.rand(2**16), torch.rand(2**16)
-    numbers = len(entries.read) * dim  # of vectors of items, each time a weight is read
+    numbers = len(entries.place) * dim  # of vectors of items, each time one is read
     return {
         # Forward once; back by the inputs and by the parameters; so the sums over histories, too.
         "multiply-adds": 3 * (outputs * dim + numbers) * fastest(a.numel() * 128, torch.mm, a, b, out=c),
         # Each sigmoid forward and back.
-        "divisions": 2 * len(entries.weight) * width * fastest(len(x), torch.reciprocal, x, out=y),
+        "divisions": 2 * len(entries.place) * width * fastest(len(x), torch.reciprocal, x, out=y),
         # A vector is read forward and back, and its gradient is read and written; so is each in a copy.
         "memory": 4 * numbers * fastest(2 * len(table), other.copy_, table),
     }

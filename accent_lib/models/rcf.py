@@ -42,7 +42,7 @@ from accent_lib.errors import AccentError
 from accent_lib.models import rcf_curvature, rcf_loops, rcf_tensors
 from accent_lib.models.activation import gelu
 from accent_lib.models.rcf_entries import Histories
-from accent_lib.models.rcf_loops import Attend, Read, Weigh
+from accent_lib.models.rcf_loops import Read, Weigh
 from accent_lib.models.rcf_tensors import TrainingEntries, attend, entries_of
 
 #: So many pairs of a target and an item of a history are scored at a time; their weights take 32 MiB.
@@ -105,7 +105,7 @@ class RCF(nn.Module):
     by_tensors = False
 
     #: As of :class:`~accent_lib.models.NCF`.
-    revision = 2
+    revision = 3
 
     def __init__(
         self,
@@ -215,17 +215,13 @@ class RCF(nn.Module):
             projections = self._projections(x, x, values, self._values_of_type)
             sums, totals = attend(*projections, x, keep, items, entries)
             return self.score(readers, self.type_attention(readers), sums, totals, self.item_table(items))
-        listed = self._histories.entries(users, items)
-        rows = (listed.targets, listed.items, listed.values)
-        targets, history, values = map(torch.from_numpy, rows)
-        x = self.item_table(history)
-        targets, values = self.item_table(targets), self.value_table(values)
-        projections = self._projections(targets, x, values, listed.values_of_type)
-        sums, totals, *_ = Attend.apply(*projections, x, keep, listed)
+        listed, own, x = self._histories.entries(users, items), self.item_table(items), self.item_table.weight
+        projections = self._projections(own, x, self.value_table.weight, self._values_of_type)
+        sums, totals = rcf_loops.attend(*projections, x, keep, listed)
         readers, reader = torch.unique(users, return_inverse=True)
         readers = self.user_table(readers)
         types = self.type_attention(readers).index_select(0, reader)
-        return self.score(readers.index_select(0, reader), types, sums, totals, self.item_table(items))
+        return self.score(readers.index_select(0, reader), types, sums, totals, own)
 
     @property
     def _tensors(self):
@@ -263,7 +259,7 @@ class RCF(nn.Module):
             with torch.no_grad():
                 x, values = self.item_table.weight, self.value_table.weight
                 *projections, query = self._projections(x, x, values, self._values_of_type)
-                exponentials = (*(torch.exp(2 * each) for each in projections), query.detach())
+                exponentials = (*rcf_loops.exponentials(*projections), query.detach())
             # Holding on to their memory keeps the addresses from being given to others.
             self._projected = versions, exponentials, [tensor.detach() for tensor in of]
         return self._projected[1]
@@ -389,11 +385,11 @@ class RCF(nn.Module):
         return Batch(rows, *pairs, first, second, relations, self._training_entries().of(rows, room))
 
     def _batch(self, rows, relations):
-        users, *ends = self.triples[rows].T
-        both = torch.cat([items * self.n_users + users for items in ends])
-        pairs, places = torch.unique(both, return_inverse=True)  # sorted by item
+        users, *ends = self.triples.index_select(0, rows).T
+        both = torch.cat([users * self.n_items + items for items in ends])
+        pairs, places = torch.unique(both, return_inverse=True)  # sorted by user
         liked, disliked = places.chunk(2)
-        return Batch(rows, pairs % self.n_users, pairs // self.n_users, liked, disliked, relations)
+        return Batch(rows, pairs // self.n_items, pairs % self.n_items, liked, disliked, relations)
 
     def batch_loss(self, batch: Batch, keep: Tensor | None = None) -> Tensor:
         """Share of the batch in the objective: mean loss of all kept triples, plus the relation loss."""
@@ -404,7 +400,7 @@ class RCF(nn.Module):
 
     def relation_loss(self, rows: Tensor) -> Tensor:
         """Share of some relation triples in the mean loss of all (DistMult)."""
-        head, type_, value, tail, other = self.relation_triples[rows].T
+        head, type_, value, tail, other = self.relation_triples.index_select(0, rows).T
         x, tail, other = self.item_table(torch.stack([head, tail, other]))
         relation = x * (self.type_table(type_) + self.value_table(value))
         difference = (relation * (tail - other)).sum(-1)

@@ -52,163 +52,172 @@ def _apart(context, array):
 
 
 @_compiled
-def _logits(first, last, target, value, type_, weight, item_of, a, b, c, query, logits):
-    """Fill in the logarithm of what each entry adds to its weight; ``a``, ``b``, ``c`` are exponentials."""
+def _logits(first, pair, value, type_, place, items, a, b, c, query, logits):
+    """Fill in the logarithm of what each entry adds to its weight, by `exponentials`."""
     one, two, zero, width = a.dtype.type(1), a.dtype.type(2), a.dtype.type(0), a.shape[2]
     constant, product = query.sum(1), np.empty(width, a.dtype)
-    for run in range(len(first)):
+    for run in range(len(pair)):
         t = type_[run]
         for k in range(width):
-            product[k] = a[target[run], t, k] * c[value[run], k]
-        for entry in range(first[run], last[run]):
-            j, dot = item_of[weight[entry]], zero
+            product[k] = a[pair[run], t, k] * c[value[run], k]
+        for entry in range(first[run], first[run + 1]):
+            j, dot = items[place[entry]], zero
             for k in range(width):
-                dot += query[t, k] / (one + product[k] * b[j, t, k])
+                dot += query[t, k] / (one + product[k] * b[t, j, k])
             logits[entry] = constant[t] - two * dot
 
 
 @_compiled
-def _sum(weight, item_of, type_of, pairs, reads, read, action, keep, x, terms, sums, totals):
-    """Fill in ``sums`` and ``totals`` of :class:`Attend`."""
+def _sum(first, pair, type_, place, items, actions, keep, x, terms, sums, totals):
+    """Fill in ``sums`` and ``totals`` of :func:`attend`."""
     sums, x = _apart(sums), _apart(x)
-    weights = np.zeros(len(item_of), x.dtype)
-    for entry in range(len(weight)):
-        weights[weight[entry]] += terms[entry]
-    for place in range(len(pairs)):
-        pair = pairs[place]
-        for z in range(reads[place], reads[place + 1]):
-            kept, t, j = keep[action[z]], type_of[read[z]], item_of[read[z]]
+    for run in range(len(pair)):
+        p, t = pair[run], type_[run]
+        for entry in range(first[run], first[run + 1]):
+            j, kept = items[place[entry]], keep[actions[place[entry]]]
             if kept == 0:
                 continue
-            kept *= weights[read[z]]
-            totals[pair, t] += kept
+            kept *= terms[entry]
+            totals[p, t] += kept
             for k in range(x.shape[1]):
-                sums[pair, t, k] += kept * x[j, k]
+                sums[p, t, k] += kept * x[j, k]
 
 
 @_compiled
 def _sum_backward(
-    first, last, target, value, type_, weight, item_of, type_of, pairs, reads, read, action,
+    first, pair, value, type_, place, items, actions,
     keep, a, b, c, query, x, terms, of_sums, of_totals, of_a, of_b, of_c, of_query, of_x,
 ):  # fmt: skip
     """Add the gradients by the projections (not by their exponentials), the queries and the items."""
     one, two, four, width = a.dtype.type(1), a.dtype.type(2), a.dtype.type(4), a.shape[2]
-    b, x, of_b, of_x = _apart(b), _apart(x), _apart(of_b), _apart(of_x)
-    weights, of_weights = np.zeros(len(item_of), a.dtype), np.zeros(len(item_of), a.dtype)
-    for entry in range(len(weight)):
-        weights[weight[entry]] += terms[entry]
-    for place in range(len(pairs)):
-        pair = pairs[place]
-        for z in range(reads[place], reads[place + 1]):
-            kept, t, j = keep[action[z]], type_of[read[z]], item_of[read[z]]
-            if kept == 0:
-                continue
-            slope, weight_read = of_totals[pair, t], kept * weights[read[z]]
-            for k in range(x.shape[1]):
-                slope += of_sums[pair, t, k] * x[j, k]
-                of_x[j, k] += weight_read * of_sums[pair, t, k]
-            of_weights[read[z]] += kept * slope
+    b, x, of_x, slopes = _apart(b), _apart(x), _apart(of_x), _apart(np.zeros_like(b))
+    of_logits = np.empty_like(terms)
     product, of_product = _apart(np.empty(width, a.dtype)), _apart(np.empty(width, a.dtype))
     of_constant, of_sigmoid = np.zeros(len(query), a.dtype), _apart(np.zeros_like(query))
-    for run in range(len(first)):
-        t = type_[run]
+    for run in range(len(pair)):
+        p, t = pair[run], type_[run]
+        for entry in range(first[run], first[run + 1]):
+            j, kept = items[place[entry]], keep[actions[place[entry]]]
+            of_logits[entry] = 0
+            if kept == 0:
+                continue
+            kept *= terms[entry]
+            slope = of_totals[p, t]
+            for k in range(x.shape[1]):
+                slope += of_sums[p, t, k] * x[j, k]
+                of_x[j, k] += kept * of_sums[p, t, k]
+            of_logits[entry] = kept * slope
+    for run in range(len(pair)):  # apart from the loop above: so the tables of one stay in cache
+        p, t = pair[run], type_[run]
         for k in range(width):
-            product[k] = a[target[run], t, k] * c[value[run], k]
+            product[k] = a[p, t, k] * c[value[run], k]
         of_product[:] = 0
-        for entry in range(first[run], last[run]):
-            j, of_logit = item_of[weight[entry]], of_weights[weight[entry]] * terms[entry]
+        for entry in range(first[run], first[run + 1]):
+            j, of_logit = items[place[entry]], of_logits[entry]
             of_constant[t] += of_logit
             for k in range(width):
-                sigmoid = one / (one + product[k] * b[j, t, k])
+                sigmoid = one / (one + product[k] * b[t, j, k])
                 slope = of_logit * sigmoid
                 of_sigmoid[t, k] += slope
                 slope -= slope * sigmoid
                 of_product[k] += slope
-                of_b[j, t, k] += slope
+                slopes[t, j, k] += slope
         for k in range(width):
             slope = four * query[t, k] * of_product[k]
-            of_a[target[run], t, k] += slope
+            of_a[p, t, k] += slope
             of_c[value[run], k] += slope
-    of_b *= four * query
+    for j in range(len(of_b)):
+        for t in range(len(query)):
+            for k in range(width):
+                of_b[j, t, k] = four * query[t, k] * slopes[t, j, k]
     of_query += np.expand_dims(of_constant, 1) - two * of_sigmoid
 
 
 @_compiled
-def _place(weight, item_of, type_of, pairs, reads, read, action, terms, start, weights):
+def _place(first, pair, type_, place, items, actions, terms, start, weights):
     """Fill in the weights of :class:`Weigh`; the history's actions begin with ``start``."""
-    sums = np.zeros(len(item_of), terms.dtype)
-    for entry in range(len(weight)):
-        sums[weight[entry]] += terms[entry]
-    for place in range(len(pairs)):
-        for z in range(reads[place], reads[place + 1]):
-            weights[type_of[read[z]], pairs[place], action[z] - start] = sums[read[z]]
+    for run in range(len(pair)):
+        for entry in range(first[run], first[run + 1]):
+            weights[type_[run], pair[run], actions[place[entry]] - start] += terms[entry]
 
 
-def _exponentials(*projections):
-    return [torch.exp(2 * values.detach()).contiguous().numpy() for values in projections]
+def exponentials(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``exp(2 a)``, ``exp(2 b)``, ``exp(2 c)`` as the loops take them: ``b`` by type.
+
+    One type at a time would touch but a part of each row, and so but a part of the processor's cache.
+    """
+    parts = a, b.transpose(-3, -2), c
+    return tuple(torch.mul(part, 2, out=part.new_empty(part.shape)).exp_() for part in parts)
 
 
 def _array(tensor):
     return tensor.detach().contiguous().numpy()
 
 
-class Attend(torch.autograd.Function):
-    """Sums over the histories of users, by type, for pairs of a user and a target item.
+def attend(a, b, c, query, x, keep, entries) -> tuple[Tensor, Tensor]:
+    """Sum up the histories of users, by type, for pairs of a user and a target item.
 
-    ``apply(a, b, c, query, x, keep, entries)`` takes the projections ``a`` of the entries' targets, in the
-    shape ``(n_targets, 4, width)``, ``b`` of their items, ``(n_items, 4, width)``, and ``c`` of their values,
-    ``(n_values, width)``; ``query`` of ``(4, width)``, the items ``x`` of ``(n_items, dim)``, ``keep`` of
-    ``(n_actions,)``, and :class:`Entries` of some pairs.  It returns the weighted sums of the items,
-    ``(n_pairs, 4, dim)``, the sums of the weights, ``(n_pairs, 4)``, and, for the way back, what each entry
-    adds to its weight, ``(n_entries,)``.
+    Takes the projections ``a`` of the pairs' targets, ``(n_pairs, 4, width)``, ``b`` of all items,
+    ``(n_items, 4, width)``, and ``c`` of all values, ``(n_values, width)``; ``query``, ``(4, width)``, the
+    items ``x``, ``(n_items, dim)``, ``keep``, ``(n_actions,)``, and :class:`Entries` of the pairs.  Returns
+    the weighted sums of the items, ``(n_pairs, 4, dim)``, and the sums of the weights, ``(n_pairs, 4)``.
+    Differentiable by the first five, and fit for ``vmap`` over the first six.
+    """
+    tensors = (value.unsqueeze(0) for value in (a, b, c, query, x, keep))
+    sums, totals, *_ = Attend.apply(*tensors, entries)
+    return sums.squeeze(0), totals.squeeze(0)
+
+
+class Attend(torch.autograd.Function):
+    """:func:`attend` for a stack of copies, which are the first dimension of every tensor.
+
+    Returns for the way back, too, what each entry adds to its weight, ``(n_copies, n_entries)``, and the
+    `exponentials`.
     """
 
     @staticmethod
     def forward(a, b, c, query, x, keep, entries):
         """Sum; see the class."""
-        n_pairs, n_types = len(entries.pairs), len(query)
-        sums, totals = x.new_zeros(n_pairs, n_types, x.shape[1]), x.new_zeros(n_pairs, n_types)
-        terms = x.new_empty(len(entries.weight))
-        exponentials, arrays = _exponentials(a, b, c), (_array(query), _array(terms))
-        _logits(*entries.runs, entries.weight, entries.item, *exponentials, *arrays)
+        sums, totals = x.new_zeros(*a.shape[:3], x.shape[-1]), x.new_zeros(a.shape[:3])
+        terms, kept = x.new_empty(len(a), len(entries.place)), exponentials(a, b, c)
+        for arrays in zip(*map(_array, (*kept, query, terms)), strict=True):
+            _logits(*entries.logits, *arrays)
         terms.exp_()
-        arrays = map(_array, (keep, x, terms, sums, totals))
-        _sum(*entries.weights, *entries.readings, *arrays)
-        return sums, totals, terms
+        for arrays in zip(*map(_array, (keep, x, terms, sums, totals)), strict=True):
+            _sum(*entries.readings, *arrays)
+        return sums, totals, terms, *kept
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        """Keep the inputs and the terms."""
-        *tensors, ctx.entries = inputs
-        ctx.save_for_backward(*tensors, output[2])
-        ctx.mark_non_differentiable(output[2])
+        """Keep what the way back takes."""
+        _, _, _, query, x, keep, ctx.entries = inputs
+        _, _, *kept = output
+        ctx.save_for_backward(query, x, keep, *kept)
+        ctx.mark_non_differentiable(*kept)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, of_sums, of_totals, _):
+    def backward(ctx, of_sums, of_totals, *_):
         """Gradients by the projections, the queries and the items."""
-        a, b, c, query, x, keep, terms = ctx.saved_tensors
-        gradients = [torch.zeros(value.shape, dtype=value.dtype) for value in (a, b, c, query, x)]
-        arrays = map(_array, (query, x, terms, of_sums, of_totals, *gradients))
-        _sum_backward(
-            *ctx.entries.runs,
-            *ctx.entries.weights,
-            *ctx.entries.readings,
-            _array(keep),
-            *_exponentials(a, b, c),
-            *arrays,
-        )
+        query, x, keep, terms, *kept = ctx.saved_tensors
+        a, b, c = kept
+        shapes = a.shape, b.transpose(1, 2).shape, c.shape, query.shape, x.shape
+        gradients = [torch.zeros(shape, dtype=x.dtype) for shape in shapes]
+        tensors = keep, *kept, query, x, terms, of_sums, of_totals, *gradients
+        for arrays in zip(*map(_array, tensors), strict=True):
+            _sum_backward(*ctx.entries.logits, ctx.entries.actions, *arrays)
         return *gradients, None, None
 
     @staticmethod
     def vmap(info, in_dims, *inputs):
         """One copy of a stack after the other: each keeps a core busy."""
-        each = list(zip(inputs, in_dims, strict=True))
-        copies = [
-            Attend.apply(*(value if dim is None else value.select(dim, copy) for value, dim in each))
-            for copy in range(info.batch_size)
+        *tensors, entries = inputs
+        tensors = [
+            value.expand(info.batch_size, *value.shape[1:]) if dim is None else value.movedim(dim, 0)[:, 0]
+            for value, dim in zip(tensors, in_dims, strict=False)
         ]
-        return tuple(torch.stack(parts) for parts in zip(*copies, strict=True)), (0, 0, 0)
+        outputs = Attend.apply(*tensors, entries)
+        return tuple(value.unsqueeze(1) for value in outputs), (0,) * len(outputs)
 
 
 def weigh(targets, user, a, b, c, query, histories) -> Tensor:
@@ -216,29 +225,27 @@ def weigh(targets, user, a, b, c, query, histories) -> Tensor:
     start, stop = histories.starts[user : user + 2].tolist()
     entries, terms = _terms(targets, user, a, b, c, query, histories)
     weights = terms.new_zeros(len(query), len(targets), stop - start)
-    _place(*entries.weights, *entries.readings, _array(terms), start, _array(weights))
+    _place(*entries.readings, _array(terms), start, _array(weights))
     return weights
 
 
 def read(targets, user, a, b, c, query, x, histories) -> tuple[Tensor, Tensor]:
-    """Sums and totals of :class:`Attend` for a user's whole history toward targets ``(n,)``.
+    """Sums and totals of :func:`attend` for a user's whole history toward targets ``(n,)``.
 
     Takes what :func:`weigh` takes, and the items ``x``, ``(n_items, dim)``.
     """
     entries, terms = _terms(targets, user, a, b, c, query, histories)
     sums, totals = x.new_zeros(len(targets), len(query), x.shape[1]), x.new_zeros(len(targets), len(query))
-    arrays = (_array(x.new_ones(len(histories.items))), _array(x)[entries.items])
-    _sum(*entries.weights, *entries.readings, *arrays, *map(_array, (terms, sums, totals)))
+    keep = x.new_ones(len(histories.items))
+    _sum(*entries.readings, *map(_array, (keep, x, terms, sums, totals)))
     return sums, totals
 
 
 def _terms(targets, user, a, b, c, query, histories):
     """Entries of a user's history toward targets, and what each adds to its weight."""
     entries = histories.entries(torch.full_like(targets, user), targets)
-    rows = (entries.targets, entries.items, entries.values)
-    arrays = [_array(of)[row] for of, row in zip((a, b, c), rows, strict=True)]
-    terms = query.new_empty(len(entries.weight))
-    _logits(*entries.runs, entries.weight, entries.item, *arrays, _array(query), _array(terms))
+    terms = query.new_empty(len(entries.place))
+    _logits(*entries.logits, *map(_array, (a[targets], b, c, query, terms)))
     return entries, terms.exp_()
 
 

@@ -47,11 +47,11 @@ def attend(a, b, c, query, x, keep, targets, entries) -> tuple[Tensor, Tensor]:
 def weigh(targets, user, a, b, c, query, histories) -> Tensor:
     """Weights of a user's history toward targets ``(n,)``, shape ``(4, n, n_history)``, zero toward itself.
 
-    ``a``, ``b`` and ``c`` are ``exp(2 p)`` of the projections ``p`` of :func:`attend`, by which
+    ``a``, ``b`` (by type) and ``c`` are ``exp(2 p)`` of the projections ``p`` of :func:`attend`, by which
     ``tanh(p + q + r)`` is ``1 - 2 / (1 + exp(2 p) exp(2 q) exp(2 r))``.
     """
     pair, item, value, action, type_ = entries_of(torch.full_like(targets, user), targets, histories)
-    hidden = 1 - 2 / (1 + a[targets[pair], type_] * b[item, type_] * c[value])
+    hidden = 1 - 2 / (1 + a[targets[pair], type_] * b[type_, item] * c[value])
     terms = torch.exp((hidden * query[type_]).sum(-1))
     start, end = histories.starts[user : user + 2].tolist()
     shape = len(query), len(targets), end - start
