@@ -18,10 +18,17 @@ from accent_lib.errors import AccentError
 CONNECT_SECONDS = 10
 
 
-def _end_with_parent():
-    # A driver that is killed cannot stop its workers, which would wait for work for ever.
-    multiprocessing.parent_process().join()
-    os._exit(1)
+def end_with_parent() -> None:
+    """In a worker process: end when the process that started it does.
+
+    A driver that is killed cannot stop its workers, which would wait for work for ever.
+    """
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _one_thread():
@@ -29,7 +36,7 @@ def _one_thread():
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
 def local_executor(workers: int) -> Executor | None:

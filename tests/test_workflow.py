@@ -64,7 +64,8 @@ def project(tmp_path, monkeypatch):
     )
     write_notebook(
         folder / "notebooks" / "02_training.ipynb",
-        "starts = run.read_json('made.json')[0]\nassert starts == run.setting('01_data', 'n_starts')",
+        "run.ensure(upto=1)\nstarts = run.read_json('made.json')[0]\n"
+        "assert starts == run.setting('01_data', 'n_starts')",
         "# the cell that may fail\n100 // (starts - 13)",
         own=PARAMETERS.splitlines()[0] + "\nsteps = 10  # type: int  [0..] how long",
     )
@@ -259,12 +260,12 @@ def test_every_profile_fits_the_notebooks_and_sample_is_their_default():
 # Runner
 
 
-def test_the_runner_skips_what_is_up_to_date_and_runs_from_what_changed(project, capsys):
+def test_the_runner_skips_what_is_up_to_date_and_runs_from_what_changed(project, capfd):
     chapters = project / "book" / "chapters"
     assert run_notebooks() == ["01_data", "02_training"]
     made = json.loads((project / "runs" / "sample" / "made.json").read_text())
     assert made == [64, sys.executable, str(project), "1"]
-    assert "01_data: trained" in capsys.readouterr().out
+    assert "01_data: trained" in capfd.readouterr().out
     published = (chapters / "01_data.ipynb").read_bytes()
     assert str(project).encode() not in published.replace(json.dumps(made).encode(), b"")
     assert run_notebooks() == []
@@ -286,7 +287,7 @@ def test_the_runner_skips_what_is_up_to_date_and_runs_from_what_changed(project,
     assert run_notebooks() == ["02_training"]
     (project / "runs" / "sample" / "ncf.npz").unlink()
     status()
-    shown = capsys.readouterr().out
+    shown = capfd.readouterr().out
     assert "ncf.npz is missing" in shown
     assert "made.json" in shown
     assert run_notebooks() == ["01_data", "02_training"]
@@ -313,6 +314,27 @@ def test_what_makes_a_notebook_outdated(project):
     assert stamps()[1] != second[1]
 
 
+def test_notebooks_that_do_not_follow_from_each_other_run_side_by_side(project):
+    wait = "import pathlib, time\nwhile not (run.folder / {!r}).exists():\n    time.sleep(0.05)"
+    for number, mine, other in ((3, "third", "fourth"), (4, "fourth", "third")):
+        write_notebook(
+            project / "notebooks" / f"{number:02}_{mine}.ipynb",
+            f"run.ensure(upto=1)\nrun.path({mine!r}).touch()",
+            wait.format(other),
+        )
+    first, second, *others = plan("sample")
+    assert [sorted(chapter.follows) for chapter in (first, second, *others)] == [[], *[["01_data"]] * 3]
+    assert run_notebooks()[0] == "01_data"
+    (project / "notebooks" / "profiles" / "sample.yaml").write_text("steps: 11\n")
+    assert run_notebooks() == ["02_training"], "the others do not follow from it"
+
+
+def test_a_notebook_follows_from_those_before_it_only(project):
+    write_notebook(project / "notebooks" / "03_third.ipynb", "run.ensure(upto=4)")
+    with pytest.raises(AccentError, match="03_third takes the files of notebook 4, which is not before it"):
+        plan("sample")
+
+
 def test_a_failure_stops_the_run_and_names_notebook_cell_and_error(project, capsys):
     (project / "notebooks" / "profiles" / "other.yaml").write_text("n_starts: 13\n")
     assert main(["run", "--profile", "other"]) == 1
@@ -327,7 +349,7 @@ def test_a_failure_stops_the_run_and_names_notebook_cell_and_error(project, caps
 def test_a_killed_run_leaves_no_half_output_and_goes_on(project):
     write_notebook(
         project / "notebooks" / "02_training.ipynb",
-        "import pathlib, time\nrun.path('started').touch()",
+        "import pathlib, time\nrun.ensure(upto=1)\nrun.path('started').touch()",
         "while not pathlib.Path('go').exists():\n    time.sleep(0.1)",
     )
     (project / "notebooks" / "profiles" / "other.yaml").unlink()

@@ -78,7 +78,7 @@ def execute(source, target, parameters, kernel_name, root, log=None) -> int:
     root : Path
         Working directory of the notebook.
     log : Path, optional
-        File whose new lines are shown while the notebook runs.
+        File whose new lines about this notebook are shown while it runs.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def execute(source, target, parameters, kernel_name, root, log=None) -> int:
     import papermill
     from nbclient.exceptions import DeadKernelError
 
-    with tempfile.TemporaryDirectory(prefix="accent-") as folder, _watch(log) as peak:
+    with tempfile.TemporaryDirectory(prefix="accent-") as folder, _watch(log, source.stem) as peak:
         # papermill takes braces in a path for parameters, so it gets short names of its own.
         given, made = Path(folder) / "in.ipynb", Path(folder) / "out.ipynb"
         given.write_bytes(source.read_bytes())
@@ -107,7 +107,7 @@ def execute(source, target, parameters, kernel_name, root, log=None) -> int:
                 kernel_name=kernel_name,
                 language="python",
                 cwd=root,
-                progress_bar=sys.stderr.isatty(),
+                progress_bar=False,
             )
         except papermill.PapermillExecutionError as error:
             failure = _failure(error, source, bool(parameters))
@@ -140,8 +140,8 @@ def _clean(content, source):
 
 
 @contextmanager
-def _watch(log):
-    """Echo the log's new lines and sample the memory of this process's children, from a thread."""
+def _watch(log, notebook):
+    """Echo what is logged about a notebook and sample the memory of this process's children, by a thread."""
     import psutil
 
     peak, stop = [0], threading.Event()
@@ -160,7 +160,8 @@ def _watch(log):
             with open(log, encoding="utf-8", errors="replace") as file:
                 file.seek(position)
                 for line in file:
-                    print("   ", line.rstrip(), flush=True)
+                    if f" {notebook}: " in line:
+                        print("   ", line.rstrip(), flush=True)
                 position = file.tell()
 
     def loop():

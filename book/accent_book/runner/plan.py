@@ -24,8 +24,10 @@ class Chapter:
         All of its parameters.
     stamp : str
         Tells whether the output is outdated: a fingerprint of all that it follows from.  That is its cells
-        and settings, the sources that it may import, the committed tables if it reads them, and the stamps
-        of the chapters before it.
+        and settings, the sources that it may import, the committed tables if it reads them, and the stamp of
+        the chapter whose files it takes.
+    follows : frozenset of str
+        Names of the chapters that have to be run before it.
     folder : Path
         The run folder.
     output : Path
@@ -35,6 +37,7 @@ class Chapter:
     notebook: notebooks.Notebook
     settings: dict
     stamp: str
+    follows: frozenset[str]
     folder: Path
     output: Path
 
@@ -67,7 +70,7 @@ class Chapter:
         if record["settings"] != self.settings:
             return "its parameters changed"
         if record["stamp"] != self.stamp:
-            return "it, the library, a committed table or an earlier notebook changed"
+            return "it, the library, a committed table or a notebook before it changed"
         missing = [name for name in record["files"] if not (self.folder / name).exists()]
         if missing:
             return f"{missing[0]} is missing"
@@ -102,7 +105,7 @@ def plan(profile, upto=None, root=None) -> list[Chapter]:
     settings = load_profile(profile, root)
     sources = sources_of_notebooks()
     folder = notebooks.runs_folder() / run_name(profile, root)
-    chapters, before = [], []
+    chapters = {}
     for notebook in notebooks.all_notebooks(root):
         if upto is not None and notebook.number > upto:
             break
@@ -111,12 +114,19 @@ def plan(profile, upto=None, root=None) -> list[Chapter]:
         parts = {"cells": cells, "settings": settings[notebook.name], "sources": sources}
         if any("results_folder" in text for _, _, text in notebook.cells):
             parts["tables"] = _committed_tables(root / "data" / "results")
-        before.append(fingerprint(**parts, before=before))
+        before = chapters.get(notebook.needs)
+        if before is None and notebook.needs:
+            raise AccentError(
+                f"{notebook.name} takes the files of notebook {notebook.needs}, which is not before it."
+            )
+        stamp = fingerprint(**parts, before=before and before.stamp)
+        follows = before.follows | {before.name} if before else frozenset()
         output = root / "book" / "chapters" / notebook.path.name
-        chapters.append(Chapter(notebook, settings[notebook.name], before[-1], folder, output))
+        own = settings[notebook.name]
+        chapters[notebook.number] = Chapter(notebook, own, stamp, follows, folder, output)
     if not chapters:
         raise AccentError(f"There is no notebook with a number up to {upto}.")
-    return chapters
+    return list(chapters.values())
 
 
 def _committed_tables(folder):

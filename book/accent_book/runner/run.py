@@ -1,8 +1,11 @@
-"""Run the notebooks of a profile in order, and skip what is up to date."""
+"""Run the notebooks of a profile, each when those that it follows are done, and skip what is up to date."""
 
 import json
+import multiprocessing
 import os
 import time
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 
 from accent_book.publish.page import publish_explorer
 from accent_book.runner.account import ACCOUNT, publish_account
@@ -13,7 +16,11 @@ from accent_book.runs.notebooks import read_json, short
 from accent_book.runs.origin import provenance
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
+from accent_lib.parallel import end_with_parent
 from accent_lib.provenance import plain
+
+#: Notebooks that are run side by side, where one does not follow from another.
+LANES = 2
 
 
 def run(profile="sample", upto=None, force=False) -> list[str]:
@@ -48,27 +55,58 @@ def run(profile="sample", upto=None, force=False) -> list[str]:
     if os.environ.get("ACCENT_DATA_HOME"):
         variables["ACCENT_DATA_HOME"] = notebooks.absolute(os.environ["ACCENT_DATA_HOME"])
     executed = []
-    with kernel(variables) as kernel_name:
-        for chapter in chapters:
-            records = read_json(folder / "provenance.json") or {}
-            reason = "forced" if force else chapter.outdated(records)
-            if reason:
+    with kernel(variables) as kernel_name, _lanes(len(chapters)) as executor:
+        waiting, running, done, failure = list(chapters), {}, set(), None
+        while waiting or running:
+            ready = [chapter for chapter in waiting if chapter.follows <= done]
+            for chapter in ready[: LANES - len(running)]:
+                waiting.remove(chapter)
+                records = read_json(folder / "provenance.json") or {}
+                reason = "forced" if force else chapter.outdated(records)
+                if not reason:
+                    print(f"  {chapter.name}: up to date", flush=True)
+                    _publish(chapter)
+                    done.add(chapter.name)
+                    continue
                 print(f"  {chapter.name}: running ({reason})", flush=True)
                 # Whatever happens from here on, this notebook and what follows from it are not up to date.
-                records = {name: record for name, record in records.items() if name < chapter.name}
+                stale = {c.name for c in chapters if chapter.name in {c.name, *c.follows}}
+                records = {name: record for name, record in records.items() if name not in stale}
                 _write_json(folder / "provenance.json", records)
-                record = _execute(chapter, kernel_name, root, profile)
+                running[executor.submit(_execute, chapter, kernel_name, root, profile)] = chapter
+            for finished in wait(running, return_when=FIRST_COMPLETED).done:
+                chapter = running.pop(finished)
+                try:
+                    record = finished.result()
+                except (AccentError, BrokenProcessPool) as error:
+                    # What runs beside it may end; nothing else is begun.
+                    failure, waiting = failure or _sentence(error, chapter), []
+                    continue
+                records = read_json(folder / "provenance.json") or {}
                 _write_json(folder / "provenance.json", {**records, chapter.name: record})
                 memory = record["peak_memory"] / 2**20
                 print(f"  {chapter.name}: done in {record['seconds']:.1f} s, {memory:.0f} MiB", flush=True)
                 executed.append(chapter.name)
-            else:
-                print(f"  {chapter.name}: up to date", flush=True)
-            _publish(chapter)
+                done.add(chapter.name)
+                _publish(chapter)
+    if failure:
+        raise failure
     print(f"Executed notebooks are in {short(root / 'book' / 'chapters', root)}.", flush=True)
     publish_account(profile, root)
     publish_explorer(folder, root)
     return executed
+
+
+def _lanes(chapters):
+    """Processes in each of which one notebook after the other is run."""
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(min(LANES, chapters), spawn, initializer=end_with_parent)
+
+
+def _sentence(error, chapter):
+    if isinstance(error, AccentError):
+        return error
+    return AccentError(f"{chapter.name}: the process that ran the notebook was killed.")
 
 
 def _execute(chapter, kernel_name, root, profile):

@@ -30,17 +30,18 @@ def status(profile="sample") -> None:
     folder = chapters[0].folder
     print(f"Profile {profile}, run folder {short(folder, root)}, profiles: {', '.join(profile_names(root))}")
     records = read_json(folder / "provenance.json") or {}
-    stale = False
+    stale = set()
     for chapter in chapters:
         reason = chapter.outdated(records)
         if reason:
             line = reason
-        elif stale:
-            line = "done, but an earlier notebook will run again"
+        elif chapter.follows & stale:
+            line = "done, but a notebook before it will run again"
         else:
             record = records[chapter.name]
             line = f"done {record['date'][:16]} in {record['seconds']:.1f} s"
-        stale = stale or bool(reason)
+        if reason:
+            stale.add(chapter.name)
         print(f"  {chapter.name:<24} {line}")
         for name in chapter.files():
             print(f"    {name:<28} {_size(folder / name)}")

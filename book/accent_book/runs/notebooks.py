@@ -16,6 +16,8 @@ from accent_lib.provenance import PACKAGE
 
 MAKES = re.compile(r"""\brun\.(?:path|write_csv|write_json)\(\s*f?["']([^"']+)["']""")
 
+ENSURES = re.compile(r"\brun\.ensure\(upto=(\d+)\)")
+
 
 def project_root() -> Path:
     """Folder that holds ``notebooks/profiles``: upwards from the working directory, else from the package.
@@ -90,6 +92,17 @@ class Notebook:
         """Files it makes in the run folder, as patterns: ``run.path(f"{model}.npz")`` gives ``"*.npz"``."""
         names = [name for kind, _, text in self.cells if kind == "code" for name in MAKES.findall(text)]
         return tuple(dict.fromkeys(re.sub(r"\{[^}]*\}", "*", name) for name in names))
+
+    @functools.cached_property
+    def needs(self) -> int:
+        """Number of the notebook whose files it takes, and those that this one takes; 0: it needs none.
+
+        As it says in ``run.ensure(upto=4)``, which makes them where the notebook is opened alone.
+        """
+        return max(
+            (int(n) for kind, _, text in self.cells if kind == "code" for n in ENSURES.findall(text)),
+            default=0,
+        )
 
 
 def read(path) -> Notebook:
