@@ -49,6 +49,13 @@ TINY = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """Keep together, where tests run in two processes, what shares a run of all notebooks, or a file."""
+    for item in items:
+        shares = {"tiny_run", "book"} & set(item.fixturenames)
+        item.add_marker(pytest.mark.xdist_group("the book" if shares else item.path.name))
+
+
 @pytest.fixture(scope="session")
 def sample():
     """Prepare the embedded sample."""
