@@ -44,9 +44,8 @@ def jobs(options):
     # --all: pages quote figures of others, and a warning must not vanish because its page was built before.
     build = [[*jupyter_book, "build", ".", "--all", "-W", "--keep-going", "-n"]]
     lint = [[*ruff, "check", "."], [*ruff, "format", "--check", "."]]
-    # Two processes, each with the tests that share what takes long to make (tests/conftest.py).
-    shared = ["-n", "2", "--dist", "loadgroup"]
-    test = ["-m", "pytest", *shared, "--junitxml=_build/tests.xml", *shlex.split(options.pytest_args)]
+    # Two processes; tests that share what takes long to make stay together (tests/conftest.py).
+    test = ["-m", "pytest", "-n", "2", "--junitxml=_build/tests.xml", *shlex.split(options.pytest_args)]
     bench = [["-m", f"bench.{name}"] for name in TIMINGS]
     strip = ["-m", "nbstripout", "--keep-id", *sorted(map(str, Path("notebooks").glob("*.ipynb")))]
     repair = [[*machinery, "launch"], [*ruff, "check", "--fix", "."], [*ruff, "format", "."], strip]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,11 +50,22 @@ TINY = {
 }
 
 
-def pytest_collection_modifyitems(items):
-    """Keep together, where tests run in two processes, what shares a run of all notebooks, or a file."""
-    for item in items:
-        shares = {"tiny_run", "book"} & set(item.fixturenames)
-        item.add_marker(pytest.mark.xdist_group("the book" if shares else item.path.name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """In several processes, keep a file together, and all files that use the run of all notebooks."""
+    from xdist.scheduler import LoadFileScheduling
+
+    uses = re.compile(r"def \w+\([^)]*\b(tiny_run|book)\b")
+    sharing = {
+        path.name for path in Path(__file__).parent.glob("test_*.py") if uses.search(path.read_text("utf-8"))
+    }
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "the book" if Path(file).name in sharing else file
+
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
