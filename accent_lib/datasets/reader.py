@@ -21,8 +21,8 @@ SCALES = ((1, 5), (0.5, 5), (0, 5), (1, 10), (0.5, 10), (0, 10), (0, 100))
 DUPLICATES = {
     "last": "the last counts",
     "first": "the first counts",
-    "mean": "their mean counts",
-    "sum": "they are added up",
+    "mean": "the mean counts",
+    "sum": "the sum counts",
     "refuse": "",
 }
 
@@ -116,7 +116,7 @@ def read_ratings(
     Columns: 'reader' is the user, 'book' the item, 'stars' the rating; no time:
     the order of the rows (a DataFrame).
     Scale: 1 to 5; liked from 3 on, 67% of the ratings.
-    3 ratings by 2 user(s) of 2 item(s) (known: nothing but ids); left out: nothing.
+    Ratings: 3; users: 2; items: 2 (nothing is known of items); left out: nothing.
     """
     _check(duplicates, missing, counts, scale, unrated, positive_at)
     asked = {"user": user, "item": item, "rating": rating, "time": time}
@@ -137,7 +137,7 @@ def read_ratings(
         unrated = 0
     if unrated is not None:
         rated = values != unrated
-        left_out[f"row(s) whose rating {unrated:g} says that there is none"] = int((~rated).sum())
+        left_out[f"rows whose rating {unrated:g} says that there is none"] = int((~rated).sum())
         table, values = table.take(rated), values[rated]
     if not len(values):
         raise AccentError(f"{table.where} has no row with a user, an item and a rating; name another file.")
@@ -161,9 +161,9 @@ def read_ratings(
     ids = np.unique(frame["item"].to_numpy())
     about_ids, attribute_ids, unknown = describe(ids, *source, attribute_sep)
     if items is not None:
-        left_out["item(s) of the table of items that nobody rated"] = len(source[1]) - len(ids) + unknown
+        left_out["items of the table that nobody rated"] = len(source[1]) - len(ids) + unknown
     notes = (
-        _said_of_columns(table, roles, unit),
+        _said_of_columns(table, roles, source[2] if items is None else {}, unit),
         _said_of_scale(frame, column, counts, scale, liked),
         _said_of_rows(frame, source, items is not None, unknown, left_out),
     )
@@ -202,7 +202,7 @@ def _complete(table, roles, missing, left_out):
     """The rows that have a user, an item, a rating and a time; a column of times that is empty goes."""
     kept = np.ones(table.n_rows, bool)
     for role, column in list(roles.items()):
-        codes, distinct = distinct_values(table.columns[column])
+        codes, distinct = distinct_values(table, column)
         lacks = np.array([is_missing(value) for value in distinct])[codes]
         if role == "time" and lacks.all():
             del roles["time"]
@@ -214,7 +214,7 @@ def _complete(table, roles, missing, left_out):
             )
         else:
             kept &= ~lacks
-    left_out["row(s) without an id, a rating or a time"] = int((~kept).sum())
+    left_out["rows without an id, a rating or a time"] = int((~kept).sum())
     return table.take(kept)
 
 
@@ -234,7 +234,7 @@ def _once(table, frame, duplicates, counts, left_out):
     if duplicates in ("mean", "sum"):
         in_time["rating"] = in_time.groupby(pair)["rating"].transform(duplicates)
     once = in_time.drop_duplicates(pair, keep="first" if duplicates == "first" else "last")
-    left_out[f"repeated rating(s) of an item by a user ({DUPLICATES[duplicates]})"] = int(twice.sum())
+    left_out[f"repeated ratings of an item by a user, of which {DUPLICATES[duplicates]}"] = int(twice.sum())
     return once.sort_index().reset_index(drop=True)
 
 
@@ -273,38 +273,44 @@ def _on_scale(where, frame, column, counts, scale, positive_at):
     return frame.assign(rating=rating.astype(np.int64) if whole else rating), (low, high), liked
 
 
-def _said_of_columns(table, roles, unit):
+def _said_of_columns(table, roles, about, unit):
     shown = {
-        role: repr(column) if isinstance(column, str) else f"column {column}"
+        role: f"'{column}'" if isinstance(column, str) else f"column {column}"
         for role, column in roles.items()
     }
-    parts = ["one user, who is not named" if "user" not in shown else f"{shown['user']} is the user"]
+    parts = [f"{shown['user']} is the user" if "user" in shown else "one user, who is not named"]
     parts += [f"{shown[role]} the {role}" for role in ("item", "rating", "count") if role in shown]
     if "rating" not in shown and "count" not in shown:
         parts.append("no rating: each row says that an item was liked")
-    time = f"{shown['time']} the time, in {unit}" if "time" in shown else "no time: the order of the rows"
-    return f"Columns: {', '.join([*parts, time])} ({table.said})."
+    parts.append(
+        f"{shown['time']} the time, in {unit}" if "time" in shown else "no time: the order of the rows"
+    )
+    used = [*roles.values(), *about.values()]
+    unread = [str(name) for name in table.names if name not in used]
+    if unread:
+        parts.append(f"not read: {', '.join(unread[:6])}{' …' if len(unread) > 6 else ''}")
+    return f"Columns: {', '.join(parts)} ({table.said})."
 
 
 def _said_of_scale(frame, column, counts, scale, liked):
-    share = (frame["rating"] >= liked).mean()
     if column is None and not counts:
-        return "Scale: none, every item of a row is liked and none disliked."
+        return "Scale: none, for every item of a row is liked and none disliked."
     kind = "log(1 + count), " if counts else ""
-    from_ = f"a count of {np.ceil(np.expm1(liked) - 1e-9):,.0f}" if counts else f"{liked:g}"
+    least = f"a count of {np.ceil(np.expm1(liked) - 1e-9):,.0f}" if counts else f"{liked:g}"
+    share = (frame["rating"] >= liked).mean()
     return (
-        f"Scale: {kind}{scale[0]:.4g} to {scale[1]:.4g}; liked from {from_} on, {share:.0%} of the ratings."
+        f"Scale: {kind}{scale[0]:.4g} to {scale[1]:.4g}; liked from {least} on, {share:.0%} of the ratings."
     )
 
 
 def _said_of_rows(frame, source, own_table, unknown, left_out):
     """How much there is, what is known of the items, and what was left out."""
     table, _, about = source
-    known = ", ".join(about) or "nothing but ids"
-    of = f" of {table.where}" if own_table and about else ""
-    without = f", {unknown:,} items without a row there" if unknown else ""
-    gone = ", ".join(f"{number:,} {what}" for what, number in left_out.items() if number) or "nothing"
+    known = f"known of items: {', '.join(about)}" if about else "nothing is known of items"
+    if own_table:
+        known += f", from {table.where}" + (f", which lacks {unknown:,} of them" if unknown else "")
+    gone = ", ".join(f"{what} ({number:,})" for what, number in left_out.items() if number) or "nothing"
     return (
-        f"{len(frame):,} ratings by {frame['user'].nunique():,} user(s) of {frame['item'].nunique():,} "
-        f"item(s) (known: {known}{of}{without}); left out: {gone}."
+        f"Ratings: {len(frame):,}; users: {frame['user'].nunique():,}; items: {frame['item'].nunique():,} "
+        f"({known}); left out: {gone}."
     )

@@ -7,7 +7,7 @@ too few or too many fields without a word.
 import csv
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -24,6 +24,8 @@ SEPARATORS = {"::": "'::'", "\t": "tabs", ";": "semicolons", ",": "commas", "|":
 MISSING = {"", "nan", "null", "<na>", "nat", "\\n"}
 #: Lines that a separator is judged by.
 HEAD = 20
+#: Rows that are read at a time.
+BLOCK = 2**16
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,10 @@ class Table:
         Of all its columns; their positions where it has no header.
     columns : dict of ndarray of object, shape (n_rows,)
         Those that were asked for: texts without white space around them, or what the DataFrame holds.
-    lines : ndarray of int, shape (n_rows,), or None
-        Line of each row, from 1. None for a DataFrame, whose rows count from 0.
+    lines : ndarray of int, shape (n_rows,)
+        Line of each row, from 1; for a DataFrame its position, from 0.
+    is_text : bool
+        Whether it was a text.
     said : str
         How the table was read.
     """
@@ -47,7 +51,8 @@ class Table:
     where: str
     names: list
     columns: dict
-    lines: np.ndarray | None
+    lines: np.ndarray
+    is_text: bool
     said: str
 
     @property
@@ -62,20 +67,18 @@ class Table:
 
     def error(self, row, sentence) -> AccentError:
         """The error about one row."""
-        place = f"row {row}" if self.lines is None else f"line {self.lines[row]}"
-        return AccentError(f"{self.where}, {place}: {sentence}")
+        return AccentError(f"{self.where}, {'line' if self.is_text else 'row'} {self.lines[row]}: {sentence}")
 
     def take(self, rows) -> "Table":
         """The table of some of its rows, a bool for each."""
-        lines = np.arange(self.n_rows) if self.lines is None else self.lines
         columns = {name: values[rows] for name, values in self.columns.items()}
-        return Table(self.where, self.names, columns, lines[rows], self.said)
+        return replace(self, columns=columns, lines=self.lines[rows])
 
 
 def is_missing(value) -> bool:
     """Whether a value of a table stands for none."""
     if isinstance(value, str):
-        return value.strip().casefold() in MISSING
+        return len(value) < 5 and value.strip().casefold() in MISSING
     missing = pd.isna(value)
     return isinstance(missing, bool) and missing
 
@@ -121,15 +124,20 @@ def read_table(source, choose: Callable, sep=None, given=()) -> Table:
         raise AccentError(f"`sep` is {sep!r}, but must be what separates the fields, such as ',' or '::'.")
     sep = _separator(path, head, given) if sep is None else None if sep == " " else sep
     first = next(_records(path, head, sep))[1]
-    names = [str(name).strip() for name in first] if _is_header(path, first, given) else [*range(len(first))]
+    has_names = _is_header(path, first, given)
+    names = [name.strip() if has_names and name.strip() else place for place, name in enumerate(first)]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise AccentError(f"{path}: two columns are called {twice!r}; rename one of them.")
     with open(path, encoding=encoding) as lines:
-        columns, numbers = _columns(path, _records(path, lines, sep), names, choose(str(path), names))
-    header = "the first line has the names" if isinstance(names[0], str) else "no header"
+        records = _records(path, lines, sep)
+        if has_names:
+            next(records)
+        columns, numbers = _columns(path, records, names, choose(str(path), names))
+    header = "the first line has the names" if has_names else "no header"
     code = "Latin-1" if encoding == "latin-1" else "UTF-8"
-    return Table(str(path), names, columns, numbers, f"{SEPARATORS.get(sep, repr(sep))}, {code}, {header}")
+    said = f"{SEPARATORS.get(sep, repr(sep))}, {code}, {header}"
+    return Table(str(path), names, columns, numbers, True, said)
 
 
 def _of_frame(frame, where, choose, said):
@@ -139,7 +147,7 @@ def _of_frame(frame, where, choose, said):
     if not len(frame):
         raise AccentError(f"{where} has no rows.")
     columns = {name: object_array(frame[name].array) for name in choose(where, names)}
-    return Table(where, names, columns, None, said)
+    return Table(where, names, columns, np.arange(len(frame)), False, said)
 
 
 def _parquet(path):
@@ -249,27 +257,22 @@ def _columns(path, records, names, wanted):
     """The wanted columns, shape (n_rows,) each, and the line of each row."""
     places = [names.index(name) for name in wanted]
     values, numbers, same = [[] for _ in places], [], {}
-    if isinstance(names[0], str):
-        next(records)
-    ends = None
-    for number, fields in records:
-        if len(fields) != len(names):
-            ends = number, len(fields)
-            if next(records, None) is not None:
-                break
-            raise AccentError(
-                f"{path}, line {number}: it has {len(fields)} field(s) instead of {len(names)}, and is the "
-                "last one, so the file is probably truncated; fetch it again or correct the line."
-            )
-        numbers.append(number)
+    while block := list(islice(records, BLOCK)):
+        lines, rows = zip(*block, strict=True)
+        for place, fields in enumerate(rows):
+            if len(fields) != len(names):
+                is_last = place + 1 == len(rows) and next(records, None) is None
+                way = (
+                    " and is the last one, so the file is probably truncated; fetch it again or correct it."
+                    if is_last
+                    else "; correct it, or put a field that holds the separator between quotation marks."
+                )
+                found = f"it has {len(fields)} field(s) instead of {len(names)}"
+                raise AccentError(f"{path}, line {lines[place]}: {found}{way}")
+        numbers += lines
         for place, column in zip(places, values, strict=True):
-            field = fields[place].strip()
-            column.append(same.setdefault(field, field))  # ids come again and again: each is kept once
-    if ends is not None:
-        raise AccentError(
-            f"{path}, line {ends[0]}: it has {ends[1]} field(s) instead of {len(names)}; correct the line, "
-            "or put a field that holds the separator between quotation marks."
-        )
+            fields = (row[place].strip() for row in rows)
+            column += [same.setdefault(field, field) for field in fields]  # each id is kept once
     if not numbers:
         raise AccentError(f"{path} has a header but no rows.")
     columns = {name: object_array(column) for name, column in zip(wanted, values, strict=True)}

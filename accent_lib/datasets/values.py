@@ -2,6 +2,7 @@
 
 import numbers
 import re
+from collections.abc import Hashable
 
 import numpy as np
 import pandas as pd
@@ -19,15 +20,29 @@ NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 
 
-def distinct_values(values):
-    """Which of the distinct values each is, shape (n,), and the distinct values."""
-    codes, distinct = pd.factorize(values, use_na_sentinel=False)
+def shown(value) -> str:
+    """A value as it is shown in an error; of a long one the beginning."""
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) < 60 else f"{text[:50]}…"
+
+
+def distinct_values(table, column):
+    """Which of the distinct values of a column each is, shape (n_rows,), and the distinct values."""
+    values = table.columns[column]
+    try:
+        codes, distinct = pd.factorize(values, use_na_sentinel=False)
+    except TypeError:
+        row = next(row for row, value in enumerate(values) if not isinstance(value, Hashable))
+        raise table.error(
+            row,
+            f"{column!r} holds {shown(values[row])}, where a number or a text should be; convert the column.",
+        ) from None
     return codes, list(distinct)
 
 
 def read_numbers(table, column, counts, scale):
     """Ratings or counts as numbers, shape (n_rows,)."""
-    codes, distinct = distinct_values(table.columns[column])
+    codes, distinct = distinct_values(table, column)
     kind = "count" if counts else "rating"
     values = np.empty(len(distinct))
     for place, value in enumerate(distinct):
@@ -40,7 +55,7 @@ def read_numbers(table, column, counts, scale):
             fault = f"does not lie on the scale {scale[0]:g} to {scale[1]:g}; correct it or the scale"
         if fault:
             row = int((codes == place).argmax())
-            raise table.error(row, f"the {kind} is {value!r}, which {fault}.")
+            raise table.error(row, f"the {kind} is {shown(value)}, which {fault}.")
     return values[codes]
 
 
@@ -59,27 +74,27 @@ def _number(value):
 
 def read_ids(table, column, role):
     """Ids as they are written: whole numbers if all are, else texts, shape (n_rows,)."""
-    codes, distinct = distinct_values(table.columns[column])
+    codes, distinct = distinct_values(table, column)
     kinds = [str if isinstance(v, str) else int if _is_whole(v) else type(v) for v in distinct]
     for place, kind in enumerate(kinds):
         if kind not in (str, int) or kind is not kinds[0]:
             row = int((codes == place).argmax())
             raise table.error(
                 row,
-                f"the {role} is {distinct[place]!r} of type {type(distinct[place]).__name__}; ids are all "
-                "whole numbers or all texts: convert the column.",
+                f"the {role} is {shown(distinct[place])} of type {type(distinct[place]).__name__}; ids are "
+                "all whole numbers or all texts: convert the column.",
             )
     texts = list(map(str, distinct))
-    if table.lines is not None and all(NUMBER.fullmatch(text) for text in texts):
+    if table.is_text and all(NUMBER.fullmatch(text) for text in texts):
         odd = [place for place, text in enumerate(texts) if re.search("[.,eE]", text)]
         if odd:
             row = int(np.isin(codes, odd).argmax())
             raise table.error(
                 row,
-                f"the {role} is {texts[codes[row]]!r}, a number and not an id as it was given out; restore "
-                "it, or pass a DataFrame in which the ids are texts.",
+                f"the {role} is {texts[codes[row]]!r}, a number and not an id as it was given out; "
+                "restore it, or pass a DataFrame in which the ids are texts.",
             )
-    whole = kinds[0] is int or (table.lines is not None and all(map(WHOLE.fullmatch, texts)))
+    whole = kinds[0] is int or (table.is_text and all(map(WHOLE.fullmatch, texts)))
     if whole and all(-(2**63) <= int(text) < 2**63 for text in texts):
         return np.array([int(text) for text in texts], dtype=np.int64)[codes]
     return object_array(texts)[codes]
@@ -91,22 +106,17 @@ def _is_whole(value):
 
 def read_times(table, column, time_format):
     """Times in seconds since 1970, shape (n_rows,), and how they are written."""
-    codes, distinct = distinct_values(table.columns[column])
-    if time_format is None and all(
-        NUMBER.fullmatch(v) if isinstance(v, str) else isinstance(v, numbers.Real) for v in distinct
-    ):
-        # Whole numbers stay such: nanoseconds are too long for a float.
-        values = [int(v) if WHOLE.fullmatch(str(v)) else float(str(v).replace(",", ".")) for v in distinct]
-        for place, value in enumerate(values):
-            if not abs(value) < 2**63:
-                row = int((codes == place).argmax())
-                raise table.error(row, f"the time is {distinct[place]!r}, which is no time; correct it.")
-        most = max(map(abs, values))
-        by, unit = next(((by, unit) for least, by, unit in UNITS if most >= least), (1, "seconds"))
-        return np.array([int(value // by) for value in values], dtype=np.int64)[codes], unit
-    texts = all(isinstance(value, str) for value in distinct)
-    formats = [time_format] if time_format else DATES if texts else [None]
-    for form in formats:
+    codes, distinct = distinct_values(table, column)
+    faults = []  # of each way to read them, which of the distinct values it cannot read
+    if time_format is None and all(isinstance(value, str | numbers.Real) for value in distinct):
+        values = pd.to_numeric(pd.Series(distinct, dtype=object), errors="coerce").to_numpy()
+        faults.append(~(np.abs(values) < 2.0**63))
+        if not faults[0].any():
+            most = np.abs(values).max()
+            by, unit = next(((by, unit) for least, by, unit in UNITS if most >= least), (1, "seconds"))
+            return np.floor_divide(values, by).astype(np.int64)[codes], unit
+    are_texts = all(isinstance(value, str) for value in distinct)
+    for form in [time_format] if time_format else DATES if are_texts else [None]:
         try:
             dates = pd.Series(pd.to_datetime(distinct, format=form, utc=True, errors="coerce"))
         except (ValueError, TypeError) as error:
@@ -114,11 +124,12 @@ def read_times(table, column, time_format):
                 f"{table.where}: the times cannot be read as {form!r} ({' '.join(str(error).split())}); "
                 "change `time_format`."
             ) from None
-        if not dates.isna().any():
+        faults.append(dates.isna().to_numpy())
+        if not faults[-1].any():
             return dates.dt.as_unit("s").astype("int64").to_numpy()[codes], "dates"
-    row = int(dates.isna().to_numpy()[codes].argmax())
+    row = int(min(faults, key=np.sum)[codes].argmax())
     raise table.error(
         row,
-        f"the time is {table.columns[column][row]!r}, which is neither seconds nor a date such as "
+        f"the time is {shown(table.columns[column][row])}, which is neither seconds nor a date such as "
         "2020-12-31; say how dates are written by time_format, such as '%d.%m.%Y', or time=False.",
     )
