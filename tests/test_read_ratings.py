@@ -64,8 +64,8 @@ def the_same_as_the_frame(ratings, table):
 # --- one file of each kind
 
 
-def test_movielens_latest_small_through_the_same_reader(real_ratings):
-    ratings = load("ml-latest-small")
+def test_movielens_latest_small_through_the_same_reader(latest_small):
+    ratings = latest_small
     assert len(ratings.ratings) == 100_836 and ratings.ratings["user"].nunique() == 610
     assert ratings.scale == (0.5, 5) and ratings.positive_at == 2.75 and ratings.name == "ml-latest-small"
     assert ratings.items.loc[1].tolist()[:2] == ["Toy Story (1995)", 1995]
@@ -220,6 +220,11 @@ def test_names_and_positions_of_the_caller(write):
     assert by_place.fingerprint == ratings.fingerprint
     headless = read_ratings(write("x,2,ann,5\nx,3,bob,1\n"), user=2, item=1, rating=3)
     assert headless.ratings.to_numpy().tolist()[1][:3] == ["bob", 3, 1]
+
+
+def test_a_first_row_with_a_word_that_may_be_a_name_is_none(write):
+    ratings = read_ratings(write("ann,Game,5\nbob,Book,1\n"))
+    assert ratings.ratings["item"].tolist() == ["Game", "Book"]
 
 
 def test_exports_of_ones_own(write):

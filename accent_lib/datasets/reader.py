@@ -153,7 +153,9 @@ def read_ratings(
         }
     )
     if items is None:
-        source = table, frame["item"].map(str), same_in_all_rows(table, frame["item"], about)
+        about = same_in_all_rows(table, frame["item"], about)
+        first = ~frame["item"].duplicated().to_numpy()
+        source = table.take(first), list(map(str, frame["item"][first])), about
     else:
         source = read_items(items, roles["item"], attributes)
     frame = _once(table, frame, duplicates, counts, left_out)

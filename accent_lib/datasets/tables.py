@@ -6,6 +6,7 @@ too few or too many fields without a word.
 
 import csv
 import importlib.util
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -235,7 +236,7 @@ def _records(path, lines, sep):
                 f"{path}, line {number}: a quotation mark is not closed as it should be ({error}); close it, "
                 "or write it twice where it belongs to the text."
             ) from None
-        if any(field.strip() for field in fields):
+        if fields and (fields[0] or any(map(str.strip, fields))):
             yield number, fields
 
 
@@ -244,13 +245,17 @@ def _unquoted(field):
 
 
 def _is_header(path, first, given):
-    """Whether the first row has the names: it has one that is known, or no rating where it should have."""
-    if any(name.strip() in given or plain(name) in KNOWN for name in first):
+    """Whether the first row has the names: names that are known, or at least nothing that is a number."""
+    if any(name.strip() in given for name in first):
         return True
-    if not all(isinstance(place, int) for place in given):
-        missing = next(name for name in given if isinstance(name, str))
+    missing = next((name for name in given if isinstance(name, str)), None)
+    if missing is not None:
         raise AccentError(f"{path} has no column {missing!r}: its first line is {', '.join(first)}.")
-    return not any(field.strip().replace(",", ".", 1).replace(".", "", 1).isdigit() for field in first)
+    # One name that is known may be an id: somebody rates a book called Game.
+    known = sum(plain(name) in KNOWN for name in first)
+    return known > 1 or not any(
+        re.fullmatch(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?", name.strip()) for name in first
+    )
 
 
 def _columns(path, records, names, wanted):
@@ -271,8 +276,8 @@ def _columns(path, records, names, wanted):
                 raise AccentError(f"{path}, line {lines[place]}: {found}{way}")
         numbers += lines
         for place, column in zip(places, values, strict=True):
-            fields = (row[place].strip() for row in rows)
-            column += [same.setdefault(field, field) for field in fields]  # each id is kept once
+            # An id comes again and again, and is kept once.
+            column += [same.setdefault(field := row[place].strip(), field) for row in rows]
     if not numbers:
         raise AccentError(f"{path} has a header but no rows.")
     columns = {name: object_array(column) for name, column in zip(wanted, values, strict=True)}
