@@ -113,7 +113,7 @@ def read_ratings(
     ...     {"reader": ["Ann", "Ann", "Bob"], "book": ["Emma", "Ulysses", "Emma"], "stars": [4.5, 2, 5]}
     ... )
     >>> print(read_ratings(club, name="club").describe())
-    Columns: 'reader' is the user, 'book' the item, 'stars' the rating; no time:
+    Columns: 'reader' is the user, 'book' the item, 'stars' the rating, no time:
     the order of the rows (a DataFrame).
     Scale: 1 to 5; liked from 3 on, 67% of the ratings.
     Ratings: 3; users: 2; items: 2 (nothing is known of items); left out: nothing.
