@@ -18,7 +18,9 @@ from accent_book import runs
 from accent_book.experiments.base_models import GENERALISING_NAMES, NAMES, base_model, movielens
 from accent_book.experiments.command import positive, write_about, write_table
 from accent_book.experiments.retrainings import KS, USERS_SEED
+from accent_book.runs.notebooks import read_json
 from accent_lib import parallel
+from accent_lib.errors import AccentError
 from accent_lib.explanations import explain_users
 from accent_lib.retraining.engine import run_stack
 from accent_lib.retraining.worlds import World, world_of
@@ -73,6 +75,9 @@ def main() -> None:
     path = runs.results_folder() / "ncf-rounding" / f"{arguments.base}.csv"
     done = pd.read_csv(path) if path.exists() else pd.DataFrame({"seed": [], "move": [], "user": []})
     about = {"base": arguments.base, "digest": base.facts["digest"], "relative": RELATIVE}
+    before = read_json(path.with_suffix(".json")) or about
+    if any(before[name] != value for name, value in about.items()):
+        raise AccentError(f"{path} is of another base model or move; move it away to make it anew.")
     with parallel.executor(arguments.workers) as executor:
         apply = map if executor is None else executor.map
         for seed in SEEDS:
