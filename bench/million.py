@@ -36,8 +36,8 @@ from accent_lib.training import State, recipes, train
 #: Users, films, ratings; median of ratings a user and a film (GroupLens' own files).
 SHAPES = {
     "ml-1m": (6_040, 3_706, 1_000_209, 96, 123),
-    "ml-25m": (162_541, 59_047, 25_000_095, 71, 6),
     "many films": (5_000, 60_000, 1_000_000, 140, 6),
+    "ml-25m": (162_541, 59_047, 25_000_095, 71, 6),
 }
 #: Steps that are timed at a million ratings (fewer with more), and users whose sets share a world.
 STEPS, WORLD = {"ncf": 2_000, "rcf": 20}, {"ncf": 1, "rcf": 16}
@@ -193,18 +193,28 @@ def main():
         shape, name = arguments.shapes[0], arguments.models[0]
         print(json.dumps(measure(shape, name, arguments.users, arguments.threads)))
         return
-    path, records = runs_folder() / "bench" / "million.json", []
+    path = runs_folder() / "bench" / "million.json"
     for shape in arguments.shapes:
         for name in arguments.models:
             command = [sys.executable, "-m", "bench.million", "--only", "--shapes", shape, "--models", name]
             command += ["--users", str(arguments.users), "--threads", str(arguments.threads)]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            records.append(json.loads(output.splitlines()[-1]))
-            for fact, value in records[-1].items():
+            record = json.loads(output.splitlines()[-1])
+            for fact, value in record.items():
                 print(f"{fact:20} {value:,.6g}" if isinstance(value, int | float) else f"{fact:20} {value}")
-            with atomic(path) as file:
-                result = {"records": records, "provenance": provenance()}
-                file.write_text(json.dumps(result, indent=1, default=str) + "\n", "utf-8")
+            keep(path, record)
+
+
+def keep(path: Path, record: dict) -> None:
+    """Write a record into the table, in the place of an older one of the same shape and model."""
+    records = json.loads(path.read_text("utf-8"))["records"] if path.exists() else []
+    same = [all(old[key] == record[key] for key in ("shape", "model")) for old in records]
+    records = [old for old, goes in zip(records, same, strict=True) if not goes]
+    records.append(record | {"provenance": provenance()})
+    order = [(shape, model) for shape in SHAPES for model in STEPS]
+    records.sort(key=lambda kept: order.index((kept["shape"], kept["model"])))
+    with atomic(path) as file:
+        file.write_text(json.dumps({"records": records}, indent=1, default=str) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
