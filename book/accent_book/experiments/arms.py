@@ -63,7 +63,7 @@ def by_lot(starts: Mapping[int, Start], table: pd.DataFrame) -> Callable[[int, i
     sets = {(row.user, row.round): row for row in table.itertuples()}
 
     def draw(user, number):
-        row, start = sets[user, number], starts[user]
+        row, start = sets[user, min(number, ROUNDS)], starts[user]
         if not row.size:
             return None
         zeros = np.zeros(len(start.influence))
