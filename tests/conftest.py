@@ -94,6 +94,18 @@ def real_ratings():
 
 
 @pytest.fixture(scope="session")
+def latest_small():
+    """Load the small set of MovieLens; without it, fail in CI and skip elsewhere."""
+    try:
+        return load("ml-latest-small")
+    except AccentError as error:
+        do_without(
+            f"This test needs ml-latest-small. {error}",
+            f"CI must run the tests on real data, so set ACCENT_DATA_HOME there. {error}",
+        )
+
+
+@pytest.fixture(scope="session")
 def real(real_ratings):
     """Prepare MovieLens 100K as the paper did."""
     return prepare(real_ratings)

@@ -272,7 +272,9 @@ def add_user(model, data, ratings: pd.DataFrame, starts: int = 8) -> tuple[NCF, 
         data,
         n_users=data.n_users + 1,
         train=pd.concat([data.train, rows], ignore_index=True),
-        user_ids=np.append(data.user_ids, data.user_ids.max() + 1),
+        user_ids=np.append(
+            data.user_ids, "you" if data.user_ids.dtype == object else data.user_ids.max() + 1
+        ),
     )
     old = copy.deepcopy(model).double()
     new = NCF(ours, old.dim, old.decay, old.activation).double()
