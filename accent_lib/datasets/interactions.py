@@ -47,6 +47,8 @@ class Interactions:
         What each step left: columns ``step``, ``users``, ``items``, ``interactions``.
     settings : dict
         The thresholds used: ``positive_at``, ``min_positive``, ``min_negative``, ``holdout``.
+    scale : (float, float)
+        Lowest and highest rating that there may be.
 
     Examples
     --------
@@ -70,6 +72,7 @@ class Interactions:
     attributes: pd.DataFrame
     steps: pd.DataFrame
     settings: dict
+    scale: tuple = (1, 5)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -204,6 +207,7 @@ def prepare(
             "min_negative": min_negative,
             "holdout": holdout,
         },
+        scale=ratings.scale,
     )
     if report is not None:
         report(data.describe())

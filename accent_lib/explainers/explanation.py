@@ -45,7 +45,9 @@ class Explanation:
         return len(self), self.remaining_gap
 
 
-def sentence(removed: Sequence[str], recommendation: str, replacement: str, gap: float = -np.inf) -> str:
+def sentence(
+    removed: Sequence[str], recommendation: str, replacement: str, gap: float = -np.inf, verb: str = "rated"
+) -> str:
     """A set in plain words: what it is expected to do, which of a set drawn by lot may be nothing.
 
     Parameters
@@ -56,6 +58,8 @@ def sentence(removed: Sequence[str], recommendation: str, replacement: str, gap:
         Titles.
     gap : float
         Expected to be left between the two; by default it is filled.
+    verb : str
+        What was done with the removed items.
 
     Examples
     --------
@@ -68,7 +72,7 @@ def sentence(removed: Sequence[str], recommendation: str, replacement: str, gap:
     joined = f"{', '.join(most)} and {last}" if most else last
     if gap < 0:
         instead = f"you would have been recommended {replacement} instead of {recommendation}"
-        return f"Had you not rated {joined}, {instead}."
+        return f"Had you not {verb} {joined}, {instead}."
     expected = f"{replacement} is not expected to lead {recommendation} (gap left: {gap:.3f})"
     return f"Control, drawn by lot: without {joined}, {expected}."
 

@@ -6,7 +6,7 @@ sets that failed, says which item is now to take the recommendation's place, and
 does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +61,7 @@ def verify_and_resume(
     rounds: int = 3,
     seeds: Sequence[int] = (0,),
     users_per_world: int = 1,
+    following: Callable[..., Explanation | None] | None = None,
     **options,
 ) -> pd.DataFrame:
     """Retrain without each user's set; where it does not hold, ``resume`` and retrain again.
@@ -77,6 +78,8 @@ def verify_and_resume(
         By user. Users without a set count as unsolved.
     rounds : int
         How often to go on, at most; 0 only verifies.
+    following : callable, optional
+        The set of a user's next round, by ``user, round, removed, measured, influence``. Default: ACCENT's.
     **options
         For `verify`. ``progress`` is called anew in each round.
 
@@ -132,11 +135,15 @@ def verify_and_resume(
             measured = known[user, world_of(user, explanation.removed).key].scores
             latest[user] = _row(items, explanation, measured, known[user, ""].scores)
             if latest[user]["status"] == "open":
-                following = resume(explanation.removed, measured[: len(influence)], influence)
+                after = measured[: len(influence)]
                 if following is None:
+                    another = resume(explanation.removed, after, influence)
+                else:
+                    another = following(user, number + 1, explanation.removed, after, influence)
+                if another is None:
                     latest[user]["status"] = "unsolved"
                 else:
-                    longer[user] = following
+                    longer[user] = another
         rows += [{"model": name, "round": number, "user": user, **row} for user, row in latest.items()]
         promised = longer
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,0 +1,18 @@
+"""The front of the library: models that speak in the ids and titles of a file, explained and verified."""
+
+from accent_lib.front.explained import Counterfactual, explain, explain_users
+from accent_lib.front.fitted import NCF, RCF, Estimator
+from accent_lib.front.settings import Setting
+from accent_lib.front.verified import Verification, verify
+
+__all__ = [
+    "NCF",
+    "RCF",
+    "Counterfactual",
+    "Estimator",
+    "Setting",
+    "Verification",
+    "explain",
+    "explain_users",
+    "verify",
+]

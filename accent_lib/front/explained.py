@@ -1,0 +1,261 @@
+"""Explanations in the ids and titles of a file, one user's or a table of many."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from accent_lib import explanations
+from accent_lib.errors import AccentError
+from accent_lib.explainers import no_sentence, sentence
+from accent_lib.explanations import Closeup
+from accent_lib.explanations.methods import check_methods
+from accent_lib.front.fitted import Estimator, whole
+from accent_lib.front.verified import Verification, verify
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Counterfactual:
+    """Why a user is recommended an item: the ratings without which it would have been another.
+
+    Attributes
+    ----------
+    model : Estimator
+    closeup : Closeup
+        All that there is to see of the user, in positions.
+    k : int
+    method, variant : str
+    """
+
+    model: Estimator
+    closeup: Closeup
+    k: int
+    method: str
+    variant: str
+
+    @property
+    def user(self):
+        """Id of the user."""
+        return self.model.data.user_ids[self.closeup.user]
+
+    @property
+    def recommendation(self):
+        """Id of the item recommended."""
+        return self._ids[self.closeup.items[0]]
+
+    @property
+    def replacement(self):
+        """Id of the item that would have been recommended instead; None where no set was found."""
+        return self._ids[self.closeup.items[self.closeup.rival]] if self.found else None
+
+    @property
+    def removed(self) -> list:
+        """Ids of the items whose ratings make the set, in the order taken; empty where none was found."""
+        return self._ids[self.closeup.history[list(self._positions)]].tolist()
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a set."""
+        return self.closeup.explanation is not None
+
+    @property
+    def gap(self) -> float:
+        """By how much the recommendation leads the replacement, or else the second, in the unit of scores."""
+        return float(self.model.differences_in_unit(self.closeup.gaps[0]))
+
+    @property
+    def remaining_gap(self) -> float:
+        """What is estimated to be left of the gap without the set; negative if it changes the order."""
+        return float(self.model.differences_in_unit(self.closeup.gaps[-1]))
+
+    @property
+    def slate(self) -> pd.DataFrame:
+        """The best items: ``item, title, score``, and ``without``, the score estimated without the set."""
+        items, scores = self.closeup.items, self.model.in_unit(self.closeup.scores)
+        table = pd.DataFrame({"item": self._ids[items], "title": self._titles[items], "score": scores})
+        if self.found:
+            table["without"] = self.model.in_unit(self.closeup.explanation.predicted)
+        return table
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """What the user did: ``item, title``, the ``influence`` on the gap, and whether it is ``removed``."""
+        items = self.closeup.history
+        table = pd.DataFrame({"item": self._ids[items], "title": self._titles[items]})
+        table["influence"] = self.model.differences_in_unit(self.closeup.on_gap)
+        table["removed"] = np.isin(np.arange(len(items)), self._positions)
+        return table
+
+    def sentence(self, verb: str = "rated") -> str:
+        """The explanation in plain words, or that there is none.
+
+        Parameters
+        ----------
+        verb : str
+            What users do with items, as a participle: ``rated``, ``read``, ``liked``.
+        """
+        title = self._titles[self.closeup.items]
+        if not self.found:
+            return no_sentence(title[0])
+        removed = self._titles[self.closeup.history[list(self._positions)]]
+        return sentence(removed, title[0], title[self.closeup.rival], self.remaining_gap, verb)
+
+    def row(self) -> dict[str, Any]:
+        """The explanation as a row of a table; :func:`explain_users` gives one for each user."""
+        seen, found = self.closeup, self.found
+        items = seen.items[0], seen.items[seen.rival] if found else -1, seen.history[list(self._positions)]
+        gaps = seen.gaps[0], seen.gaps[-1]
+        return _row(self.model, seen.user, self.method, self.variant, self.k, *items, *gaps)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The explanation as a table of one row."""
+        return pd.DataFrame([self.row()])
+
+    def verify(self, orders: int = 3, **options) -> Verification:
+        """Train without the set and look what is recommended then: see :func:`~accent_lib.front.verify`."""
+        return verify(self, orders, **options)
+
+    def __repr__(self):
+        return self.sentence()
+
+    @property
+    def _positions(self):
+        return self.closeup.explanation.removed if self.found else ()
+
+    @property
+    def _ids(self):
+        return self.model.data.item_ids
+
+    @property
+    def _titles(self):
+        return self.model.data.titles
+
+
+def explain(model: Estimator, user, k: int = 10, method: str = "accent", **options) -> Counterfactual:
+    """Explain what a user is recommended.
+
+    Parameters
+    ----------
+    model : Estimator
+        Fitted, such as :class:`NCF`.
+    user
+        Her id in the file.
+    k : int
+        Size of the slate, the recommendation included: among the others the replacement is looked for.
+    method : str
+        ``accent``, ``fia``, ``pure_fia``, ``one_versus_all``, ``random`` (a control), and for models with
+        attention ``attention`` and ``pure_attention``.
+    **options
+        Of the influence, as for :func:`~accent_lib.influence.fast_influence`. Default: the variant that fits.
+
+    Raises
+    ------
+    AccentError
+        If the model is not fitted, or there is no such user or method.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load
+    >>> from accent_lib.front import NCF
+    >>> from accent_lib.front.settings import Setting
+    >>> from accent_lib.training import Recipe, Round
+    >>> quick = Setting({}, (Round(1, Recipe(steps=300, learning_rate=0.01, batch_size=256)),))
+    >>> model = NCF(load("sample"), quick).fit()
+    >>> explanation = explain(model, model.data.user_ids[3], k=5)
+    >>> explanation.sentence() == str(explanation)
+    True
+    """
+    network, position = _fitted(model).fitted(), model.user_position(user)
+    options = {"variant": model.setting.variant, **options}
+    closeup = explanations.closeup(network, position, whole(k, "k", 2), method, **options)
+    return Counterfactual(model, closeup, int(k), method, options["variant"])
+
+
+def explain_users(
+    model: Estimator,
+    users: Iterable | None = None,
+    k: int = 10,
+    methods: Sequence[str] = ("accent",),
+    progress: Callable[[int], None] | None = None,
+    **options,
+) -> pd.DataFrame:
+    """Explain what many users are recommended.
+
+    Parameters
+    ----------
+    model : Estimator
+    users : iterable, optional
+        Their ids. Default: all.
+    k, options
+        As for :func:`explain`.
+    methods : sequence of str
+    progress : callable, optional
+        Called with the number of users done.
+
+    Returns
+    -------
+    DataFrame
+        One row for each user and method: ``user, method, variant, k, recommendation, recommendation_title,
+        replacement, replacement_title, removed, removed_titles, size, gap, remaining_gap``. ``removed`` and
+        ``removed_titles`` are lists; of a user for whom no set was found they are empty, and the replacement
+        is None.
+    """
+    network, data = _fitted(model).fitted(), model.data
+    if isinstance(methods, str):
+        methods = [methods]
+    check_methods(methods, network)
+    users = data.user_ids if users is None else _ids(users)
+    positions = [model.user_position(user) for user in users]
+    options = {"variant": model.setting.variant, **options}
+    with ThreadPoolExecutor(2) as threads:
+        ranked, table, _ = explanations.explain_users(
+            "", network, positions, [whole(k, "k", 2)], methods, threads, progress, **options
+        )
+    slate_of = {user: of_user for user, of_user in ranked.groupby("user")}
+    rows = []
+    for row in table.itertuples():
+        scores = slate_of[row.user]["score"].to_numpy()
+        place = 1 if row.replacement < 0 else row.replacement_position
+        after = row.predicted or scores
+        gaps = scores[0] - scores[place], after[0] - after[place]
+        items = row.recommendation, row.replacement, network.actions(row.user)[list(row.removed)]
+        rows.append(_row(model, row.user, row.method, options["variant"], row.k, *items, *gaps))
+    return pd.DataFrame(rows)
+
+
+def _row(model, user, method, variant, k, recommendation, replacement, removed, gap, remaining_gap):
+    """One explanation, from positions and scores of the network; without a set the replacement is -1."""
+    ids, titles, found = model.data.item_ids, model.data.titles, replacement >= 0
+    return {
+        "user": model.data.user_ids[user],
+        "method": method,
+        "variant": variant,
+        "k": k,
+        "recommendation": ids[recommendation],
+        "recommendation_title": titles[recommendation],
+        "replacement": ids[replacement] if found else None,
+        "replacement_title": titles[replacement] if found else None,
+        "removed": ids[removed].tolist(),
+        "removed_titles": titles[removed].tolist(),
+        "size": len(removed),
+        "gap": float(model.differences_in_unit(gap)),
+        "remaining_gap": float(model.differences_in_unit(remaining_gap)),
+    }
+
+
+def _fitted(model):
+    if not isinstance(model, Estimator):
+        raise AccentError(
+            f"A model is NCF(data), RCF(data) or wrap(net, data), fitted, not {type(model).__name__}; a "
+            "network of positions is explained by accent_lib.explanations.explain()."
+        )
+    return model
+
+
+def _ids(users):
+    if isinstance(users, str) or not isinstance(users, Iterable):
+        raise AccentError(f"`users` is a list of ids, not {users!r:.60}; of one user explain() tells more.")
+    return list(users)

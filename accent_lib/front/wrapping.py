@@ -1,0 +1,164 @@
+"""A torch model of one's own behind the front of the library."""
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from accent_lib.errors import AccentError, AccentWarning
+from accent_lib.front.fitted import Estimator, speaker, whole
+from accent_lib.front.settings import Setting
+from accent_lib.models import Recommender
+from accent_lib.models.checks import check as check_network
+from accent_lib.models.wrapped import Wrapped
+from accent_lib.training import Recipe, Round, State, objective, train
+
+#: Epochs, and learning rate at first, of the training that a net of one's own gets by default.
+EPOCHS, RATE = 40, 0.01
+
+
+class OwnModel(Estimator):
+    """A net of one's own, explained and verified like any other model; made by :func:`wrap`."""
+
+    def __init__(self, network: Recommender, data, recipe: Recipe | None, fit, on_scale: bool, seed: int):
+        super().__init__(data)
+        self._low, self._unit = 1, 1  # a net of one's own sees ratings as they are, and scores in their unit
+        self.on_scale, self.own_fit, self.seed = on_scale, fit, whole(seed, "seed", 0)
+        batch = max(32, min(1024, network.n_actions // 32))
+        steps = EPOCHS * math.ceil(network.n_actions / batch)
+        recipe = recipe or Recipe(steps=steps, learning_rate=RATE, schedule="linear", batch_size=batch)
+        reads = getattr(network, "reads_history", False)
+        self.setting = Setting(
+            rounds=(Round(1, recipe),),
+            retraining=recipe,
+            variant="shared" if reads else "objective",
+            why="one Hessian for all actions of a user"
+            if reads
+            else "the exact block of the objective trained",
+        )
+        self._take(network)
+
+    def _take(self, network):
+        self.network = network.eval()
+        self.state = State.of(network)
+        self.start = self.start or self.state
+
+    def fit(self, *, progress: bool | Callable[[str], None] = False, device: str | None = None):
+        """Train the net: by the caller's own training if :func:`wrap` was given one, else by Adam.
+
+        Parameters and warnings are those of :meth:`NCF.fit`.
+        """
+        say, begin = speaker(progress), time.perf_counter()
+        if self.own_fit is not None:
+            trained = self.own_fit(np.ones(self.network.n_actions), self.seed)
+            state = trained.state_dict() if isinstance(trained, nn.Module) else trained
+            self.network.net.load_state_dict(state)
+            self._take(self.network)
+        else:
+            recipe = self.setting.rounds[0].recipe
+            self.start = State.of(self.network)
+            (state,) = train(self.network, recipe, [self.start], seed=self.seed, device=device)
+            self._take(state.into(self.network))
+            # Verification can now start where training did: nothing of a removed action is remembered.
+            self.setting = Setting(
+                rounds=self.setting.rounds,
+                retraining=recipe,
+                from_scratch=True,
+                variant=self.setting.variant,
+                why=self.setting.why,
+            )
+        (reached,) = objective(self.network, [self.state])
+        if not np.isfinite(reached):
+            raise AccentError(
+                f"Training {type(self.network.net).__name__} diverged: its objective is {reached}. Lower the "
+                "learning rate of the recipe."
+            )
+        self._describe(begin, reached)
+        say(repr(self))
+        return self
+
+
+def wrap(
+    net: nn.Module,
+    data,
+    user_parameters: str | Sequence[str] | None = None,
+    loss: str | Callable = "mse",
+    *,
+    block: str | Sequence[str] | None = None,
+    reads: str | None = None,
+    negatives: int = 1,
+    weight_decay: float | dict[str, float] = 0.0,
+    recipe: Recipe | None = None,
+    fit: Callable[[np.ndarray, int], Any] | None = None,
+    seed: int = 0,
+) -> OwnModel:
+    """Put a torch model of one's own behind the front of the library.
+
+    Parameters
+    ----------
+    net : Module
+        ``forward(users, items)`` gives scores of pairs of positions.  A net that reads the graph of all
+        actions takes their weights as a third argument, ``keep``; one that reads a sequence has
+        ``forward(histories, items)``.  Or a :class:`~accent_lib.models.Recommender`, which is taken as it is.
+    data : Ratings or Interactions
+    user_parameters : str or list of str
+        Parameters with a row for each user, such as ``"users.weight"``: what influence moves.
+    loss : {"mse", "bce", "bpr"} or callable
+        ``mse`` on ratings; ``bce`` and ``bpr`` on what is liked, with sampled negatives; or
+        ``(scores, ratings) -> losses``.
+    block : str or list of str
+        For a net without parameters of users: parameters that all users share, such as ``"output.weight"``.
+    reads : {"nothing", "graph", "history"}, optional
+        What the scores of a user depend on beside her parameters. Default: as ``forward`` says.
+    negatives : int
+        For each action, drawn once.
+    weight_decay : float or dict
+        As the objective has it: ``decay / 2`` times the sum of squares.
+    recipe : Recipe, optional
+        Of ``fit()`` and of verification. Default: Adam for 40 epochs, at a rate that falls to zero.
+    fit : callable, optional
+        Your own training: ``fit(keep, seed)`` trains a net anew, each action weighted by ``keep``, and
+        returns it or its state dict. Rows of ``keep`` are those of ``data.train``; with ``bce`` and ``bpr``
+        those of them that are ``positive``.
+    seed : int
+        Of negatives, and of batches.
+
+    Returns
+    -------
+    OwnModel
+        Ready to be explained, if the net is trained; else call its ``fit()``.
+
+    Warns
+    -----
+    AccentWarning
+        For each thing that :func:`check` has to say.
+    """
+    if isinstance(net, Recommender):
+        network, on_scale = net, True
+    else:
+        data = Estimator(data).data
+        about = {"block": block, "reads": reads, "negatives": negatives, "weight_decay": weight_decay}
+        network = Wrapped(net, data, user_parameters, loss, **about, seed=seed)
+        on_scale = loss not in ("bce", "bpr")
+    model = OwnModel(network, data, recipe, fit, on_scale, seed)
+    for sentence in check(model):
+        warnings.warn(sentence, AccentWarning, stacklevel=2)
+    return model
+
+
+def check(model) -> list[str]:
+    """What is wrong with a model, a sentence each; an empty list if nothing is.
+
+    Looked for are dropout while scoring, parameters that are never trained, losses that differ from call to
+    call, candidates that a user knows already, training that has not come to rest, one item for everybody,
+    and whatever else would make an explanation wrong.
+
+    Parameters
+    ----------
+    model : Estimator or Recommender
+    """
+    return check_network(model.fitted() if isinstance(model, Estimator) else model)
