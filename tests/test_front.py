@@ -159,7 +159,7 @@ def test_a_file_brings_the_same_model_back(model, explained, tmp_path):
     with pytest.raises(AccentError, match=r"model\.npz holds NCF, not RCF"):
         al.RCF.load(tmp_path / "model.npz", load("sample"))
     other = al.read_ratings(renamed(load("sample")))
-    with pytest.raises(AccentError, match=r"fitted to other data than 'ratings'; fit it again"):
+    with pytest.raises(AccentError, match=r"fitted to other data than .ratings.; fit the model again"):
         al.NCF.load(tmp_path / "model.npz", other, QUICK)
 
 

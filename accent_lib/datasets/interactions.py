@@ -13,6 +13,8 @@ from accent_lib.datasets.ratings import ATTRIBUTE_COLUMNS, RATING_COLUMNS, add_c
 from accent_lib.errors import AccentError
 
 INTERACTION_COLUMNS = (*RATING_COLUMNS, "positive")
+#: Ratings that an item of a table of one's own must have: of fewer, hardly anything can be learned.
+USUAL_RATINGS = 5
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,16 @@ class Interactions:
         return digest.hexdigest()
 
     def describe(self) -> str:
-        """How many users are left and why, in a sentence, which says so where more than half of them went."""
-        before, after = self.steps["users"].iloc[[0, 2]]
+        """How many items and users are left and why; it says so where more than half of the users went."""
+        before, after = self.steps["users"].iloc[[0, -3]]
+        rated, many = self.steps["items"].iloc[[1, -4]], self.settings["min_ratings"]
         least = self.settings["min_positive"], self.settings["min_negative"]
         sentence = (
             f"{after:,} of {before:,} users have at least {least[0]} positive and {least[1]} negative ratings"
         )
+        if many > 1:
+            items = f"{rated.iloc[1]:,} of {rated.iloc[0]:,} items have at least {many} ratings"
+            sentence = f"{items}; with these, {sentence}"
         if 2 * after >= before:
             return f"{sentence}."
         return (
@@ -117,12 +123,18 @@ class Interactions:
 
 
 def prepare(
-    ratings, positive_at=None, min_positive=None, min_negative=None, holdout=0.2, report=None
+    ratings,
+    positive_at=None,
+    min_positive=None,
+    min_negative=None,
+    holdout=0.2,
+    min_ratings=None,
+    report=None,
 ) -> "Interactions":
     """Prune ratings, hold some out, and number users and items from 0.
 
-    Drops the ratings of items without attributes, then the users with too few positive or too few negative
-    ratings. Of each user who is left, the last ``floor(holdout * n)`` positives and the last
+    Drops items without attributes or with too few ratings, then users with too few positive or too few
+    negative ratings. Of each user who is left, the last ``floor(holdout * n)`` positives and the last
     ``floor(holdout * n)`` negatives by time are held out; equal times are taken in the order of the file.
 
     Parameters
@@ -134,9 +146,12 @@ def prepare(
     min_positive, min_negative : int, optional
         Ratings of each sign that a user must have, counted before anything is held out. Default: as the
         ratings say, 10 of each for MovieLens 100K; for a table of one's own so many, up to 10 and the same of
-        both, that half of the users have them. Where nothing is disliked, only the liked are counted.
+        both, that four in five users have them. Where nothing is disliked, only the liked are counted.
     holdout : float
         Share held out of each user's positives and of her negatives, at least 0 and below 1.
+    min_ratings : int, optional
+        Ratings that an item must have. Default: 1 where the ratings say how to prune users, as MovieLens 100K
+        does; for a table of one's own 5, if that leaves three in four ratings, else 1.
     report : callable, optional
         Is given what ``Interactions.describe()`` says, such as ``print``.
 
@@ -156,13 +171,22 @@ def prepare(
     True
     """
     positive_at = ratings.positive_at if positive_at is None else positive_at
-    share = _check_settings(ratings.scale, positive_at, min_positive, min_negative, holdout)
+    least = {"min_positive": min_positive, "min_negative": min_negative, "min_ratings": min_ratings}
+    share = _check_settings(ratings.scale, positive_at, least, holdout)
     table = ratings.ratings.loc[:, list(RATING_COLUMNS)]
     steps = [_count("as read", table)]
 
     attributes = ratings.attributes.sort_index()
     table = table[table["item"].isin(attributes.index)]
     steps.append(_count("of films with attributes", table))
+    counts = table["item"].value_counts()
+    if min_ratings is None:
+        enough = counts[counts >= USUAL_RATINGS].sum() >= 0.75 * len(table)
+        min_ratings = USUAL_RATINGS if ratings.pruning is None and enough else 1
+    if min_ratings > 1:
+        attributes = attributes[attributes.index.isin(counts.index[counts >= min_ratings])]
+        table = table[table["item"].isin(attributes.index)]
+        steps.append(_count(f"of items with ≥ {min_ratings} ratings", table))
 
     table = table.assign(positive=table["rating"] >= positive_at)
     usual = ratings.pruning or _usual(table)
@@ -206,6 +230,7 @@ def prepare(
             "min_positive": min_positive,
             "min_negative": min_negative,
             "holdout": holdout,
+            "min_ratings": min_ratings,
         },
         scale=ratings.scale,
     )
@@ -215,16 +240,16 @@ def prepare(
 
 
 def _usual(table):
-    """Thresholds that half of the users reach, if any from 1 to 10 does."""
+    """Thresholds that four in five users reach, if any from 1 to 10 does."""
     positive = table.groupby("user")["positive"].agg(["sum", "size"])
     negative = positive["size"] - positive["sum"]
     if not negative.any():
-        return int(np.clip(positive["sum"].median(), 1, 10)), 0
-    least = int(np.clip(np.minimum(positive["sum"], negative).median(), 1, 10))
+        return int(np.clip(positive["sum"].quantile(0.2), 1, 10)), 0
+    least = int(np.clip(np.minimum(positive["sum"], negative).quantile(0.2), 1, 10))
     return least, least
 
 
-def _check_settings(scale, positive_at, min_positive, min_negative, holdout):
+def _check_settings(scale, positive_at, least, holdout):
     """Refuse thresholds that make no sense; return the held-out share as an exact fraction."""
     low, high = scale
     if not _is(positive_at, numbers.Real) or not low <= positive_at <= high:
@@ -232,7 +257,7 @@ def _check_settings(scale, positive_at, min_positive, min_negative, holdout):
             f"`positive_at` is {positive_at!r}, but must be a number on the scale of the ratings, from "
             f"{low:g} to {high:g}."
         )
-    for name, value in (("min_positive", min_positive), ("min_negative", min_negative)):
+    for name, value in least.items():
         if value is not None and (not _is(value, numbers.Integral) or value < 0):
             raise AccentError(f"`{name}` is {value!r}, but must be a whole number of ratings, 0 or more.")
     if not _is(holdout, numbers.Real) or not 0 <= holdout < 1:

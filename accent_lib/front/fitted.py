@@ -85,6 +85,8 @@ class Estimator:
 
     #: Whether scores are ratings; else they are logits, without a unit.
     on_scale = True
+    #: The caller's own way of training, if any.
+    own_fit = None
 
     # --- after fitting
 
