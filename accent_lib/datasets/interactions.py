@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from accent_lib.datasets.ratings import ATTRIBUTE_COLUMNS, RATING_COLUMNS, add_columns, add_tuples
+from accent_lib.datasets.ratings import RATING_COLUMNS, add_columns, add_tuples
 from accent_lib.errors import AccentError
 
 INTERACTION_COLUMNS = (*RATING_COLUMNS, "positive")
@@ -47,6 +47,8 @@ class Interactions:
         What each step left: columns ``step``, ``users``, ``items``, ``interactions``.
     settings : dict
         The thresholds used: ``positive_at``, ``min_positive``, ``min_negative``, ``holdout``.
+    scale : (float, float)
+        Lowest and highest rating that there may be.
 
     Examples
     --------
@@ -70,6 +72,7 @@ class Interactions:
     attributes: pd.DataFrame
     steps: pd.DataFrame
     settings: dict
+    scale: tuple = (1, 5)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -79,7 +82,7 @@ class Interactions:
         add_columns(digest, self.test, INTERACTION_COLUMNS)
         add_columns(digest, {"user_ids": pd.Series(self.user_ids)}, ["user_ids"])
         add_columns(digest, {"item_ids": pd.Series(self.item_ids)}, ["item_ids"])
-        add_tuples(digest, self.attributes, ATTRIBUTE_COLUMNS)
+        add_tuples(digest, self.attributes, list(self.attributes))
         return digest.hexdigest()
 
     def describe(self) -> str:
@@ -204,6 +207,7 @@ def prepare(
             "min_negative": min_negative,
             "holdout": holdout,
         },
+        scale=ratings.scale,
     )
     if report is not None:
         report(data.describe())
