@@ -283,7 +283,7 @@ def _regular_columns(path, encoding, sep, has_names, names, wanted):
         "quoting": csv.QUOTE_NONE,
         "low_memory": False,
     }
-    codes, texts, skip, before = [[] for _ in places], [{} for _ in places], int(has_names), ""
+    parts, skip, before = [[] for _ in places], int(has_names), ""
     with open(path, encoding=encoding) as file:
         while block := file.read(CHARACTERS) + file.readline():
             if not block.endswith("\n"):
@@ -295,15 +295,21 @@ def _regular_columns(path, encoding, sep, has_names, names, wanted):
                 return {}
             rows = pd.read_csv(io.BytesIO(block.encode()), skiprows=skip, **options)
             before, skip = block[-2:], 0
-            for place, known, parts in zip(places, texts, codes, strict=True):
-                found, values = pd.factorize(rows[place].to_numpy(object))
-                clean = (_unquoted(value.strip()).strip() for value in values)
-                numbers = [known.setdefault(value, len(known)) for value in clean]
-                parts.append(np.array(numbers, np.int32)[found])
-    return {
-        name: pd.Categorical.from_codes(np.concatenate(parts), pd.Index(list(known), dtype=object))
-        for name, parts, known in zip(wanted, codes, texts, strict=True)
-    }
+            for place, of_column in zip(places, parts, strict=True):
+                numbers, texts = pd.factorize(rows[place].to_numpy(object))
+                if re.search(r'[\s"]', "".join(texts)):
+                    texts = object_array(_unquoted(text.strip()).strip() for text in texts)
+                of_column.append((numbers.astype(np.int32), texts))
+    columns = (_joined(*zip(*of_column, strict=True)) for of_column in parts)
+    return dict(zip(wanted, columns, strict=True))
+
+
+def _joined(numbers, texts):
+    """One column of the numbers of texts, and those texts, in each part of it."""
+    of_all, distinct = pd.factorize(np.concatenate(texts))
+    of_parts = np.split(of_all.astype(np.int32), np.cumsum([len(part) for part in texts])[:-1])
+    codes = np.concatenate([known[part] for known, part in zip(of_parts, numbers, strict=True)])
+    return pd.Categorical.from_codes(codes, pd.Index(distinct, dtype=object), validate=False)
 
 
 def _regular_lines(by, quotes, n_fields):
