@@ -1,5 +1,7 @@
 """Pruning, holding out and numbering anew: the paper's counts, and invariants on random tables."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -156,6 +158,13 @@ def test_the_fingerprint_covers_numbers_and_not_titles(sample):
     later = Ratings("sample", changed, ratings.items, ratings.attributes)
     assert prepare(later).fingerprint != sample.fingerprint
     assert prepare(ratings, holdout=0.1).fingerprint != sample.fingerprint
+    # RCF reads every column of attributes, in their order.
+    tags = [(n % 3,) for n in range(len(ratings.attributes))]
+    for attributes in (
+        ratings.attributes.assign(tags=tags),
+        ratings.attributes[["actors", "genres", "directors"]],
+    ):
+        assert prepare(replace(ratings, attributes=attributes)).fingerprint != sample.fingerprint
 
 
 @pytest.mark.parametrize(

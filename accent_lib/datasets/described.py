@@ -112,7 +112,7 @@ def describe(ids, table, keys, about, separator=None):
         )
 
     def values(role):
-        column = table.columns[about[role]] if role in about else None
+        column = np.asarray(table.columns[about[role]], object) if role in about else None
         return [None if row is None or column is None else column[row] for row in rows]
 
     titles = [_title(value, item) for value, item in zip(values("title"), ids, strict=True)]

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from accent_lib.datasets.ratings import ATTRIBUTE_COLUMNS, RATING_COLUMNS, add_columns, add_tuples
+from accent_lib.datasets.ratings import RATING_COLUMNS, add_columns, add_tuples
 from accent_lib.errors import AccentError
 
 INTERACTION_COLUMNS = (*RATING_COLUMNS, "positive")
@@ -84,7 +84,7 @@ class Interactions:
         add_columns(digest, self.test, INTERACTION_COLUMNS)
         add_columns(digest, {"user_ids": pd.Series(self.user_ids)}, ["user_ids"])
         add_columns(digest, {"item_ids": pd.Series(self.item_ids)}, ["item_ids"])
-        add_tuples(digest, self.attributes, ATTRIBUTE_COLUMNS)
+        add_tuples(digest, self.attributes, list(self.attributes))
         return digest.hexdigest()
 
     def describe(self) -> str:

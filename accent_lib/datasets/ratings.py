@@ -116,7 +116,7 @@ class Ratings:
         digest = hashlib.sha256()
         add_columns(digest, self.ratings, RATING_COLUMNS)
         add_tuples(digest, self.items, ITEM_COLUMNS)
-        add_tuples(digest, self.attributes, ATTRIBUTE_COLUMNS)
+        add_tuples(digest, self.attributes, list(self.attributes))
         return digest.hexdigest()
 
 

@@ -1,11 +1,13 @@
 """Any table of a file or a DataFrame, as columns of values that know in which line they stand.
 
-Text is read with the :mod:`csv` module: pandas' reader tells no line, and fills up or cuts off a row that has
-too few or too many fields without a word.
+Text in which every line is a row of as many fields is read by pandas.  Any other is read row by row, which
+takes many times longer: pandas tells no line, and fills up or cuts off a row that has too few or too many
+fields without a word.
 """
 
 import csv
 import importlib.util
+import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,8 +27,10 @@ SEPARATORS = {"::": "'::'", "\t": "tabs", ";": "semicolons", ",": "commas", "|":
 MISSING = {"", "nan", "null", "<na>", "nat", "\\n"}
 #: Lines that a separator is judged by.
 HEAD = 20
-#: Rows that are read at a time.
-BLOCK = 2**16
+#: Characters that are read at a time, and rows where the text has to be read row by row.
+CHARACTERS, BLOCK = 2**22, 2**16
+#: Stands for what separates fields where that is no single character.
+MARK = "\x01"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Table:
         What an error calls the table.
     names : list of str or int
         Of all its columns; their positions where it has no header.
-    columns : dict of ndarray of object, shape (n_rows,)
+    columns : dict of ndarray of object or Categorical, shape (n_rows,)
         Those that were asked for: texts without white space around them, or what the DataFrame holds.
     lines : ndarray of int, shape (n_rows,)
         Line of each row, from 1; for a DataFrame its position, from 0.
@@ -130,11 +134,16 @@ def read_table(source, choose: Callable, sep=None, given=()) -> Table:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise AccentError(f"{path}: two columns are called {twice!r}; rename one of them.")
-    with open(path, encoding=encoding) as lines:
-        records = _records(path, lines, sep)
-        if has_names:
-            next(records)
-        columns, numbers = _columns(path, records, names, choose(str(path), names))
+    wanted = choose(str(path), names)
+    columns = _regular_columns(path, encoding, sep, has_names, names, wanted)
+    if columns and len(columns[wanted[0]]):
+        numbers = np.arange(len(columns[wanted[0]])) + 1 + has_names
+    else:
+        with open(path, encoding=encoding) as lines:
+            records = _records(path, lines, sep)
+            if has_names:
+                next(records)
+            columns, numbers = _columns(path, records, names, wanted)
     header = "the first line has the names" if has_names else "no header"
     code = "Latin-1" if encoding == "latin-1" else "UTF-8"
     said = f"{SEPARATORS.get(sep, repr(sep))}, {code}, {header}"
@@ -256,6 +265,65 @@ def _is_header(path, first, given):
     return known > 1 or not any(
         re.fullmatch(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?", name.strip()) for name in first
     )
+
+
+def _regular_columns(path, encoding, sep, has_names, names, wanted):
+    """The wanted columns as :func:`_columns` reads them, by pandas; none unless each line is such a row."""
+    by = sep if sep is None or (len(sep) == 1 and sep.isascii()) else MARK
+    regular = _regular_lines(by, sep in (",", ";"), len(names))
+    places = [names.index(name) for name in wanted]
+    options = {
+        "sep": r"\s+" if by is None else by,
+        "header": None,
+        "names": list(range(len(names))),
+        "usecols": sorted(places),
+        "index_col": False,
+        "dtype": object,
+        "na_filter": False,
+        "quoting": csv.QUOTE_NONE,
+        "low_memory": False,
+    }
+    parts, skip, before = [[] for _ in places], int(has_names), ""
+    with open(path, encoding=encoding) as file:
+        while block := file.read(CHARACTERS) + file.readline():
+            if not block.endswith("\n"):
+                block += "\n"
+            if by == MARK:
+                block = "" if MARK in block else block.replace(sep, MARK)
+            # Blank lines may end the text, but no row may follow them.
+            if before.endswith("\n\n") or not regular.fullmatch(block):
+                return {}
+            rows = pd.read_csv(io.BytesIO(block.encode()), skiprows=skip, **options)
+            before, skip = block[-2:], 0
+            for place, of_column in zip(places, parts, strict=True):
+                numbers, texts = pd.factorize(rows[place].to_numpy(object))
+                if re.search(r'[\s"]', "".join(texts)):
+                    texts = object_array(_unquoted(text.strip()).strip() for text in texts)
+                of_column.append((numbers.astype(np.int32), texts))
+    columns = (_joined(*zip(*of_column, strict=True)) for of_column in parts)
+    return dict(zip(wanted, columns, strict=True))
+
+
+def _joined(numbers, texts):
+    """One column of the numbers of texts, and those texts, in each part of it."""
+    of_all, distinct = pd.factorize(np.concatenate(texts))
+    of_parts = np.split(of_all.astype(np.int32), np.cumsum([len(part) for part in texts])[:-1])
+    codes = np.concatenate([known[part] for known, part in zip(of_parts, numbers, strict=True)])
+    return pd.Categorical.from_codes(codes, pd.Index(distinct, dtype=object), validate=False)
+
+
+def _regular_lines(by, quotes, n_fields):
+    """A pattern of lines that are rows of several fields, none with a quotation mark that could mean more."""
+    if by is None:
+        blank, field, between, ends = r"[^\S\n]", r"\S++", r"[ \t]++", r"[ \t]*+"
+    else:
+        sign = re.escape(by)
+        blank, field, between, ends = rf"(?:{sign}|[^\S\n])", rf"[^{sign}\n]*+", sign, ""
+        if quotes:
+            field = rf'(?: *+"[^{sign}"\n]*+"|[^{sign}"\n]*+)'
+    row = rf"(?!{blank}*+\n){ends}{field}(?:{between}{field}){{{n_fields - 1}}}{ends}\n"
+    # One field has no separator to tell it from a blank line; a second byte order mark would get lost.
+    return re.compile(rf"(?!\ufeff)(?:{row})++\n*" if n_fields > 1 else r"(?!)")
 
 
 def _columns(path, records, names, wanted):
