@@ -73,7 +73,9 @@ def test_movielens_latest_small_through_the_same_reader(latest_small):
     assert not ratings.items["genres"].map(lambda names: "(no genres listed)" in names).any()
     assert "items of the table that nobody rated (18)" in ratings.describe().splitlines()[2]
     data = prepare(ratings)
-    assert data.n_items == 9724 and data.n_users >= 305
+    assert data.n_items == 3650 and data.n_users == 491  # with 5 ratings; with 2 of each sign, as four in five
+    assert data.describe().startswith("3,650 of 9,724 items have at least 5 ratings; with these, 491 of 610 ")
+    assert prepare(ratings, min_ratings=1).n_items == 9724
     model = NCF(data)
     (state,) = train(model, Recipe(steps=5, batch_size=256), [State.of(model)])
     hers = closeup(state.into(model), user=3, k=5)
@@ -544,10 +546,11 @@ def test_what_was_understood_is_told_in_three_lines(write, capsys):
 def test_pruning_suits_the_data_and_says_where_most_users_go(write):
     said = []
     data = prepare(read_ratings(write(lines(rows(), ",", "user,item,rating"))), report=said.append)
-    assert (
-        data.settings["min_positive"] == data.settings["min_negative"] == 8
-    )  # of 20 ratings two fifths are bad
-    assert said == ["12 of 12 users have at least 8 positive and 8 negative ratings."]
+    # Two fifths of 20 ratings are bad, fewer of some whose items have few; an item has 8 of them on average.
+    least = data.settings["min_negative"]
+    assert data.settings["min_positive"] == least == 7 and data.settings["min_ratings"] == 5
+    items = f"{data.n_items} of 30 items have at least 5 ratings; with these, {data.n_users} of 12 users"
+    assert said == [f"{items} have at least 7 positive and 7 negative ratings."] and data.n_users >= 9
     stricter = prepare(load("sample"), min_positive=20, min_negative=25)
     assert "so more than half of them are left out; lower `min_positive`" in stricter.describe()
 
