@@ -73,7 +73,7 @@ class Stack:
             name: stacked([state.parameters[name] for state in states], dim).requires_grad_()
             for name, dim in self.dims.items()
         }
-        self.optimizer = _optimizer(model, self.parameters, recipe, self.rate)
+        self.optimizer = optimizer_of(model, self.parameters, recipe, self.rate)
         for name, parameter in self.parameters.items():
             moments = [state.moments.get(name) for state in states]
             if all(moments):
@@ -132,7 +132,8 @@ class Adagrad(torch.optim.Adagrad):
                     value.addcdiv_(slope * -group["lr"], root)
 
 
-def _optimizer(model, parameters, recipe, rate):
+def optimizer_of(model, parameters, recipe: Recipe, rate: Tensor) -> torch.optim.Optimizer:
+    """The recipe's optimiser of some parameters, by the names of a model's."""
     groups = {}
     for name, decay in model.weight_decay().items():
         groups.setdefault(decay, []).append(parameters[name])
