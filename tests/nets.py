@@ -50,23 +50,18 @@ class FactorisationMachine(nn.Module):
         genres = sorted({genre for of_item in data.genres for genre in of_item})
         has = [[genre in of_item for genre in genres] for of_item in data.genres]
         self.register_buffer("has", torch.tensor(has, dtype=torch.get_default_dtype()))
-        sizes = {"users": data.n_users, "items": data.n_items, "genres": len(genres)}
-        self.vectors = nn.ModuleDict({name: nn.Embedding(size, dim) for name, size in sizes.items()})
-        self.linear = nn.ModuleDict({name: nn.Embedding(size, 1) for name, size in sizes.items()})
-        for name, values in self.named_parameters():
-            nn.init.normal_(values, std=0.1 if name.startswith("vectors") else 0.01)
+        self.users, self.items = nn.Embedding(data.n_users, dim + 1), nn.Embedding(data.n_items, dim + 1)
+        self.genres = nn.Embedding(len(genres), dim + 1)  # a row is [vector, linear weight]
+        for table in (self.users, self.items, self.genres):
+            nn.init.normal_(table.weight, std=0.1)
         self.mean = nn.Parameter(torch.tensor(float(data.train["rating"].mean())))
 
     def forward(self, users, items):
         has = self.has[items]
-        has = has / has.sum(1, keepdim=True).clamp(min=1)
-        linear = (
-            self.linear["users"](users) + self.linear["items"](items) + has @ self.linear["genres"].weight
-        )
-        parts = [self.vectors["users"](users), self.vectors["items"](items)]
-        genres = has @ self.vectors["genres"].weight
-        total, squares = parts[0] + parts[1] + genres, parts[0] ** 2 + parts[1] ** 2 + genres**2
-        return self.mean + linear.squeeze(-1) + (total**2 - squares).sum(-1) / 2
+        genres = has @ self.genres.weight / has.sum(1, keepdim=True).clamp(min=1)
+        parts = torch.stack([self.users(users), self.items(items), genres])
+        total, squares = parts.sum(0), (parts**2).sum(0)
+        return self.mean + total[:, -1] + (total[:, :-1] ** 2 - squares[:, :-1]).sum(-1) / 2
 
 
 class LightGCN(nn.Module):
@@ -119,7 +114,8 @@ class SelfAttentive(nn.Module):
         self.padding = data.n_items
         self.items = nn.Embedding(data.n_items + 1, dim, padding_idx=data.n_items)
         self.positions = nn.Embedding(length, dim)
-        self.query, self.key, self.value, self.output = (nn.Linear(dim, dim) for _ in range(4))
+        self.query, self.value, self.output = (nn.Linear(dim, dim) for _ in range(3))
+        self.key = nn.Linear(dim, dim, bias=False)  # softmax would not see one
 
     def forward(self, histories, items):
         there = histories != self.padding

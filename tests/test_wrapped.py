@@ -42,8 +42,7 @@ def wrapped(name, data):
         return Wrapped(net, data, "users.weight", weight_decay=2 / n)
     if name == "machine":
         net = seeded(FactorisationMachine, data)
-        own = ["vectors.users.weight", "linear.users.weight"]
-        return Wrapped(net, data, own, weight_decay=6 / n)
+        return Wrapped(net, data, "users.weight", weight_decay=6 / n)
     if name == "graph":
         net = seeded(LightGCN, data)
         return Wrapped(net, data, "users.weight", "bpr", weight_decay=0.5 / liked)
@@ -263,7 +262,7 @@ def test_a_loss_of_ones_own(sample):
     def pinball(scores, ratings):
         return torch.maximum(0.7 * (ratings - scores), 0.3 * (scores - ratings))
 
-    model = Wrapped(seeded(FactorisationMachine, sample), sample, "vectors.users.weight", pinball)
+    model = Wrapped(seeded(FactorisationMachine, sample), sample, "users.weight", pinball)
     rows = model.action_slice(USER)
     scores = model.net(model.users[rows], model.items[rows])
     expected = pinball(scores, model.ratings[rows])
@@ -276,7 +275,7 @@ def test_a_loss_of_ones_own(sample):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_world_differs_by_what_is_out_of_it_alone(sample, name):
-    model, recipe = wrapped(name, sample), Recipe(6, 1e-2, batch_size=256)
+    model, recipe = wrapped(name, sample), Recipe(20, 1e-2, batch_size=256)
     worlds = [World(), World(), World.parse(f"{USER}:0 2 5")]
     control, same, without = retrain(model, recipe, State.of(model), worlds, seed=1)
     for key, value in control.parameters.items():

@@ -60,6 +60,6 @@ def sequences(items: Tensor, kept: Tensor, length: int, padding: int) -> Tensor:
 
     From items and bools ``(..., n)`` to ``(..., length)``; no shape depends on what is kept.
     """
-    order = kept.long().argsort(-1, stable=True)  # those that are left out come first
+    order = kept.long().argsort(dim=-1, stable=True)  # those that are left out come first
     ordered = torch.where(kept, items, padding).gather(-1, order)
     return F.pad(ordered, (max(length - ordered.shape[-1], 0), 0), value=padding)[..., -length:]

@@ -65,9 +65,9 @@ class Stack:
         self.rate = torch.zeros((), dtype=precision, device=device)
         self.keep = None if keep is None else keep.to(device)
 
-        def stacked(values, dim):
-            # A moment without dimensions counts steps, which all copies have in common.
-            return (torch.stack(values, dim) if values[0].dim() else values[0].clone()).to(device)
+        def stacked(values, dim, key=""):
+            # All copies have the count of their steps in common.
+            return (values[0].clone() if key == "step" else torch.stack(values, dim)).to(device)
 
         self.parameters = {
             name: stacked([state.parameters[name] for state in states], dim).requires_grad_()
@@ -78,7 +78,7 @@ class Stack:
             moments = [state.moments.get(name) for state in states]
             if all(moments):
                 self.optimizer.state[parameter] = {
-                    key: stacked([m[key] for m in moments], self.dims[name]) for key in moments[0]
+                    key: stacked([m[key] for m in moments], self.dims[name], key) for key in moments[0]
                 }
         objective = Objective(model, "batch_loss")
 
