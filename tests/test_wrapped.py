@@ -73,7 +73,8 @@ def test_it_keeps_the_protocol(models, sample, name):
     # Sums of the same numbers in another order, in double precision.
     torch.testing.assert_close((keep * of_users).mean(), model.data_loss(keep), rtol=1e-9, atol=0)
     (batch,) = model.batches(model.n_actions, None)
-    torch.testing.assert_close(model.batch_loss(batch), model.data_loss(), rtol=1e-9, atol=0)
+    if name != "towers":  # trained with dropout
+        torch.testing.assert_close(model.batch_loss(batch), model.data_loss(), rtol=1e-9, atol=0)
     decay = model.weight_decay()
     pulls = sum(decay[key] / 2 * value.square().sum() for key, value in model.named_parameters())
     reached = objective(model, [State.of(model)])[0]
@@ -110,8 +111,8 @@ def test_a_block_is_where_the_net_looks(models, name):
 
 def test_what_nets_allow_is_found_out(models):
     assert [name for name in NAMES if models[name]._one_row] == ["factors", "towers", "machine"]
-    assert {"towers", "recurrent"} <= {name for name in NAMES if models[name].one_by_one}
-    assert not any(models[name].one_by_one for name in ("factors", "machine", "graph", "attentive"))
+    assert [name for name in NAMES if models[name].one_by_one] == ["recurrent"]
+    assert [name for name in NAMES if models[name]._draws] == ["towers"]
     assert [models[name].reads for name in NAMES[2:]] == ["nothing", "graph", "history", "history"]
 
 
@@ -289,11 +290,12 @@ def test_a_world_differs_by_what_is_out_of_it_alone(sample, name):
     assert outcome.status == "ok"
 
 
-def test_one_by_one_is_what_together_is(sample):
-    model, recipe = wrapped("factors", sample), Recipe(20, 1e-2, batch_size=256)
+@pytest.mark.parametrize("name", ["factors", "towers"])
+def test_one_by_one_is_what_together_is(sample, name):
+    model, recipe = wrapped(name, sample), Recipe(20, 1e-2, batch_size=256)
     worlds = [World(), World.parse(f"{USER}:1 2")]
     together = retrain(model, recipe, State.of(model), worlds, seed=0)
-    model.one_by_one = True
+    model._apart = True
     apart = retrain(model, recipe, State.of(model), worlds, seed=0)
     for first, second in zip(together, apart, strict=True):
         for key, value in first.parameters.items():

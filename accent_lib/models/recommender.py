@@ -40,10 +40,9 @@ class Recommender(Protocol):
     they share the block), and ``gradients(block, user,
     keep)`` of each of them, ``(n_history, n_parameters)``, where ``keep`` has a row for each loss.
 
-    A model whose copies cannot be trained together by ``torch.vmap`` says so by ``one_by_one = True``: they
-    are then trained one after the other, each in training mode, as dropout and recurrent layers need it.  It
-    names the buffers that training changes, such as running statistics, in ``statistics``; they are a part
-    of its states.
+    A model whose copies ``torch.vmap`` cannot train together says so by ``one_by_one = True``: they are then
+    trained one after the other, each in training mode.  It names the buffers that training changes, such as
+    running statistics, in ``statistics``; they are a part of its states.
 
     A model may offer a faster way of training copies of itself with Adam: ``loops``, an object whose
     ``adam_steps(copy, keep, rows, rates, done)`` takes one copy through batches of rows, with one learning

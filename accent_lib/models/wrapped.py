@@ -157,10 +157,18 @@ class Wrapped(nn.Module):
         self._longest = int(np.diff(self._data.starts).max())
         self.length, self._hessian = min(length, self._longest), _NONE
         self.eval()
-        self._one_row, self.statistics, self.one_by_one = False, (), False
+        #: Names of the buffers that training changes, such as running statistics.
+        self.statistics: tuple[str, ...] = ()
+        self._one_row = self._draws = self._apart = False
         check_scores(self)
         self._one_row = may_have_one_row(self)
-        self.statistics, self.one_by_one = training_needs(self)
+        self.statistics, self._draws, self._apart = training_needs(self)
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether copies must be trained one after the other."""
+        # On a GPU a step of a stack is recorded, and would draw the same again and again.
+        return self._apart or (self._draws and self.items.is_cuda)
 
     def _keep_data(self, name, tensor):
         # A buffer follows `.double()`; not persistent: a checkpoint holds no data.
@@ -208,15 +216,15 @@ class Wrapped(nn.Module):
         return scores.view(items.shape)
 
     @contextmanager
-    def _evaluating(self):
+    def _mode(self, training):
         was = self.net.training
-        if was:
-            self.net.eval()
+        if was != training:
+            self.net.train(training)
         try:
             yield
         finally:
-            if was:
-                self.net.train()
+            if was != training:
+                self.net.train(was)
 
     def read(self, rows, keep):
         """What the net reads as it is trained on some actions, were the weights of all ``keep``."""
@@ -270,7 +278,7 @@ class Wrapped(nn.Module):
         users, read = torch.full_like(items[:1], 0 if self._one_row else user), keep
         if self.reads == "history":
             read = sequences(self.items[rows], keep[rows] > 0, self.length, self.n_items)[None]
-        with self._evaluating():
+        with self._mode(False):
             return torch.cat(
                 [self.pair_scores(placed, users, read, part[None])[0] for part in items.split(PART)]
             )
@@ -283,7 +291,7 @@ class Wrapped(nn.Module):
         rows = torch.arange(own.start, own.stop, device=self.items.device)
         rows = rows if which is None else rows[which]
         users = torch.full_like(rows, 0 if self._one_row else user)
-        with self._evaluating():
+        with self._mode(False):
             read = self.read(rows, self._weights(user, keep))
             return self._losses(self._placed(block, user), users, read, rows)
 
@@ -319,7 +327,7 @@ class Wrapped(nn.Module):
                 read = self.read(rows, keep)
                 return self._losses(self._placed(block, user), self.users[rows], read, rows).sum()
 
-            with self._evaluating():
+            with self._mode(False):
                 rows = (part.to(self.items.device) for part in parts)
                 curvature = sum(_hessian(lambda b, part=part: loss(part, b), block) for part in rows)
             if not whole:
@@ -356,18 +364,18 @@ class Wrapped(nn.Module):
     @contextmanager
     def _drawing(self, seed):
         """Let dropout follow from a seed, the same in every world."""
-        if not self.training:
+        if not (self._draws or self.training):
             yield
             return
         devices = [self.items.device] if self.items.is_cuda else []
-        with _CHANCE, torch.random.fork_rng(devices):
+        with _CHANCE, self._mode(True), torch.random.fork_rng(devices):
             torch.manual_seed(int(seed))
             yield
 
     def data_loss(self, keep: Tensor | None = None) -> Tensor:
         """Mean loss over all actions."""
         keep, total = self.ones if keep is None else keep.to(self.ones), 0
-        with self._evaluating():
+        with self._mode(False):
             for rows in torch.arange(self.n_actions, device=self.items.device).split(PART):
                 losses = self._losses({}, self.users[rows], self.read(rows, keep), rows)
                 total = total + (losses * keep[rows]).sum()

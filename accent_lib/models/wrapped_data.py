@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from accent_lib.errors import AccentError
@@ -60,6 +59,8 @@ def sequences(items: Tensor, kept: Tensor, length: int, padding: int) -> Tensor:
 
     From items and bools ``(..., n)`` to ``(..., length)``; no shape depends on what is kept.
     """
-    order = kept.long().argsort(dim=-1, stable=True)  # those that are left out come first
-    ordered = torch.where(kept, items, padding).gather(-1, order)
-    return F.pad(ordered, (max(length - ordered.shape[-1], 0), 0), value=padding)[..., -length:]
+    from_the_end = kept.flip(-1).cumsum(-1).flip(-1)
+    # What is left out, or further back, falls into a place of its own, which is cut off.
+    places = torch.where(kept & (from_the_end <= length), length - from_the_end, length)
+    empty = torch.full_like(places[..., :1], padding).repeat(*[1] * (places.dim() - 1), length + 1)
+    return empty.scatter(-1, places, items.expand(places.shape))[..., :-1]

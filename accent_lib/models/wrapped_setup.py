@@ -118,31 +118,31 @@ class _Loss(nn.Module):
 
 
 @torch.no_grad()
-def training_needs(model) -> tuple[tuple[str, ...], bool]:
-    """Names of the buffers that training changes, and whether copies must be trained one by one."""
+def training_needs(model) -> tuple[tuple[str, ...], bool, bool]:
+    """Buffers that training changes, whether it draws by lot, and whether copies must be trained apart."""
     batch = next(iter(model.batches(64, None)))
     trial, keep = copy.deepcopy(model), torch.ones(2, model.n_actions).to(model.ones)
     plain, before = trial.batch_loss(batch), {name: each.clone() for name, each in trial.net.named_buffers()}
-    in_training = trial.train().batch_loss(batch)
+    draws = not torch.equal(plain, trial.train().batch_loss(batch))
     changed = tuple(
         f"net.{name}" for name, each in trial.net.named_buffers() if not torch.equal(each, before[name])
     )
     frozen = not all(value.requires_grad for value in model.parameters())
-    if changed or frozen or not torch.equal(plain, in_training):
-        return changed, True
-    trial.eval()
+    if changed or frozen:
+        return changed, draws and not changed, True
     for value in trial.parameters():
         value.mul_(1.5).add_(0.01)
     keep[:, batch.rows[0]] = 0
-    losses = torch.stack([each.batch_loss(batch, keep[0]) for each in (model, trial)])
+    here = copy.deepcopy(model).train()
+    losses = torch.stack([each.batch_loss(batch, keep[0]) for each in (here, trial)])
 
     def loss(parameters: dict[str, Tensor], keep: Tensor) -> Tensor:
-        return functional_call(_Loss(model), parameters, (batch, keep))
+        return functional_call(_Loss(here), parameters, (batch, keep))
 
     there = dict(trial.named_parameters())
     both = {f"model.{name}": torch.stack([each, there[name]]) for name, each in model.named_parameters()}
     try:  # a recurrent layer may leave out parameters that are put in, and say nothing
-        torch.testing.assert_close(vmap(loss)(both, keep), losses)
+        torch.testing.assert_close(vmap(loss, randomness="same")(both, keep), losses)
     except Exception:
-        return (), True
-    return (), False
+        return (), draws, True
+    return (), draws, False

@@ -1,6 +1,6 @@
 """Copies of a model that are trained one after the other, for what `vmap` cannot train together.
 
-Dropout, running statistics and recurrent layers are such; a copy is a model of its own, in training mode.
+Running statistics and recurrent layers are such; a copy is a model of its own, in training mode.
 """
 
 import copy

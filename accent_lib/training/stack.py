@@ -86,7 +86,8 @@ class Stack:
             named = {f"model.{name}": value for name, value in parameters.items()}
             return functional_call(objective, named, (batch, keep))
 
-        self._losses = torch.vmap(loss, (self.dims, None if keep is None else 0, None))
+        dims = (self.dims, None if keep is None else 0, None)
+        self._losses = torch.vmap(loss, dims, randomness="same")  # dropout, if any, is that of all copies
         self.n_copies = len(states)
 
     def step(self, batch: Any) -> None:
