@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import nn
 from accent_lib import AccentError
 from accent_lib.influence import fast_influence
 from accent_lib.influence.refits import refit
-from accent_lib.models import Recommender, Wrapped, check, history_scores, top_k
+from accent_lib.models import NCF, RCF, Recommender, Wrapped, check, history_scores, top_k
 from accent_lib.models.wrapped_data import sequences
 from accent_lib.retraining.engine import observe, retrain
 from accent_lib.retraining.worlds import World
@@ -414,3 +415,101 @@ def test_a_table_that_is_too_short_is_told(sample):
     net.items = nn.Embedding(sample.n_items, 16)  # no row for the padding
     with pytest.raises(AccentError, match="how many rows its tables have"):
         Wrapped(net, sample, loss="bpr", block="output.weight")
+
+
+# --- traps
+
+
+class Twice(Wrapped):
+    """`data_loss` is not the loss that single actions have."""
+
+    def data_loss(self, keep=None):
+        return 2 * super().data_loss(keep)
+
+
+class Own(Wrapped):
+    """Recommends what the user knows."""
+
+    def candidates(self, user):
+        return self._data.known
+
+
+class Forgetful(Wrapped):
+    """Names no weight decay of a parameter, so that the optimiser never sees it."""
+
+    def weight_decay(self):
+        return {"net.items.weight": 0.0}
+
+
+class Shifted(nn.Module):
+    """A user has a bias only, which is in all of her scores."""
+
+    def __init__(self, data):
+        super().__init__()
+        self.users, self.items = nn.Embedding(data.n_users, 1), nn.Embedding(data.n_items, 1)
+
+    def forward(self, users, items):
+        return (self.users(users) + self.items(items)).squeeze(-1)
+
+
+def by_lot(scores, ratings):
+    return (scores + torch.randn(len(scores)) - ratings) ** 2
+
+
+def overflown(model):
+    model.net.users.weight.data[0, 0] = float("nan")
+
+
+def one_for_all(model):
+    model.net.item_bias.weight.data[7] = 100
+
+
+@pytest.mark.parametrize(
+    ("make", "net", "options", "spoil", "says"),
+    [
+        (Wrapped, TwoTowers, {}, lambda model: model.net.of_users[2].train(), "calls of `scores` .* eval"),
+        (
+            Wrapped,
+            lambda data: TwoTowers(data, normed=True),
+            {},
+            lambda model: model.net.of_items[1].train(),
+            r"which others are scored with it; net.of_items.1 in training mode",
+        ),
+        (Wrapped, BiasedFactors, {"loss": by_lot}, None, "Two calls of `losses` differ"),
+        (Own, BiasedFactors, {}, None, "candidates of user 0 include items that she has acted on"),
+        (Wrapped, BiasedFactors, {"loss": "bpr"}, None, r"no gradient .*\(net.user_bias.weight\)"),
+        (
+            Wrapped,
+            BiasedFactors,
+            {},
+            lambda model: model.net.item_bias.requires_grad_(False),
+            r"take no gradient \(net.item_bias.weight\)",
+        ),
+        (Forgetful, BiasedFactors, {}, None, "does not name all parameters .net.users.weight, net.user_bias"),
+        (Wrapped, Shifted, {}, None, "Differences of scores do not depend on the block of user 0"),
+        (Wrapped, TwoTowers, {}, None, r"The gradient of the objective at users' blocks is \d+% of what"),
+        (Wrapped, BiasedFactors, {}, one_for_all, "Item 7 is the recommendation of .* nothing personal"),
+        (Twice, BiasedFactors, {"loss": "bce"}, None, "`data_loss` with the actions of user 0 or"),
+        (Wrapped, BiasedFactors, {}, overflown, r"Parameters are not finite \(net.users.weight\)"),
+    ],
+)
+def test_each_trap_is_told(sample, make, net, options, spoil, says):
+    model = make(seeded(net, sample), sample, "users.weight", **options)
+    if spoil is not None:
+        spoil(model)
+    told = check(model)
+    assert any(re.search(says, sentence) for sentence in told), told
+    assert all(sentence.endswith(".") and "\n" not in sentence for sentence in told)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_told_of_a_good_model(models, name):
+    assert check(models[name]) == []
+
+
+def test_the_models_of_the_paper_pass(sample):
+    model = NCF(sample)
+    (state,) = train(model, Recipe(1500, 1e-2, "linear", batch_size=256), [State.of(model)])
+    assert check(state.into(model)) == []
+    told = check(RCF(sample))
+    assert len(told) < 2 and all("gradient of the objective" in sentence for sentence in told)  # not trained

@@ -13,7 +13,7 @@ from accent_lib.models.recommender import top_k
 #: From this share of users on who get the same item, a model has learned nothing personal.
 SAME = 0.9
 #: Length of the mean gradient at a block by the mean length of single ones; 0 at a minimum, at most 1.
-SLOPE = 0.3
+SLOPE = 0.2
 #: Users looked at, and for whether all get one item.
 FEW, MANY = 4, 50
 
