@@ -30,11 +30,12 @@ class TwoTowers(nn.Module):
     def __init__(self, data, dim=16, dropout=0.2, normed=False):
         super().__init__()
         self.users, self.items = nn.Embedding(data.n_users, dim), nn.Embedding(data.n_items, dim)
-        norm = [nn.BatchNorm1d(dim)] if normed else []
-        self.of_users, self.of_items = (
-            nn.Sequential(nn.Linear(dim, dim), *norm, nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, dim))
-            for _ in range(2)
-        )
+
+        def tower():
+            first = [nn.Linear(dim, dim, bias=not normed), *([nn.BatchNorm1d(dim)] if normed else [])]
+            return nn.Sequential(*first, nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, dim))
+
+        self.of_users, self.of_items = tower(), tower()
         self.mean = nn.Parameter(torch.tensor(float(data.train["rating"].mean())))
 
     def forward(self, users, items):

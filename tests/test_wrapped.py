@@ -22,6 +22,7 @@ from accent_lib.training import Recipe, State, objective, train
 from tests.nets import BiasedFactors, FactorisationMachine, LightGCN, Recurrent, SelfAttentive, TwoTowers
 
 USER = 3
+RARE = 4  # an item that few users know
 
 
 def seeded(net, *arguments, **options):
@@ -461,13 +462,19 @@ def overflown(model):
 
 
 def one_for_all(model):
-    model.net.item_bias.weight.data[7] = 100
+    model.net.item_bias.weight.data[RARE] = 100
 
 
 @pytest.mark.parametrize(
     ("make", "net", "options", "spoil", "says"),
     [
-        (Wrapped, TwoTowers, {}, lambda model: model.net.of_users[2].train(), "calls of `scores` .* eval"),
+        (
+            Wrapped,
+            TwoTowers,
+            {},
+            lambda model: model.net.of_users[2].train(),
+            "Two calls of `scores` differ, .*eval",
+        ),
         (
             Wrapped,
             lambda data: TwoTowers(data, normed=True),
@@ -488,7 +495,13 @@ def one_for_all(model):
         (Forgetful, BiasedFactors, {}, None, "does not name all parameters .net.users.weight, net.user_bias"),
         (Wrapped, Shifted, {}, None, "Differences of scores do not depend on the block of user 0"),
         (Wrapped, TwoTowers, {}, None, r"The gradient of the objective at users' blocks is \d+% of what"),
-        (Wrapped, BiasedFactors, {}, one_for_all, "Item 7 is the recommendation of .* nothing personal"),
+        (
+            Wrapped,
+            BiasedFactors,
+            {},
+            one_for_all,
+            f"Item {RARE} is the recommendation of .* nothing personal",
+        ),
         (Twice, BiasedFactors, {"loss": "bce"}, None, "`data_loss` with the actions of user 0 or"),
         (Wrapped, BiasedFactors, {}, overflown, r"Parameters are not finite \(net.users.weight\)"),
     ],
