@@ -99,7 +99,6 @@ class Wrapped(nn.Module):
     Examples
     --------
     >>> from accent_lib.datasets import load, prepare
-    >>> from accent_lib.explanations import explain
     >>> class Factors(nn.Module):
     ...     def __init__(self, data):
     ...         super().__init__()
