@@ -35,6 +35,10 @@ INSIDE = {
     "accent_lib.models.rcf": "on the page by what the package exports",
     "accent_lib.models.rcf_curvature": "the inside of RCF",
     "accent_lib.models.rcf_tensors": "the inside of RCF",
+    "accent_lib.models.wrapped": "on the page by what the package exports",
+    "accent_lib.models.wrapped_data": "the inside of Wrapped",
+    "accent_lib.models.wrapped_setup": "the inside of Wrapped",
+    "accent_lib.training.alone": "the inside of train()",
     "accent_lib.training.stack": "the inside of train()",
 }
 # What is on the page without an example, and why.
