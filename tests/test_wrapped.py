@@ -425,7 +425,7 @@ def test_a_table_that_is_too_short_is_told(sample):
 
 
 def test_sets_hold_more_often_than_random_ones_of_their_size(sample):
-    """After retraining in an order of the batches that nothing was chosen by."""
+    """After retraining in another order of the batches than that of training."""
     users = sorted(np.random.default_rng(0).permutation(sample.n_users)[:20].tolist())
     held = {"accent": [], "random": []}
     for name in ("factors", "machine"):
