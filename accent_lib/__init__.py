@@ -24,8 +24,10 @@ _FRONT = {
     "read_ratings": "accent_lib.datasets",
     "NCF": "accent_lib.front",
     "RCF": "accent_lib.front",
+    "check": "accent_lib.front",
     "explain": "accent_lib.front",
     "explain_users": "accent_lib.front",
+    "wrap": "accent_lib.front",
 }
 __all__ = ["AccentError", "AccentWarning", *_FRONT]
 

@@ -91,7 +91,13 @@ def test_a_table_worked_by_hand():
         [1, 2, 2],
     ]
     assert data.rows(0) == slice(0, 2) and data.rows(1) == slice(2, 5)
-    assert data.settings == {"positive_at": 3, "min_positive": 1, "min_negative": 1, "holdout": 0.5, "min_ratings": 1}
+    assert data.settings == {
+        "positive_at": 3,
+        "min_positive": 1,
+        "min_negative": 1,
+        "holdout": 0.5,
+        "min_ratings": 1,
+    }
     for user in (-1, 2):
         with pytest.raises(IndexError, match="users go from 0 to 1"):
             data.rows(user)

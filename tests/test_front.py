@@ -17,7 +17,7 @@ from accent_lib.front import Setting
 from accent_lib.training import Recipe, Round
 
 SHORT = Recipe(steps=400, learning_rate=0.01, batch_size=256)
-QUICK = Setting({}, (Round(2, SHORT),), replace(SHORT, steps=60), variant="objective")
+QUICK = Setting({}, (Round(2, SHORT),), replace(SHORT, steps=60), influence={"variant": "objective"})
 
 
 def renamed(ratings, scale=lambda stars: stars):
@@ -166,7 +166,7 @@ def test_a_file_brings_the_same_model_back(model, explained, tmp_path):
 def test_rcf_comes_through_the_same_door():
     short = replace(SHORT, steps=12, optimizer="adagrad", learning_rate=0.05)
     small = {"dim": 8, "attention": 4}
-    setting = Setting(small, (Round(1, short),), short, from_scratch=True, variant="shared")
+    setting = Setting(small, (Round(1, short),), short, from_scratch=True, influence={"variant": "shared"})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AccentWarning)
         model = al.RCF(load("sample"), setting).fit()

@@ -73,7 +73,9 @@ def test_movielens_latest_small_through_the_same_reader(latest_small):
     assert not ratings.items["genres"].map(lambda names: "(no genres listed)" in names).any()
     assert "items of the table that nobody rated (18)" in ratings.describe().splitlines()[2]
     data = prepare(ratings)
-    assert data.n_items == 3650 and data.n_users == 491  # with 5 ratings; with 2 of each sign, as four in five
+    assert (
+        data.n_items == 3650 and data.n_users == 491
+    )  # with 5 ratings; with 2 of each sign, as four in five
     assert data.describe().startswith("3,650 of 9,724 items have at least 5 ratings; with these, 491 of 610 ")
     assert prepare(ratings, min_ratings=1).n_items == 9724
     model = NCF(data)

@@ -169,7 +169,7 @@ def explain(model: Estimator, user, k: int = 10, method: str = "accent", **optio
     True
     """
     network, position = _fitted(model).fitted(), model.user_position(user)
-    options = {"variant": model.setting.variant, **options}
+    options = {**model.setting.influence, **options}
     closeup = explanations.closeup(network, position, whole(k, "k", 2), method, **options)
     return Counterfactual(model, closeup, int(k), method, options["variant"])
 
@@ -209,7 +209,7 @@ def explain_users(
     check_methods(methods, network)
     users = data.user_ids if users is None else _ids(users)
     positions = [model.user_position(user) for user in users]
-    options = {"variant": model.setting.variant, **options}
+    options = {**model.setting.influence, **options}
     with ThreadPoolExecutor(2) as threads:
         ranked, table, _ = explanations.explain_users(
             "", network, positions, [whole(k, "k", 2)], methods, threads, progress, **options

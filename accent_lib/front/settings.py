@@ -27,22 +27,22 @@ class Setting:
         For verification.
     from_scratch : bool
         Whether retraining starts where training did; else it starts from the trained parameters.
-    variant : str
-        Of the influence.
+    influence : mapping
+        Options of :func:`~accent_lib.influence.fast_influence`.
     why : str
-        This variant.
+        These, in words.
 
     Examples
     --------
-    >>> Setting({}, (Round(4, ANNEALED),), ANNEALED).variant
-    'paper'
+    >>> Setting({}, (Round(4, ANNEALED),), ANNEALED).influence
+    {'variant': 'paper'}
     """
 
     network: Mapping = field(default_factory=dict)
     rounds: tuple[Round, ...] = (Round(1, ANNEALED),)
     retraining: Recipe = recipes.NCF_RETRAINING
     from_scratch: bool = False
-    variant: str = "paper"
+    influence: Mapping = field(default_factory=lambda: {"variant": "paper"})
     why: str = "as the paper ran it"
 
 
@@ -69,7 +69,7 @@ def ncf(name: str, data: Interactions) -> Setting:
         (Round(4, recipe),),
         recipe,
         from_scratch=True,
-        variant="objective",
+        influence={"variant": "objective"},
         why="the exact block of the objective that was trained",
     )
 
@@ -92,6 +92,6 @@ def rcf(name: str, data: Interactions) -> Setting:
         (Round(1, recipe),),
         recipe,
         from_scratch=True,
-        variant="shared",
+        influence={"variant": "shared"},
         why="one Hessian for all actions of a user, which explains no worse than the paper's",
     )

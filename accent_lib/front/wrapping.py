@@ -4,6 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,8 @@ from torch import nn
 from accent_lib.errors import AccentError, AccentWarning
 from accent_lib.front.fitted import Estimator, speaker, whole
 from accent_lib.front.settings import Setting
-from accent_lib.models import Recommender
-from accent_lib.models.checks import check as check_network
-from accent_lib.models.wrapped import Wrapped
+from accent_lib.models import Recommender, Wrapped
+from accent_lib.models import check as check_network
 from accent_lib.training import Recipe, Round, State, objective, train
 
 #: Epochs, and learning rate at first, of the training that a net of one's own gets by default.
@@ -31,15 +31,12 @@ class OwnModel(Estimator):
         batch = max(32, min(1024, network.n_actions // 32))
         steps = EPOCHS * math.ceil(network.n_actions / batch)
         recipe = recipe or Recipe(steps=steps, learning_rate=RATE, schedule="linear", batch_size=batch)
-        reads = getattr(network, "reads_history", False)
-        self.setting = Setting(
-            rounds=(Round(1, recipe),),
-            retraining=recipe,
-            variant="shared" if reads else "objective",
-            why="one Hessian for all actions of a user"
-            if reads
-            else "the exact block of the objective trained",
-        )
+        advice, influence, why = getattr(network, "advice", None), {"variant": "objective"}, "the exact block"
+        if advice is not None:
+            influence, why = {"variant": advice.variant, "damping": advice.damping}, advice.reason
+        elif getattr(network, "reads_history", False):
+            influence, why = {"variant": "shared"}, "one Hessian for all actions of a user"
+        self.setting = Setting({}, (Round(1, recipe),), recipe, influence=influence, why=why)
         self._take(network)
 
     def _take(self, network):
@@ -64,13 +61,7 @@ class OwnModel(Estimator):
             (state,) = train(self.network, recipe, [self.start], seed=self.seed, device=device)
             self._take(state.into(self.network))
             # Verification can now start where training did: nothing of a removed action is remembered.
-            self.setting = Setting(
-                rounds=self.setting.rounds,
-                retraining=recipe,
-                from_scratch=True,
-                variant=self.setting.variant,
-                why=self.setting.why,
-            )
+            self.setting = replace(self.setting, from_scratch=True)
         (reached,) = objective(self.network, [self.state])
         if not np.isfinite(reached):
             raise AccentError(
@@ -90,6 +81,7 @@ def wrap(
     *,
     block: str | Sequence[str] | None = None,
     reads: str | None = None,
+    length: int = 50,
     negatives: int = 1,
     weight_decay: float | dict[str, float] = 0.0,
     recipe: Recipe | None = None,
@@ -114,6 +106,8 @@ def wrap(
         For a net without parameters of users: parameters that all users share, such as ``"output.weight"``.
     reads : {"nothing", "graph", "history"}, optional
         What the scores of a user depend on beside her parameters. Default: as ``forward`` says.
+    length : int
+        Longest sequence that a net reads: of longer histories the last actions.
     negatives : int
         For each action, drawn once.
     weight_decay : float or dict
@@ -141,7 +135,8 @@ def wrap(
         network, on_scale = net, True
     else:
         data = Estimator(data).data
-        about = {"block": block, "reads": reads, "negatives": negatives, "weight_decay": weight_decay}
+        about = {"block": block, "reads": reads, "length": length}
+        about |= {"negatives": negatives, "weight_decay": weight_decay}
         network = Wrapped(net, data, user_parameters, loss, **about, seed=seed)
         on_scale = loss not in ("bce", "bpr")
     model = OwnModel(network, data, recipe, fit, on_scale, seed)
