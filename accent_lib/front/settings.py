@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from accent_lib.datasets import Interactions
 from accent_lib.training import ANNEALED, PAPER, Recipe, Round, recipes
 
-#: Of a wide, smooth NCF that is stopped early: width, epochs, rate, and weight decay as so many ratings.
-WIDTH, EPOCHS, RATE, RIDGE = 32, 19, 2.5e-3, 6
+#: Of a wide, smooth NCF that is stopped early: width, epochs, rate; its weight decay is as strong as a share
+#: of a user's ratings, but at most as so many.
+WIDTH, EPOCHS, RATE, SHARE, RIDGE = 32, 19, 2.5e-3, 1 / 20, 6
 #: Steps in which an epoch is cut, where the data are few.
 STEPS = 64
 
@@ -63,9 +64,10 @@ def ncf(name: str, data: Interactions) -> Setting:
         return Setting({}, (Round(1, PAPER),))
     n = len(data.train)
     batch = max(32, min(PAPER.batch_size, n // STEPS))
+    ridge = min(RIDGE, SHARE * n / data.n_users)
     recipe = Recipe(math.ceil(EPOCHS * n / batch), RATE, "linear", batch_size=batch)
     return Setting(
-        {"dim": WIDTH, "activation": "gelu", "weight_decay": RIDGE / n},
+        {"dim": WIDTH, "activation": "gelu", "weight_decay": ridge / n},
         (Round(4, recipe),),
         recipe,
         from_scratch=True,
