@@ -46,7 +46,8 @@ TINY = {
     "07_scale": {"steps": 10, "copies": 3},
     "08_reproduction": {"resamples": 100},
     "09_failures": {"resamples": 100},
-    "10_own_model": {"steps": 300, "mf_users": 6, "mf_retraining_steps": 30},
+    "10_your_data": {"club_users": 2, "orders": 1},
+    "11_own_model": {"steps": 300, "mf_users": 6, "mf_retraining_steps": 30},
 }
 
 

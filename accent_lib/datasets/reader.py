@@ -310,7 +310,8 @@ def _said_of_rows(frame, source, own_table, unknown, left_out):
     table, _, about = source
     known = f"known of items: {', '.join(about)}" if about else "nothing is known of items"
     if own_table:
-        known += f", from {table.where}" + (f", which lacks {unknown:,} of them" if unknown else "")
+        lacks = f", which lacks {unknown:,} of them" if unknown else ""
+        known += f", from {Path(table.where).name}{lacks}"
     gone = ", ".join(f"{what} ({number:,})" for what, number in left_out.items() if number) or "nothing"
     return (
         f"Ratings: {len(frame):,}; users: {frame['user'].nunique():,}; items: {frame['item'].nunique():,} "
