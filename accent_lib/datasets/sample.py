@@ -38,8 +38,8 @@ EXEMPLARS = (
 )
 LOVED, LOATHED = 2, 2  # of these, by each user
 #: What it is worth to share all genres, a director or an actor with one of them, in thousandths of a star.
-SHARED = {"genres": 2400, "directors": 1000, "actors": 600}
-MIDDLE, NOISE = 2900, 300  # where ratings lie, and their spread by chance; thousandths, too
+SHARED = {"genres": 1600, "directors": 1600, "actors": 900}
+MIDDLE, NOISE = 2900, 450  # where ratings lie, and their spread by chance; thousandths, too
 FIRST_SECOND = 1_600_000_000  # September 2020
 DAY = 86_400
 
