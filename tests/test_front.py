@@ -92,6 +92,18 @@ def test_a_table_of_many_says_what_each_says_alone(model):
     assert len(al.explain_users(model, k=5)) == model.data.n_users
 
 
+def test_a_margin_is_in_the_unit_of_scores(model, explained):
+    wider = al.explain(model, explained.user, 5, margin=0.2)
+    assert not wider.reached or wider.remaining_gap < -0.2
+    assert wider.gap > 0 and len(wider.removed) >= len(explained.removed) and explained.reached
+    furthest = al.explain(model, explained.user, 5, margin=100.0)
+    assert not furthest.reached and furthest.remaining_gap < 0
+    table = al.explain_users(model, [explained.user], 5, margin=0.2)
+    assert table["removed"].tolist() == [wider.removed]
+    with pytest.raises(AccentError, match="A margin is a finite number"):
+        al.explain(model, explained.user, 5, margin=-1)
+
+
 def test_recommendations_are_the_slate_and_none_was_rated(model, explained):
     recommended = model.recommend(explained.user, k=5)
     pd.testing.assert_frame_equal(recommended, explained.slate[["item", "title", "score"]], rtol=1e-4)

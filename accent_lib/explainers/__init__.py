@@ -7,7 +7,7 @@ is left of it, scores minus the influences of the whole set, is negative then.
 
 from accent_lib.explainers.explanation import Explanation, no_sentence, sentence
 from accent_lib.explainers.gap_filling import accent, fill_gap, one_versus_all, resume
-from accent_lib.explainers.rounding import checked, rounded
+from accent_lib.explainers.rounding import checked, checked_margin, rounded
 from accent_lib.explainers.walks import attention, fia, pure_attention, pure_fia, random_control, walk
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "accent",
     "attention",
     "checked",
+    "checked_margin",
     "fia",
     "fill_gap",
     "no_sentence",

@@ -20,6 +20,8 @@ class Explanation:
         Position in the slate of the item that should take the recommendation's place.
     predicted : ndarray, shape (k,)
         Estimated scores of the slate after the removal; the recommendation is position 0.
+    reached : bool
+        Whether the replacement leads by the margin that was asked for; if not, by as much as was possible.
 
     Examples
     --------
@@ -31,6 +33,7 @@ class Explanation:
     removed: tuple[int, ...]
     replacement: int
     predicted: np.ndarray
+    reached: bool = True
 
     @property
     def remaining_gap(self) -> float:

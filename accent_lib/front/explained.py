@@ -10,7 +10,7 @@ import pandas as pd
 
 from accent_lib import explanations
 from accent_lib.errors import AccentError
-from accent_lib.explainers import no_sentence, sentence
+from accent_lib.explainers import checked_margin, no_sentence, sentence
 from accent_lib.explanations import Closeup
 from accent_lib.explanations.methods import check_methods
 from accent_lib.front.fitted import Estimator, whole
@@ -60,6 +60,11 @@ class Counterfactual:
     def found(self) -> bool:
         """Whether there is a set."""
         return self.closeup.explanation is not None
+
+    @property
+    def reached(self) -> bool:
+        """Whether the replacement is estimated to lead by the margin asked for, or just by what it can."""
+        return self.found and self.closeup.explanation.reached
 
     @property
     def gap(self) -> float:
@@ -134,7 +139,9 @@ class Counterfactual:
         return self.model.data.titles
 
 
-def explain(model: Estimator, user, k: int = 10, method: str = "accent", **options) -> Counterfactual:
+def explain(
+    model: Estimator, user, k: int = 10, method: str = "accent", *, margin: float = 0.0, **options
+) -> Counterfactual:
     """Explain what a user is recommended.
 
     Parameters
@@ -148,6 +155,9 @@ def explain(model: Estimator, user, k: int = 10, method: str = "accent", **optio
     method : str
         ``accent``, ``fia``, ``pure_fia``, ``one_versus_all``, ``random`` (a control), and for models with
         attention ``attention`` and ``pure_attention``.
+    margin : float
+        How far the replacement must be estimated to lead, in the unit of scores: the more, the larger is the
+        set, and the more often it holds.
     **options
         Of the influence, as for :func:`~accent_lib.influence.fast_influence`. Default: the variant that fits.
 
@@ -170,6 +180,7 @@ def explain(model: Estimator, user, k: int = 10, method: str = "accent", **optio
     """
     network, position = _fitted(model).fitted(), model.user_position(user)
     options = {**model.setting.influence, **options}
+    options["margin"] = checked_margin(margin) / model.differences_in_unit(1)
     closeup = explanations.closeup(network, position, whole(k, "k", 2), method, **options)
     return Counterfactual(model, closeup, int(k), method, options["variant"])
 
@@ -180,6 +191,8 @@ def explain_users(
     k: int = 10,
     methods: Sequence[str] = ("accent",),
     progress: Callable[[int], None] | None = None,
+    *,
+    margin: float = 0.0,
     **options,
 ) -> pd.DataFrame:
     """Explain what many users are recommended.
@@ -189,7 +202,7 @@ def explain_users(
     model : Estimator
     users : iterable, optional
         Their ids. Default: all.
-    k, options
+    k, margin, options
         As for :func:`explain`.
     methods : sequence of str
     progress : callable, optional
@@ -210,6 +223,7 @@ def explain_users(
     users = data.user_ids if users is None else _ids(users)
     positions = [model.user_position(user) for user in users]
     options = {**model.setting.influence, **options}
+    options["margin"] = checked_margin(margin) / model.differences_in_unit(1)
     with ThreadPoolExecutor(2) as threads:
         ranked, table, _ = explanations.explain_users(
             "", network, positions, [whole(k, "k", 2)], methods, threads, progress, **options
