@@ -1,6 +1,6 @@
 """A small table of one's own: the ratings of a book club, invented, of books that exist.
 
-``python -m accent_book.experiments.club`` writes ``data/club/ratings.csv`` and ``data/club/books.csv``.
+``python -m accent_book.experiments.club`` writes ``data/club/club.csv`` and ``data/club/books.csv``.
 Titles, authors, years and genres are facts; the readers, and what they think, are made up: each likes some
 genres and some authors, rates from 1 to 10, and is not quite sure.
 """
@@ -179,7 +179,7 @@ class _Draws:
 def write(folder: Path) -> None:
     """Write both tables."""
     about = books()
-    for name, table in (("ratings", ratings(about)), ("books", about)):
+    for name, table in (("club", ratings(about)), ("books", about)):
         with atomic(folder / f"{name}.csv") as file:
             table.to_csv(file, index=False, lineterminator="\n")
 
