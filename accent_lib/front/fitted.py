@@ -18,12 +18,15 @@ from accent_lib.evaluation import accuracy
 from accent_lib.front import settings
 from accent_lib.front.settings import Setting
 from accent_lib.models import gelu, slates
+from accent_lib.retraining.memory import available, stack_bytes
 from accent_lib.training import State, load_checkpoint, save_checkpoint, search, train
 
 #: A model that gives one item to more than this share of the users has learned little that is personal.
 FEW = 0.5
 #: A held-out error is called worse than the means' from this many times theirs on.
 WORSE = 1.01
+#: Users whose candidates are looked at in one go, and copies that a search over starts trains in one.
+USERS, STACK = 256, 16
 ACTIVATIONS = {"relu": torch.relu, "gelu": gelu}
 
 
@@ -115,7 +118,8 @@ class Estimator:
     def _describe(self, begin, objective):
         """Find out how good the model is, and warn where it is not."""
         network, data = self.network, self.data
-        best = [int(items[0]) for items, _ in slates(network, range(data.n_users), 1)]
+        blocks = (range(at, min(at + USERS, data.n_users)) for at in range(0, data.n_users, USERS))
+        best = [int(items[0]) for users in blocks for items, _ in slates(network, users, 1) if len(items)]
         values, counts = np.unique(best, return_counts=True)
         most, share = int(values[counts.argmax()]), float(counts.max() / data.n_users)
         self.facts = {
@@ -191,6 +195,8 @@ class Model(Estimator):
     #: Names of settings, the default first.
     names: ClassVar[tuple[str, ...]]
     _network: ClassVar[type]
+    #: Width of its tables, at least, unless the setting says so.
+    _dim: ClassVar[int]
 
     def __init__(self, data, setting: str | Setting | None = None, *, seed: int = 0, **network):
         super().__init__(data)
@@ -240,7 +246,7 @@ class Model(Estimator):
         Raises
         ------
         AccentError
-            If training diverges.
+            If training diverges, or would take more than half of the free memory.
 
         Warns
         -----
@@ -248,9 +254,12 @@ class Model(Estimator):
             If the model gives most users the same item, or errs more than means do.
         """
         say, begin = speaker(progress), time.perf_counter()
+        self._check_memory(self._least_bytes(), device)
         self._seen = self._inside()
         network, rounds = self._make(0), self.setting.rounds
-        say(self._estimate(network, device))
+        memory = stack_bytes(network, rounds[0].recipe, self._copies, device or "cpu")
+        self._check_memory(memory, device)
+        say(self._estimate(network, device, memory))
         states, record = search(self._make, rounds, seed=self.seed, device=device, log=say)
         objective = min(row["objective"] for row in record if row["round"] == len(rounds))
         if not np.isfinite(objective):
@@ -270,7 +279,27 @@ class Model(Estimator):
         self._start, self.start, self.state = start, State.of(network), state
         self.network = state.into(network).eval()
 
-    def _estimate(self, network, device):
+    @property
+    def _copies(self):
+        return min(STACK, self.setting.rounds[0].starts)
+
+    def _least_bytes(self) -> int:
+        """Of the tables alone, with gradients and moments, of all copies: known before there is a network."""
+        rows, dim = self.data.n_users + self.data.n_items, self.setting.network.get("dim", self._dim)
+        return 4 * 4 * rows * dim * self._copies
+
+    def _check_memory(self, needed, device):
+        """Refuse what does not fit into half of the free memory."""
+        free = available(device or "cpu")
+        if needed > free:
+            raise AccentError(
+                f"Training {type(self).__name__} on {self.data.n_users:,} users and {self.data.n_items:,} "
+                f"items may take {needed / 2**20:,.0f} MiB, but half of the free memory is "
+                f"{free / 2**20:,.0f} MiB; raise `min_ratings` or `min_positive` of prepare(), or take fewer "
+                "starts (a Setting with other rounds) or a smaller `dim`."
+            )
+
+    def _estimate(self, network, device, memory):
         """What training takes, by a few steps on a copy."""
         rounds = self.setting.rounds
         few = replace(rounds[0].recipe, steps=3)
@@ -280,7 +309,10 @@ class Model(Estimator):
         steps = sum(part.starts * part.recipe.steps for part in rounds)
         seconds = steps * (time.perf_counter() - begin) / 20
         starts = f"{rounds[0].starts} start{'s' if rounds[0].starts > 1 else ''}"
-        return f"{type(self).__name__}: {starts}, {steps:,} steps in all, about {seconds:,.0f} s"
+        return (
+            f"{type(self).__name__}: {starts}, {steps:,} steps in all, about {seconds:,.0f} s and at most "
+            f"{memory / 2**20:,.0f} MiB"
+        )
 
     # --- files
 
@@ -345,7 +377,7 @@ class NCF(Model):
     """
 
     names = ("generalising", "paper")
-    _network = models.NCF
+    _network, _dim = models.NCF, 16
 
     def _setting_of(self, name):
         return settings.ncf(name, self.data)
@@ -372,7 +404,7 @@ class RCF(Model):
 
     names = ("short", "paper")
     on_scale = False
-    _network = models.RCF
+    _network, _dim = models.RCF, 64
 
     def _setting_of(self, name):
         return settings.rcf(name, self.data)
