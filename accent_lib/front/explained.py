@@ -156,6 +156,11 @@ def explain(model: Estimator, user, k: int = 10, method: str = "accent", **optio
     AccentError
         If the model is not fitted, or there is no such user or method.
 
+    Warns
+    -----
+    AccentWarning
+        Once, of what :func:`check` has to say of a net of one's own that was trained elsewhere.
+
     Examples
     --------
     >>> from accent_lib.datasets import load
@@ -168,7 +173,7 @@ def explain(model: Estimator, user, k: int = 10, method: str = "accent", **optio
     >>> explanation.sentence() == str(explanation)
     True
     """
-    network, position = _fitted(model).fitted(), model.user_position(user)
+    network, position = _fitted(model).network, model.user_position(user)
     options = {**model.setting.influence, **options}
     closeup = explanations.closeup(network, position, whole(k, "k", 2), method, **options)
     return Counterfactual(model, closeup, int(k), method, options["variant"])
@@ -203,7 +208,7 @@ def explain_users(
         ``removed_titles`` are lists; of a user for whom no set was found they are empty, and the replacement
         is None.
     """
-    network, data = _fitted(model).fitted(), model.data
+    network, data = _fitted(model).network, model.data
     if isinstance(methods, str):
         methods = [methods]
     check_methods(methods, network)
@@ -252,6 +257,8 @@ def _fitted(model):
             f"A model is NCF(data), RCF(data) or wrap(net, data), fitted, not {type(model).__name__}; a "
             "network of positions is explained by accent_lib.explanations.explain()."
         )
+    model.fitted()
+    model.look()
     return model
 
 

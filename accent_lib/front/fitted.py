@@ -91,6 +91,12 @@ class Estimator:
     #: The caller's own way of training, if any.
     own_fit = None
 
+    def look(self) -> None:
+        """Warn of what is wrong, before the first explanation; ``fit`` of NCF and RCF has done so."""
+
+    def look_at_start(self) -> None:
+        """Warn if verification starts where it should not; settings of NCF and RCF say where theirs does."""
+
     # --- after fitting
 
     def fitted(self):
@@ -169,7 +175,7 @@ class Estimator:
 
     def __repr__(self):
         about = f"{type(self).__name__} of {self.data.name}: {self.data.n_users:,} users"
-        if self.network is None:
+        if not self.facts:
             return f"{about}, not fitted yet"
         facts = self.facts
         about += f", {facts['different_recommendations']:,} different recommendations"

@@ -11,6 +11,7 @@ from torch import nn
 
 from accent_lib.errors import AccentError
 from accent_lib.front.fitted import whole
+from accent_lib.models import Wrapped
 from accent_lib.retraining.engine import observe, retrain
 from accent_lib.retraining.memory import check_memory
 from accent_lib.retraining.worlds import World, world_of
@@ -101,6 +102,11 @@ def verify(
     ------
     AccentError
         If the explanation has no set, or memory is short.
+
+    Warns
+    -----
+    AccentWarning
+        Once, if retraining starts from a net of one's own that had been trained before.
     """
     orders, seed = whole(orders, "orders", 1), whole(seed, "seed", 0)
     if not explanation.found:
@@ -111,6 +117,7 @@ def verify(
     fit, recipe = fit or model.own_fit, recipe or model.setting.retraining
     state = model.start if model.setting.from_scratch else model.state
     if fit is None:
+        model.look_at_start()
         check_memory(network, recipe, 2, device=device)
     rows = []
     for order in range(orders):
@@ -119,7 +126,7 @@ def verify(
             trained = retrain(network, recipe, state, [world, World()], number, device)
             networks = (each.into(copy.deepcopy(network)) for each in trained)
         else:
-            networks = (_fitted_by(fit, network, each, number) for each in (world, World()))
+            networks = (put(fit(each.keep(network), number), network) for each in (world, World()))
         for name, each, here in zip(("without", "control"), (world, World()), networks, strict=True):
             (outcome,) = observe(here, each, [user], slate)
             if outcome.status == "failed":
@@ -128,15 +135,18 @@ def verify(
     return Verification(explanation, pd.DataFrame(rows))
 
 
-def _fitted_by(fit, network, world, seed):
-    """A copy of the network with what the caller's own training gives in a world."""
-    trained = fit(world.keep(network), seed)
-    state = trained.state_dict() if isinstance(trained, nn.Module) else trained
-    here = copy.deepcopy(network)
+def put(trained, network):
+    """A copy of a network with what somebody's own training gave: a module, or its state dict."""
+    state, here = trained.state_dict() if isinstance(trained, nn.Module) else trained, copy.deepcopy(network)
     if not isinstance(state, Mapping):
         raise AccentError(f"`fit` must return a module or a state dict, not {type(trained).__name__}.")
-    inside = getattr(here, "net", here)
-    inside.load_state_dict(state, strict=not isinstance(trained, type(network)))
+    whole = not isinstance(here, Wrapped) or state.keys() == here.state_dict().keys()
+    inside = here if whole else here.net
+    try:
+        inside.load_state_dict(state)
+    except RuntimeError as error:
+        what = str(error).splitlines()[-1].strip()
+        raise AccentError(f"What `fit` returned does not fit {type(inside).__name__}: {what}") from error
     return here.eval()
 
 
