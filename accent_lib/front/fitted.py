@@ -1,10 +1,13 @@
 """Recommenders of a reader's own data: fitted, asked and kept by the ids of the file."""
 
+import inspect
+import os
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
-from numbers import Integral
+from dataclasses import asdict, replace
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,6 +49,13 @@ class Estimator:
     setting : Setting
     facts : dict
         What :meth:`fit` found: objective, held-out error, how many items are somebody's recommendation.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load
+    >>> model = Estimator(load("sample"))
+    >>> model.user_position(model.data.user_ids[3])
+    3
     """
 
     def __init__(self, data):
@@ -215,9 +225,32 @@ class Model(Estimator):
             setting = self._setting_of(name)
         elif not isinstance(setting, Setting):
             raise AccentError(f"A setting is one of {', '.join(self.names)}, not {setting!r}.")
-        self.setting = replace(setting, network={**setting.network, **network})
+        self.setting = replace(setting, network=self._checked({**setting.network, **network}))
         self.seed = whole(seed, "seed", 0)
-        self._name = name if isinstance(name, str) else None
+
+    def _checked(self, network):
+        """Arguments of the network, as plain numbers and words."""
+        arguments = inspect.signature(self._network).parameters
+        known = [name for name in arguments if name not in ("interactions", "relation_triples", "seed")]
+        checked = {}
+        for name, value in network.items():
+            if name not in known:
+                raise AccentError(
+                    f"{type(self).__name__} has no argument {name!r}; choose from {', '.join(known)}."
+                )
+            if name == "activation":
+                if value not in ACTIVATIONS:
+                    raise AccentError(
+                        f"`activation` is {value!r:.60}, but must be one of {', '.join(ACTIVATIONS)}."
+                    )
+                checked[name] = value
+            elif name in ("dim", "attention"):
+                checked[name] = whole(value, name, 2)
+            elif isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < np.inf:
+                raise AccentError(f"`{name}` is {value!r:.60}, but must be a number of at least 0.")
+            else:
+                checked[name] = float(value)
+        return checked
 
     def _setting_of(self, name: str) -> Setting:
         raise NotImplementedError
@@ -259,10 +292,15 @@ class Model(Estimator):
         AccentWarning
             If the model gives most users the same item, or errs more than means do.
         """
-        say, begin = speaker(progress), time.perf_counter()
+        say, begin, device = speaker(progress), time.perf_counter(), usable(device)
         self._check_memory(self._least_bytes(), device)
         self._seen = self._inside()
         network, rounds = self._make(0), self.setting.rounds
+        if not any(len(network.candidates(user)) for user in range(self.data.n_users)):
+            raise AccentError(
+                f"There is nothing to recommend: every user of '{self.data.name}' knows every item that has "
+                "a training rating; add users or items, or lower `min_ratings` of prepare()."
+            )
         memory = stack_bytes(network, rounds[0].recipe, self._copies, device or "cpu")
         self._check_memory(memory, device)
         say(self._estimate(network, device, memory))
@@ -331,12 +369,16 @@ class Model(Estimator):
             Such as ``model.npz``.
         """
         self.fitted()
-        about = {"kind": type(self).__name__, "setting": self._name, "network": dict(self.setting.network)}
+        about = {"kind": type(self).__name__, "setting": asdict(self.setting)}
         about |= {"seed": self.seed, "start": self._start, "facts": self.facts}
-        save_checkpoint(path, self.state, self.data.fingerprint, **about)
+        path = _file(path)
+        try:
+            save_checkpoint(path, self.state, self.data.fingerprint, **about)
+        except OSError as error:
+            raise AccentError(f"{path} cannot be written ({error.strerror}); name another file.") from error
 
     @classmethod
-    def load(cls, path, data, setting: Setting | None = None):
+    def load(cls, path, data):
         """Read a model that :meth:`save` wrote.
 
         Parameters
@@ -344,13 +386,23 @@ class Model(Estimator):
         path : path-like
         data : Ratings or Interactions
             Those that it was fitted to.
-        setting : Setting, optional
-            If it was fitted by one without a name.
+
+        Raises
+        ------
+        AccentError
+            If there is no such file, or it is not whole, or holds another kind of model or one of other data.
         """
+        path = _file(path)
+        if not path.exists():
+            raise AccentError(f"There is no file {path}; correct the path, or save() a fitted model.")
         state, about = load_checkpoint(path)
-        if about.get("kind") != cls.__name__:
-            raise AccentError(f"{path} holds {about.get('kind', 'something else')}, not {cls.__name__}.")
-        model = cls(data, setting or about["setting"], seed=about["seed"], **about["network"])
+        kind = about.get("kind") if isinstance(about, dict) else None
+        if kind != cls.__name__ or not about.keys() >= {"setting", "seed", "start", "facts", "fingerprint"}:
+            raise AccentError(
+                f"{path} holds {'something else' if kind in (None, cls.__name__) else kind}, not "
+                f"{cls.__name__}; name another file."
+            )
+        model = cls(data, settings.of_dict(about["setting"]), seed=about["seed"])
         if about["fingerprint"] != model.data.fingerprint:
             raise AccentError(
                 f"{path} was fitted to other data than '{model.data.name}'; fit the model again."
@@ -421,6 +473,29 @@ def speaker(progress) -> Callable[[str], Any]:
     return progress if callable(progress) else print if progress else lambda line: None
 
 
+def _file(path) -> Path:
+    """A path that is no folder, or an error that names it."""
+    if not isinstance(path, str | os.PathLike):
+        raise AccentError(f"A model is kept in a file, such as 'model.npz', not in {path!r:.60}.")
+    if Path(path).is_dir():
+        raise AccentError(f"{path} is a folder; name a file in it, such as model.npz.")
+    return Path(path)
+
+
+def usable(device) -> str | None:
+    """A device that there is, or an error that names it."""
+    try:
+        kind = torch.device("cpu" if device is None else device).type
+        if kind in ("cpu", "cuda"):
+            torch.empty(0, device=device)
+            return device
+    except (RuntimeError, AssertionError, TypeError):
+        pass
+    raise AccentError(
+        f"`device` is {device!r}, where nothing can be trained; take 'cpu', or 'cuda' where there is a GPU."
+    )
+
+
 def whole(value, name: str, least: int) -> int:
     """A whole number of at least so much, or an error that names it."""
     if (
@@ -434,19 +509,18 @@ def whole(value, name: str, least: int) -> int:
 
 
 def _position(value, index: pd.Index, kind: str, data) -> int:
-    if isinstance(value, list | tuple | set | dict | np.ndarray | pd.Series) or value is None:
-        raise AccentError(
-            f"A {kind} is one id of '{data.name}', such as {_example(index)}, not {value!r:.60}."
-        )
+    told = f"{' '.join(repr(value).split()):.60}"
+    if value is None or not pd.api.types.is_scalar(value):
+        raise AccentError(f"A {kind} is one id of '{data.name}', such as {_example(index)}, not {told}.")
     try:
         place = index.get_indexer([value])[0]
     except (TypeError, ValueError):
         place = -1
-    if place < 0 or isinstance(value, bool):
-        left_out = " It may have been left out for want of ratings: see `min_positive` of prepare()."
+    if place < 0 or isinstance(value, bool | np.bool_):
+        least = "`min_positive`" if kind == "user" else "`min_ratings`"
         raise AccentError(
-            f"There is no {kind} {value!r:.60} among the {len(index):,} of '{data.name}'; an id is such as "
-            f"{_example(index)}.{left_out if kind == 'user' else ''}"
+            f"There is no {kind} {told} among the {len(index):,} of '{data.name}'; an id is such as "
+            f"{_example(index)}, and who has too few ratings is left out (see {least} of prepare())."
         )
     return int(place)
 

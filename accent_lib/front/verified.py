@@ -10,7 +10,7 @@ import pandas as pd
 from torch import nn
 
 from accent_lib.errors import AccentError
-from accent_lib.front.fitted import whole
+from accent_lib.front.fitted import usable, whole
 from accent_lib.models import Wrapped
 from accent_lib.retraining.engine import observe, retrain
 from accent_lib.retraining.memory import check_memory
@@ -35,6 +35,20 @@ class Verification:
         For each order of the batches (``order``) and each ``world`` (``without`` the set, or ``control``):
         the scores of ``recommendation`` and ``replacement``, whether the replacement ``passed`` it, the id of
         the ``top`` item of all and its ``top_title``, and whether the replacement ``led`` them all.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load
+    >>> from accent_lib.front import NCF, explain, verify
+    >>> from accent_lib.front.settings import Setting
+    >>> from accent_lib.training import Recipe, Round
+    >>> recipe = Recipe(steps=300, learning_rate=0.01, batch_size=256)
+    >>> model = NCF(load("sample"), Setting({}, (Round(1, recipe),), recipe)).fit()
+    >>> explained = (explain(model, user, k=5) for user in model.data.user_ids)
+    >>> explanation = next(each for each in explained if each.found)
+    >>> verification = verify(explanation, orders=1)
+    >>> verification.table["world"].tolist(), verification.held <= verification.orders
+    (['without', 'control'], True)
     """
 
     explanation: "Counterfactual"
@@ -107,6 +121,19 @@ def verify(
     -----
     AccentWarning
         Once, if retraining starts from a net of one's own that had been trained before.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load
+    >>> from accent_lib.front import NCF, explain, verify
+    >>> from accent_lib.front.settings import Setting
+    >>> from accent_lib.training import Recipe, Round
+    >>> recipe = Recipe(steps=300, learning_rate=0.01, batch_size=256)
+    >>> model = NCF(load("sample"), Setting({}, (Round(1, recipe),), recipe)).fit()
+    >>> explained = (explain(model, user, k=5) for user in model.data.user_ids)
+    >>> explanation = next(each for each in explained if each.found)
+    >>> verify(explanation, orders=1)
+    held in ... of 1 orders, as first of all items in ...; the control in ... of 1
     """
     orders, seed = whole(orders, "orders", 1), whole(seed, "seed", 0)
     if not explanation.found:
@@ -115,6 +142,11 @@ def verify(
     network, slate = model.fitted(), {user: explanation.closeup.items}
     world = world_of(user, explanation.closeup.explanation.removed)
     fit, recipe = fit or model.own_fit, recipe or model.setting.retraining
+    if fit is not None and not callable(fit):
+        raise AccentError(f"`fit` is {fit!r:.60}, but must be a function fit(keep, seed) that trains anew.")
+    if not isinstance(recipe, Recipe):
+        raise AccentError(f"`recipe` is {recipe!r:.60}, but must be a Recipe of accent_lib.training.")
+    device = usable(device)
     state = model.start if model.setting.from_scratch else model.state
     if fit is None:
         model.look_at_start()

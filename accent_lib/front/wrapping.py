@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from accent_lib.errors import AccentError, AccentWarning
-from accent_lib.front.fitted import Estimator, speaker, whole
+from accent_lib.front.fitted import Estimator, speaker, usable, whole
 from accent_lib.front.settings import Setting
 from accent_lib.front.verified import put
 from accent_lib.models import Recommender, Wrapped
@@ -24,7 +24,24 @@ EPOCHS, RATE = 40, 0.01
 
 
 class OwnModel(Estimator):
-    """A net of one's own, explained and verified like any other model; made by :func:`wrap`."""
+    """A net of one's own, explained and verified like any other model; made by :func:`wrap`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.front import wrap
+    >>> data = prepare(load("sample"))
+    >>> class Biases(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.users = torch.nn.Embedding(data.n_users, 1)
+    ...         self.items = torch.nn.Embedding(data.n_items, 1)
+    ...     def forward(self, users, items):
+    ...         return (self.users(users) + self.items(items))[:, 0]
+    >>> wrap(Biases(), data, "users.weight")
+    OwnModel of sample: ... users, not fitted yet
+    """
 
     def __init__(self, network: Recommender, data, recipe: Recipe | None, fit, on_scale: bool, seed: int):
         super().__init__(data)
@@ -52,7 +69,7 @@ class OwnModel(Estimator):
 
         Parameters and warnings are those of :meth:`NCF.fit`, and those of :func:`check`.
         """
-        say, begin = speaker(progress), time.perf_counter()
+        say, begin, device = speaker(progress), time.perf_counter(), usable(device)
         if self.own_fit is not None:
             self._take(put(self.own_fit(np.ones(self.network.n_actions), self.seed), self.network))
         else:
@@ -165,6 +182,25 @@ def wrap(
     AccentWarning
         For each thing that :func:`check` has to say of how the net is wrapped.  What it has to say of how it
         is trained comes from ``fit()``, or with the first explanation of a net that was trained elsewhere.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.front import wrap
+    >>> from accent_lib.training import Recipe
+    >>> data = prepare(load("sample"))
+    >>> class Factors(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.users = torch.nn.Embedding(data.n_users, 8)
+    ...         self.items = torch.nn.Embedding(data.n_items, 8)
+    ...     def forward(self, users, items):
+    ...         return 3 + (self.users(users) * self.items(items)).sum(-1)
+    >>> quick = Recipe(steps=50, learning_rate=0.01, batch_size=256)
+    >>> model = wrap(Factors(), data, "users.weight", weight_decay=1e-3, recipe=quick).fit()
+    >>> model.recommend(data.user_ids[3], k=5).shape
+    (5, 3)
     """
     if isinstance(net, Recommender):
         network, on_scale = net, True
@@ -190,6 +226,15 @@ def check(model, trained: bool = True) -> list[str]:
     model : Estimator or Recommender
     trained : bool
         Whether it is trained; else only what it is made of is looked at.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> check(NCF(prepare(load("sample"))), trained=False)
+    []
     """
+    if not isinstance(model, Estimator | Recommender):
+        raise AccentError(f"A model is NCF(data), RCF(data) or wrap(net, data), not {type(model).__name__}.")
     found = check_network(model.fitted() if isinstance(model, Estimator) else model, trained)
     return [*found, *model.memory()] if trained and isinstance(model, OwnModel) else found

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from accent_lib.influence.base import FastInfluence, Influence
-from accent_lib.influence.derivatives import differentiate, slope_and_curvature
+from accent_lib.influence.derivatives import FORWARD_MODE, differentiate, slope_and_curvature
 from accent_lib.models.recommender import history_scores
 
 
@@ -94,7 +94,8 @@ class HistoryInfluence(FastInfluence):
                 after = history_scores(model, value + moves, user, items)  # (n, k)
             else:
                 change = self._each(lambda keep, move: jvp(lambda b: scores(b, keep), (value,), (move,))[1])
-                after = by_input + change(without, moves)
+                with FORWARD_MODE:
+                    after = by_input + change(without, moves)
         drop, drop_by_input = ((before - changed).T.cpu().numpy() for changed in (after, by_input))  # (k, n)
         return Influence(before.cpu().numpy(), drop, drop_by_input, **facts)
 
