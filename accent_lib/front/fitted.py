@@ -183,6 +183,45 @@ class Estimator:
             facts["pairs_of_means"] = accuracy.pairwise_accuracy(held_out, means)
         return facts
 
+    # --- before fitting
+
+    #: What makes training smaller, as an error says it.
+    smaller = "take fewer starts (a Setting with other rounds) or a smaller `dim`"
+
+    @property
+    def _copies(self):
+        return min(STACK, self.setting.rounds[0].starts)
+
+    def check_memory(self, needed: int, device: str | None, what: str = "Training") -> None:
+        """Refuse what does not fit into half of the free memory."""
+        free = available(device or "cpu")
+        if needed > free:
+            raise AccentError(
+                f"{what} {type(self).__name__} on {self.data.n_users:,} users and {self.data.n_items:,} "
+                f"items may take {needed / 2**20:,.0f} MiB, but half of the free memory is "
+                f"{free / 2**20:,.0f} MiB; raise `min_ratings` or `min_positive` of prepare(), or "
+                f"{self.smaller}."
+            )
+
+    def _look_ahead(self, network, say, device):
+        """Refuse what does not fit, and say what training takes, time by a few steps on a copy."""
+        rounds = self.setting.rounds
+        memory = stack_bytes(network, rounds[0].recipe, self._copies, device or "cpu")
+        self.check_memory(memory, device)
+        if say is None:
+            return
+        few = replace(rounds[0].recipe, steps=3)
+        train(network, few, [State.of(network)], device=device)  # compiles what has to be compiled
+        begin = time.perf_counter()
+        train(network, replace(few, steps=20), [State.of(network)], device=device)
+        steps = sum(part.starts * part.recipe.steps for part in rounds)
+        seconds = steps * (time.perf_counter() - begin) / 20
+        starts = f"{rounds[0].starts} start{'s' if rounds[0].starts > 1 else ''}"
+        say(
+            f"{type(self).__name__}: {starts}, {steps:,} steps in all, about {seconds:,.0f} s and at most "
+            f"{memory / 2**20:,.0f} MiB"
+        )
+
     def __repr__(self):
         about = f"{type(self).__name__} of {self.data.name}: {self.data.n_users:,} users"
         if not self.facts:
@@ -293,7 +332,7 @@ class Model(Estimator):
             If the model gives most users the same item, or errs more than means do.
         """
         say, begin, device = speaker(progress), time.perf_counter(), usable(device)
-        self._check_memory(self._least_bytes(), device)
+        self.check_memory(self._least_bytes(), device)
         self._seen = self._inside()
         network, rounds = self._make(0), self.setting.rounds
         if not any(len(network.candidates(user)) for user in range(self.data.n_users)):
@@ -301,9 +340,7 @@ class Model(Estimator):
                 f"There is nothing to recommend: every user of '{self.data.name}' knows every item that has "
                 "a training rating; add users or items, or lower `min_ratings` of prepare()."
             )
-        memory = stack_bytes(network, rounds[0].recipe, self._copies, device or "cpu")
-        self._check_memory(memory, device)
-        say(self._estimate(network, device, memory))
+        self._look_ahead(network, say if progress else None, device)
         states, record = search(self._make, rounds, seed=self.seed, device=device, log=say)
         objective = min(row["objective"] for row in record if row["round"] == len(rounds))
         if not np.isfinite(objective):
@@ -323,40 +360,10 @@ class Model(Estimator):
         self._start, self.start, self.state = start, State.of(network), state
         self.network = state.into(network).eval()
 
-    @property
-    def _copies(self):
-        return min(STACK, self.setting.rounds[0].starts)
-
     def _least_bytes(self) -> int:
         """Of the tables alone, with gradients and moments, of all copies: known before there is a network."""
         rows, dim = self.data.n_users + self.data.n_items, self.setting.network.get("dim", self._dim)
         return 4 * 4 * rows * dim * self._copies
-
-    def _check_memory(self, needed, device):
-        """Refuse what does not fit into half of the free memory."""
-        free = available(device or "cpu")
-        if needed > free:
-            raise AccentError(
-                f"Training {type(self).__name__} on {self.data.n_users:,} users and {self.data.n_items:,} "
-                f"items may take {needed / 2**20:,.0f} MiB, but half of the free memory is "
-                f"{free / 2**20:,.0f} MiB; raise `min_ratings` or `min_positive` of prepare(), or take fewer "
-                "starts (a Setting with other rounds) or a smaller `dim`."
-            )
-
-    def _estimate(self, network, device, memory):
-        """What training takes, by a few steps on a copy."""
-        rounds = self.setting.rounds
-        few = replace(rounds[0].recipe, steps=3)
-        train(network, few, [State.of(network)], device=device)  # compiles what has to be compiled
-        begin = time.perf_counter()
-        train(network, replace(few, steps=20), [State.of(network)], device=device)
-        steps = sum(part.starts * part.recipe.steps for part in rounds)
-        seconds = steps * (time.perf_counter() - begin) / 20
-        starts = f"{rounds[0].starts} start{'s' if rounds[0].starts > 1 else ''}"
-        return (
-            f"{type(self).__name__}: {starts}, {steps:,} steps in all, about {seconds:,.0f} s and at most "
-            f"{memory / 2**20:,.0f} MiB"
-        )
 
     # --- files
 

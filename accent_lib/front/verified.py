@@ -13,7 +13,7 @@ from accent_lib.errors import AccentError
 from accent_lib.front.fitted import usable, whole
 from accent_lib.models import Wrapped
 from accent_lib.retraining.engine import observe, retrain
-from accent_lib.retraining.memory import check_memory
+from accent_lib.retraining.memory import stack_bytes
 from accent_lib.retraining.worlds import World, world_of
 from accent_lib.training import Recipe
 
@@ -150,7 +150,7 @@ def verify(
     state = model.start if model.setting.from_scratch else model.state
     if fit is None:
         model.look_at_start()
-        check_memory(network, recipe, 2, device=device)
+        model.check_memory(stack_bytes(network, recipe, 2, device or "cpu"), device, "Verifying")
     rows = []
     for order in range(orders):
         number = FIRST_ORDER + orders * seed + order

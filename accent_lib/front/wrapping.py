@@ -43,6 +43,8 @@ class OwnModel(Estimator):
     OwnModel of sample: ... users, not fitted yet
     """
 
+    smaller = "make the net smaller, or the batch of its recipe"
+
     def __init__(self, network: Recommender, data, recipe: Recipe | None, fit, on_scale: bool, seed: int):
         super().__init__(data)
         self._low, self._unit = 1, 1  # a net of one's own sees ratings as they are, and scores in their unit
@@ -74,6 +76,7 @@ class OwnModel(Estimator):
             self._take(put(self.own_fit(np.ones(self.network.n_actions), self.seed), self.network))
         else:
             recipe = self.setting.rounds[0].recipe
+            self._look_ahead(self.network, say if progress else None, device)
             self.start, self._remembers = State.of(self.network), not unrest(self.network)
             (state,) = train(self.network, recipe, [self.start], seed=self.seed, device=device)
             self._take(state.into(self.network))
