@@ -48,8 +48,8 @@ class Counterfactual:
     >>> recipe = Recipe(steps=300, learning_rate=0.01, batch_size=256)
     >>> model = NCF(load("sample"), Setting({}, (Round(1, recipe),), recipe)).fit()
     >>> explanation = explain(model, model.data.user_ids[3], k=5)
-    >>> explanation.user == model.data.user_ids[3], len(explanation.slate), explanation.gap > 0
-    (True, 5, True)
+    >>> len(explanation.slate), explanation.gap > 0
+    (5, True)
     >>> list(explanation.history)
     ['item', 'title', 'influence', 'removed']
     """
