@@ -164,7 +164,7 @@ def test_a_scale_changes_the_unit_and_nothing_else():
 
 def test_a_file_brings_the_same_model_back(model, explained, tmp_path):
     model.save(tmp_path / "model.npz")
-    back = al.NCF.load(tmp_path / "model.npz", load("sample"), QUICK)
+    back = al.NCF.load(tmp_path / "model.npz", load("sample"))
     assert back.state.digest() == model.state.digest() and back.facts == model.facts
     assert al.explain(back, explained.user, 5).row() == explained.row()
     assert repr(explained.verify(orders=1)) == repr(al.explain(back, explained.user, 5).verify(orders=1))
@@ -172,7 +172,7 @@ def test_a_file_brings_the_same_model_back(model, explained, tmp_path):
         al.RCF.load(tmp_path / "model.npz", load("sample"))
     other = al.read_ratings(renamed(load("sample")))
     with pytest.raises(AccentError, match=r"fitted to other data than .ratings.; fit the model again"):
-        al.NCF.load(tmp_path / "model.npz", other, QUICK)
+        al.NCF.load(tmp_path / "model.npz", other)
 
 
 def test_rcf_comes_through_the_same_door():

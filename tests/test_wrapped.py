@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -11,7 +12,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd import grad
 
+from accent_book.experiments.nets import (
+    BiasedFactors,
+    FactorisationMachine,
+    LightGCN,
+    Recurrent,
+    SelfAttentive,
+    TwoTowers,
+)
 from accent_lib import AccentError
 from accent_lib.evaluation import judge
 from accent_lib.evaluation.significance import mcnemar
@@ -20,10 +30,13 @@ from accent_lib.influence import fast_influence
 from accent_lib.influence.refits import refit
 from accent_lib.models import NCF, RCF, Recommender, Wrapped, check, history_scores, top_k
 from accent_lib.models.wrapped_data import sequences
+from accent_lib.provenance import fingerprint
 from accent_lib.retraining.engine import observe, retrain, run_stack
+from accent_lib.retraining.identity import outcomes_identity
+from accent_lib.retraining.store import Store
+from accent_lib.retraining.verification import verify
 from accent_lib.retraining.worlds import World, worlds_of
 from accent_lib.training import Recipe, State, objective, train
-from tests.nets import BiasedFactors, FactorisationMachine, LightGCN, Recurrent, SelfAttentive, TwoTowers
 
 USER = 3
 RARE = 4  # an item that few users know
@@ -347,6 +360,82 @@ def test_a_removed_action_is_in_no_statistics_of_a_batch(sample):
     torch.testing.assert_close(64 * weighted, 59 * alone)
 
 
+# --- what torch cannot run for many histories at once
+
+
+@pytest.mark.parametrize("options", [{"effect": "linear"}, {"others": True}, {"variant": "paper"}])
+def test_in_turn_is_what_at_once_is(models, options):
+    model = copy.deepcopy(models["attentive"])
+    assert not model.one_by_one
+    items = top_k(model, USER, 3)[0]
+    options = {"variant": "objective", "damping": 1e-3, **options}
+    at_once = fast_influence(model, **options)(USER, items).influence
+    model._apart = True
+    in_turn = fast_influence(model, **options)(USER, items).influence
+    np.testing.assert_allclose(in_turn, at_once, rtol=1e-9, atol=1e-12)
+
+
+def test_a_recurrent_net_has_every_kind_of_influence(models):
+    """Its scores are linear in the block; and what the other losses lose was summed up in a loop here."""
+    model = models["recurrent"]
+    items, damping = top_k(model, USER, 3)[0], 1e-3
+    substitute, linear, whole = (
+        fast_influence(model, "objective", damping=damping, **how)(USER, items).influence
+        for how in ({}, {"effect": "linear"}, {"others": True})
+    )
+    np.testing.assert_allclose(linear, substitute, rtol=1e-8, atol=1e-11)
+    value, n = model.block(USER), len(model.actions(USER))
+    block, everything = value.clone().requires_grad_(), torch.ones(n, dtype=torch.float64)
+    place, keep = 2, everything.clone()
+    keep[place] = 0
+    before = model.losses(block, USER, everything).sum()
+    after = (model.losses(block, USER, keep) * keep).sum()
+    slope = grad(before - after, block)[0]
+    bare = model.curvature(value, USER) / model.n_actions
+    bare += torch.eye(len(bare)) * (model._decay["output.weight"] + damping)
+    move = torch.linalg.solve(bare, slope) / model.n_actions
+    expected = model.scores(value, USER, torch.tensor(items), everything)
+    expected = expected - model.scores(value + move, USER, torch.tensor(items), keep)
+    np.testing.assert_allclose(whole[:, place], expected.detach(), rtol=1e-5, atol=1e-9)
+
+
+# --- names and processes
+
+
+def test_outcomes_are_named_by_all_that_a_net_is(sample):
+    def named(net, data=sample, loss="mse", **options):
+        return outcomes_identity(Wrapped(net, data, "users.weight", loss, **options), "abc", QUICK)
+
+    first, again = (named(seeded(TwoTowers, sample)) for _ in range(2))
+    fewer = replace(sample, train=sample.train.iloc[:-1])
+    others = [
+        named(seeded(BiasedFactors, sample)),
+        named(seeded(TwoTowers, sample, dropout=0.3)),
+        named(seeded(TwoTowers, sample), loss=by_lot),
+        named(seeded(TwoTowers, sample), weight_decay=0.1),
+        named(seeded(TwoTowers, sample), loss="bpr"),
+        named(seeded(TwoTowers, sample), loss="bpr", seed=1),
+        named(seeded(TwoTowers, sample), data=fewer),
+    ]
+    assert first == again and len({first, *others}) == 8
+    plain = {"model": "NCF", "revision": NCF.revision, "recipe": asdict(QUICK), "start": "trained"}
+    expected = fingerprint(base="abc", **plain, arithmetic="loops", how={})
+    assert outcomes_identity(NCF(sample), "abc", QUICK) == expected
+
+
+def test_a_net_of_a_notebook_is_refused_before_work_starts(sample, tmp_path, monkeypatch):
+    model = Wrapped(seeded(BiasedFactors, sample), sample, "users.weight", by_lot)
+    slates = {USER: top_k(model, USER, 3)[0]}
+    arguments = QUICK, State.of(model), [World.parse(f"{USER}:0")], slates
+    with Store(tmp_path / "worlds.sqlite", "abc") as store, ProcessPoolExecutor(1) as processes:
+        for what in (BiasedFactors, by_lot):
+            with monkeypatch.context() as patch:
+                patch.setattr(what, "__module__", "somebody's notebook")
+                with pytest.raises(AccentError, match=f"{what.__name__} is defined where worker processes"):
+                    verify("net", model, *arguments, store, executor=processes)
+        assert store.outcomes().empty
+
+
 # --- copies
 
 
@@ -538,8 +627,18 @@ def test_each_trap_is_told(sample, make, net, options, spoil, says):
     if spoil is not None:
         spoil(model)
     told = check(model)
+    of_training = says.startswith(("The gradient", "Item"))
+    assert any(re.search(says, sentence) for sentence in check(model, trained=False)) == (not of_training)
     assert any(re.search(says, sentence) for sentence in told), told
     assert all(sentence.endswith(".") and "\n" not in sentence for sentence in told)
+
+
+def test_zeros_at_first_are_no_fault_of_a_net_that_is_not_trained(sample):
+    net = seeded(TwoTowers, sample)
+    for value in net.of_users[-1].parameters():
+        nn.init.zeros_(value)
+    model = Wrapped(net, sample, "users.weight")
+    assert check(model, trained=False) == [] != check(model)
 
 
 @pytest.mark.parametrize("name", NAMES)

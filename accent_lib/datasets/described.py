@@ -133,7 +133,9 @@ def describe(ids, table, keys, about, separator=None):
 
 
 def _title(value, item):
-    return str(item) if is_missing(value) else " ".join(str(value).split())
+    """A title on one line, without signs that a terminal would obey; the id where there is none."""
+    title = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", "" if is_missing(value) else str(value)).split())
+    return title or str(item)
 
 
 def _bracketed(title):

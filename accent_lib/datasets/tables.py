@@ -8,6 +8,7 @@ fields without a word.
 import csv
 import importlib.util
 import io
+import numbers
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -155,8 +156,20 @@ def _of_frame(frame, where, choose, said):
     if len(set(names)) < len(names):
         raise AccentError(f"{where} has two columns of one name; rename one of them.")
     if not len(frame):
-        raise AccentError(f"{where} has no rows.")
-    columns = {name: object_array(frame[name].array) for name in choose(where, names)}
+        raise AccentError(f"{where} has no rows; name another one.")
+    odd = next((name for name in names if not isinstance(name, str | numbers.Integral)), "")
+    if odd != "":
+        raise AccentError(f"{where} has a column called {odd!r}; names are texts: rename it.")
+    try:
+        wanted = choose(where, names)
+    except AccentError:
+        index = [str(name) for name in frame.index.names if name is not None]
+        if not index:
+            raise
+        raise AccentError(
+            f"{where} has {', '.join(index)} in its index; make columns of them by reset_index()."
+        ) from None
+    columns = {name: object_array(frame[name].array) for name in wanted}
     return Table(where, names, columns, np.arange(len(frame)), False, said)
 
 

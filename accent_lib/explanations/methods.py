@@ -41,7 +41,7 @@ def check_methods(methods: Iterable[str], model=None) -> None:
     accent_lib.errors.AccentError: There is no method 'acent'; choose from accent, fia, ...
     """
     for method in methods:
-        if method not in METHODS | VARIANTS:
+        if not isinstance(method, str) or method not in METHODS | VARIANTS:
             known = ", ".join(METHODS | VARIANTS)
             raise AccentError(f"There is no method {method!r}; choose from {known}.")
         if model is not None and method not in methods_for(model, [method]):

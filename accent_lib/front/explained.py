@@ -1,5 +1,6 @@
 """Explanations in the ids and titles of a file, one user's or a table of many."""
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,15 @@ from accent_lib.explanations import Closeup
 from accent_lib.explanations.methods import check_methods
 from accent_lib.front.fitted import Estimator, whole
 from accent_lib.front.verified import Verification, verify
+from accent_lib.models import top_k
+
+#: Characters that a sentence shows of a title.
+LONGEST = 120
+#: Of the table of many.
+COLUMNS = (
+    "user method variant k recommendation recommendation_title replacement replacement_title removed "
+    "removed_titles size gap remaining_gap"
+).split()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,6 +38,20 @@ class Counterfactual:
         All that there is to see of the user, in positions.
     k : int
     method, variant : str
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load
+    >>> from accent_lib.front import NCF, explain
+    >>> from accent_lib.front.settings import Setting
+    >>> from accent_lib.training import Recipe, Round
+    >>> recipe = Recipe(steps=300, learning_rate=0.01, batch_size=256)
+    >>> model = NCF(load("sample"), Setting({}, (Round(1, recipe),), recipe)).fit()
+    >>> explanation = explain(model, model.data.user_ids[3], k=5)
+    >>> len(explanation.slate), explanation.gap > 0
+    (5, True)
+    >>> list(explanation.history)
+    ['item', 'title', 'influence', 'removed']
     """
 
     model: Estimator
@@ -102,10 +126,12 @@ class Counterfactual:
         verb : str
             What users do with items, as a participle: ``rated``, ``read``, ``liked``.
         """
-        title = self._titles[self.closeup.items]
+        if not isinstance(verb, str) or not verb.strip():
+            raise AccentError(f"`verb` is {verb!r:.60}, but must be a participle, such as 'rated' or 'read'.")
+        title = [_short(title) for title in self._titles[self.closeup.items]]
         if not self.found:
             return no_sentence(title[0])
-        removed = self._titles[self.closeup.history[list(self._positions)]]
+        removed = [_short(title) for title in self._titles[self.closeup.history[list(self._positions)]]]
         return sentence(removed, title[0], title[self.closeup.rival], self.remaining_gap, verb)
 
     def row(self) -> dict[str, Any]:
@@ -166,6 +192,11 @@ def explain(
     AccentError
         If the model is not fitted, or there is no such user or method.
 
+    Warns
+    -----
+    AccentWarning
+        Once, of what :func:`check` has to say of a net of one's own that was trained elsewhere.
+
     Examples
     --------
     >>> from accent_lib.datasets import load
@@ -178,11 +209,17 @@ def explain(
     >>> explanation.sentence() == str(explanation)
     True
     """
-    network, position = _fitted(model).fitted(), model.user_position(user)
+    network, position = _fitted(model).network, model.user_position(user)
+    if (candidates := len(network.candidates(position))) < 2:
+        raise AccentError(
+            f"User {user!r:.60} knows all items but {candidates}, so that nothing could be recommended "
+            "instead; hold more of her ratings out, or add items."
+        )
     options = {**model.setting.influence, **options}
     options["margin"] = checked_margin(margin) / model.differences_in_unit(1)
     closeup = explanations.closeup(network, position, whole(k, "k", 2), method, **options)
-    return Counterfactual(model, closeup, int(k), method, options["variant"])
+    # A copy that a later fit() does not change, for this is what verification starts from.
+    return Counterfactual(copy.copy(model), closeup, int(k), method, options["variant"])
 
 
 def explain_users(
@@ -190,7 +227,7 @@ def explain_users(
     users: Iterable | None = None,
     k: int = 10,
     methods: Sequence[str] = ("accent",),
-    progress: Callable[[int], None] | None = None,
+    progress: bool | Callable[[int], None] = False,
     *,
     margin: float = 0.0,
     **options,
@@ -205,8 +242,8 @@ def explain_users(
     k, margin, options
         As for :func:`explain`.
     methods : sequence of str
-    progress : callable, optional
-        Called with the number of users done.
+    progress : bool or callable
+        Whether to say how many users are done; a callable is given their number.
 
     Returns
     -------
@@ -214,42 +251,66 @@ def explain_users(
         One row for each user and method: ``user, method, variant, k, recommendation, recommendation_title,
         replacement, replacement_title, removed, removed_titles, size, gap, remaining_gap``. ``removed`` and
         ``removed_titles`` are lists; of a user for whom no set was found they are empty, and the replacement
-        is None.
+        is None.  Of one who knows all items but one, or all, the gaps are NaN, too.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load
+    >>> from accent_lib.front import NCF, explain_users
+    >>> from accent_lib.front.settings import Setting
+    >>> from accent_lib.training import Recipe, Round
+    >>> recipe = Recipe(steps=300, learning_rate=0.01, batch_size=256)
+    >>> model = NCF(load("sample"), Setting({}, (Round(1, recipe),), recipe)).fit()
+    >>> table = explain_users(model, model.data.user_ids[:3], k=5, methods=["accent", "fia"])
+    >>> table.shape, table["method"].unique().tolist()
+    ((6, 13), ['accent', 'fia'])
     """
-    network, data = _fitted(model).fitted(), model.data
+    network, data = _fitted(model).network, model.data
     if isinstance(methods, str):
         methods = [methods]
+    if not isinstance(methods, Iterable):
+        raise AccentError(f"`methods` is {methods!r:.60}, but must be a list of names, such as ['accent'].")
+    methods = list(methods)
     check_methods(methods, network)
+    methods = list(dict.fromkeys(methods))
     users = data.user_ids if users is None else _ids(users)
     positions = [model.user_position(user) for user in users]
-    options = {**model.setting.influence, **options}
+    options, k = {**model.setting.influence, **options}, whole(k, "k", 2)
     options["margin"] = checked_margin(margin) / model.differences_in_unit(1)
+    able = [user for user in dict.fromkeys(positions) if len(network.candidates(user)) > 1]
+    if progress is not None and not callable(progress):
+        progress = (lambda done: print(f"{done:,} of {len(able):,} users")) if progress else None
     with ThreadPoolExecutor(2) as threads:
         ranked, table, _ = explanations.explain_users(
-            "", network, positions, [whole(k, "k", 2)], methods, threads, progress, **options
+            "", network, able, [k], methods, threads, progress, **options
         )
     slate_of = {user: of_user for user, of_user in ranked.groupby("user")}
-    rows = []
+    rows = {}
     for row in table.itertuples():
         scores = slate_of[row.user]["score"].to_numpy()
         place = 1 if row.replacement < 0 else row.replacement_position
         after = row.predicted or scores
         gaps = scores[0] - scores[place], after[0] - after[place]
         items = row.recommendation, row.replacement, network.actions(row.user)[list(row.removed)]
-        rows.append(_row(model, row.user, row.method, options["variant"], row.k, *items, *gaps))
-    return pd.DataFrame(rows)
+        rows[row.user, row.method] = _row(model, row.user, row.method, options["variant"], k, *items, *gaps)
+    for user in set(positions).difference(able):
+        (items, _), nothing = top_k(network, user, 1), (-1, np.array([], int), np.nan, np.nan)
+        best = items[0] if len(items) else -1
+        for method in methods:
+            rows[user, method] = _row(model, user, method, options["variant"], k, best, *nothing)
+    return pd.DataFrame([rows[user, method] for user in positions for method in methods], columns=COLUMNS)
 
 
 def _row(model, user, method, variant, k, recommendation, replacement, removed, gap, remaining_gap):
-    """One explanation, from positions and scores of the network; without a set the replacement is -1."""
+    """One explanation, from positions and scores of the network; an item that there is not is -1."""
     ids, titles, found = model.data.item_ids, model.data.titles, replacement >= 0
     return {
         "user": model.data.user_ids[user],
         "method": method,
         "variant": variant,
         "k": k,
-        "recommendation": ids[recommendation],
-        "recommendation_title": titles[recommendation],
+        "recommendation": ids[recommendation] if recommendation >= 0 else None,
+        "recommendation_title": titles[recommendation] if recommendation >= 0 else None,
         "replacement": ids[replacement] if found else None,
         "replacement_title": titles[replacement] if found else None,
         "removed": ids[removed].tolist(),
@@ -260,12 +321,18 @@ def _row(model, user, method, variant, k, recommendation, replacement, removed, 
     }
 
 
+def _short(title):
+    return title if len(title) <= LONGEST else f"{title[: LONGEST - 1]}…"
+
+
 def _fitted(model):
     if not isinstance(model, Estimator):
         raise AccentError(
             f"A model is NCF(data), RCF(data) or wrap(net, data), fitted, not {type(model).__name__}; a "
             "network of positions is explained by accent_lib.explanations.explain()."
         )
+    model.fitted()
+    model.look()
     return model
 
 

@@ -1,10 +1,13 @@
 """Recommenders of a reader's own data: fitted, asked and kept by the ids of the file."""
 
+import inspect
+import os
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
-from numbers import Integral
+from dataclasses import asdict, replace
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,12 +21,15 @@ from accent_lib.evaluation import accuracy
 from accent_lib.front import settings
 from accent_lib.front.settings import Setting
 from accent_lib.models import gelu, slates
+from accent_lib.retraining.memory import available, stack_bytes
 from accent_lib.training import State, load_checkpoint, save_checkpoint, search, train
 
 #: A model that gives one item to more than this share of the users has learned little that is personal.
 FEW = 0.5
 #: A held-out error is called worse than the means' from this many times theirs on.
 WORSE = 1.01
+#: Users whose candidates are looked at in one go, and copies that a search over starts trains in one.
+USERS, STACK = 256, 16
 ACTIVATIONS = {"relu": torch.relu, "gelu": gelu}
 
 
@@ -43,6 +49,13 @@ class Estimator:
     setting : Setting
     facts : dict
         What :meth:`fit` found: objective, held-out error, how many items are somebody's recommendation.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load
+    >>> model = Estimator(load("sample"))
+    >>> model.user_position(model.data.user_ids[3])
+    3
     """
 
     def __init__(self, data):
@@ -88,6 +101,12 @@ class Estimator:
     #: The caller's own way of training, if any.
     own_fit = None
 
+    def look(self) -> None:
+        """Warn of what is wrong, before the first explanation; ``fit`` of NCF and RCF has done so."""
+
+    def look_at_start(self) -> None:
+        """Warn if verification starts where it should not; settings of NCF and RCF say where theirs does."""
+
     # --- after fitting
 
     def fitted(self):
@@ -115,7 +134,8 @@ class Estimator:
     def _describe(self, begin, objective):
         """Find out how good the model is, and warn where it is not."""
         network, data = self.network, self.data
-        best = [int(items[0]) for items, _ in slates(network, range(data.n_users), 1)]
+        blocks = (range(at, min(at + USERS, data.n_users)) for at in range(0, data.n_users, USERS))
+        best = [int(items[0]) for users in blocks for items, _ in slates(network, users, 1) if len(items)]
         values, counts = np.unique(best, return_counts=True)
         most, share = int(values[counts.argmax()]), float(counts.max() / data.n_users)
         self.facts = {
@@ -163,9 +183,48 @@ class Estimator:
             facts["pairs_of_means"] = accuracy.pairwise_accuracy(held_out, means)
         return facts
 
+    # --- before fitting
+
+    #: What makes training smaller, as an error says it.
+    smaller = "take fewer starts (a Setting with other rounds) or a smaller `dim`"
+
+    @property
+    def _copies(self):
+        return min(STACK, self.setting.rounds[0].starts)
+
+    def check_memory(self, needed: int, device: str | None, what: str = "Training") -> None:
+        """Refuse what does not fit into half of the free memory."""
+        free = available(device or "cpu")
+        if needed > free:
+            raise AccentError(
+                f"{what} {type(self).__name__} on {self.data.n_users:,} users and {self.data.n_items:,} "
+                f"items may take {needed / 2**20:,.0f} MiB, but half of the free memory is "
+                f"{free / 2**20:,.0f} MiB; raise `min_ratings` or `min_positive` of prepare(), or "
+                f"{self.smaller}."
+            )
+
+    def _look_ahead(self, network, say, device):
+        """Refuse what does not fit, and say what training takes, time by a few steps on a copy."""
+        rounds = self.setting.rounds
+        memory = stack_bytes(network, rounds[0].recipe, self._copies, device or "cpu")
+        self.check_memory(memory, device)
+        if say is None:
+            return
+        few = replace(rounds[0].recipe, steps=3)
+        train(network, few, [State.of(network)], device=device)  # compiles what has to be compiled
+        begin = time.perf_counter()
+        train(network, replace(few, steps=20), [State.of(network)], device=device)
+        steps = sum(part.starts * part.recipe.steps for part in rounds)
+        seconds = steps * (time.perf_counter() - begin) / 20
+        starts = f"{rounds[0].starts} start{'s' if rounds[0].starts > 1 else ''}"
+        say(
+            f"{type(self).__name__}: {starts}, {steps:,} steps in all, about {seconds:,.0f} s and at most "
+            f"{memory / 2**20:,.0f} MiB"
+        )
+
     def __repr__(self):
         about = f"{type(self).__name__} of {self.data.name}: {self.data.n_users:,} users"
-        if self.network is None:
+        if not self.facts:
             return f"{about}, not fitted yet"
         facts = self.facts
         about += f", {facts['different_recommendations']:,} different recommendations"
@@ -191,6 +250,8 @@ class Model(Estimator):
     #: Names of settings, the default first.
     names: ClassVar[tuple[str, ...]]
     _network: ClassVar[type]
+    #: Width of its tables, at least, unless the setting says so.
+    _dim: ClassVar[int]
 
     def __init__(self, data, setting: str | Setting | None = None, *, seed: int = 0, **network):
         super().__init__(data)
@@ -203,9 +264,32 @@ class Model(Estimator):
             setting = self._setting_of(name)
         elif not isinstance(setting, Setting):
             raise AccentError(f"A setting is one of {', '.join(self.names)}, not {setting!r}.")
-        self.setting = replace(setting, network={**setting.network, **network})
+        self.setting = replace(setting, network=self._checked({**setting.network, **network}))
         self.seed = whole(seed, "seed", 0)
-        self._name = name if isinstance(name, str) else None
+
+    def _checked(self, network):
+        """Arguments of the network, as plain numbers and words."""
+        arguments = inspect.signature(self._network).parameters
+        known = [name for name in arguments if name not in ("interactions", "relation_triples", "seed")]
+        checked = {}
+        for name, value in network.items():
+            if name not in known:
+                raise AccentError(
+                    f"{type(self).__name__} has no argument {name!r}; choose from {', '.join(known)}."
+                )
+            if name == "activation":
+                if value not in ACTIVATIONS:
+                    raise AccentError(
+                        f"`activation` is {value!r:.60}, but must be one of {', '.join(ACTIVATIONS)}."
+                    )
+                checked[name] = value
+            elif name in ("dim", "attention"):
+                checked[name] = whole(value, name, 2)
+            elif isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < np.inf:
+                raise AccentError(f"`{name}` is {value!r:.60}, but must be a number of at least 0.")
+            else:
+                checked[name] = float(value)
+        return checked
 
     def _setting_of(self, name: str) -> Setting:
         raise NotImplementedError
@@ -240,17 +324,23 @@ class Model(Estimator):
         Raises
         ------
         AccentError
-            If training diverges.
+            If training diverges, or would take more than half of the free memory.
 
         Warns
         -----
         AccentWarning
             If the model gives most users the same item, or errs more than means do.
         """
-        say, begin = speaker(progress), time.perf_counter()
+        say, begin, device = speaker(progress), time.perf_counter(), usable(device)
+        self.check_memory(self._least_bytes(), device)
         self._seen = self._inside()
         network, rounds = self._make(0), self.setting.rounds
-        say(self._estimate(network, device))
+        if not any(len(network.candidates(user)) for user in range(self.data.n_users)):
+            raise AccentError(
+                f"There is nothing to recommend: every user of '{self.data.name}' knows every item that has "
+                "a training rating; add users or items, or lower `min_ratings` of prepare()."
+            )
+        self._look_ahead(network, say if progress else None, device)
         states, record = search(self._make, rounds, seed=self.seed, device=device, log=say)
         objective = min(row["objective"] for row in record if row["round"] == len(rounds))
         if not np.isfinite(objective):
@@ -270,17 +360,10 @@ class Model(Estimator):
         self._start, self.start, self.state = start, State.of(network), state
         self.network = state.into(network).eval()
 
-    def _estimate(self, network, device):
-        """What training takes, by a few steps on a copy."""
-        rounds = self.setting.rounds
-        few = replace(rounds[0].recipe, steps=3)
-        train(network, few, [State.of(network)], device=device)  # compiles what has to be compiled
-        begin = time.perf_counter()
-        train(network, replace(few, steps=20), [State.of(network)], device=device)
-        steps = sum(part.starts * part.recipe.steps for part in rounds)
-        seconds = steps * (time.perf_counter() - begin) / 20
-        starts = f"{rounds[0].starts} start{'s' if rounds[0].starts > 1 else ''}"
-        return f"{type(self).__name__}: {starts}, {steps:,} steps in all, about {seconds:,.0f} s"
+    def _least_bytes(self) -> int:
+        """Of the tables alone, with gradients and moments, of all copies: known before there is a network."""
+        rows, dim = self.data.n_users + self.data.n_items, self.setting.network.get("dim", self._dim)
+        return 4 * 4 * rows * dim * self._copies
 
     # --- files
 
@@ -293,12 +376,16 @@ class Model(Estimator):
             Such as ``model.npz``.
         """
         self.fitted()
-        about = {"kind": type(self).__name__, "setting": self._name, "network": dict(self.setting.network)}
+        about = {"kind": type(self).__name__, "setting": asdict(self.setting)}
         about |= {"seed": self.seed, "start": self._start, "facts": self.facts}
-        save_checkpoint(path, self.state, self.data.fingerprint, **about)
+        path = _file(path)
+        try:
+            save_checkpoint(path, self.state, self.data.fingerprint, **about)
+        except OSError as error:
+            raise AccentError(f"{path} cannot be written ({error.strerror}); name another file.") from error
 
     @classmethod
-    def load(cls, path, data, setting: Setting | None = None):
+    def load(cls, path, data):
         """Read a model that :meth:`save` wrote.
 
         Parameters
@@ -306,13 +393,23 @@ class Model(Estimator):
         path : path-like
         data : Ratings or Interactions
             Those that it was fitted to.
-        setting : Setting, optional
-            If it was fitted by one without a name.
+
+        Raises
+        ------
+        AccentError
+            If there is no such file, or it is not whole, or holds another kind of model or one of other data.
         """
+        path = _file(path)
+        if not path.exists():
+            raise AccentError(f"There is no file {path}; correct the path, or save() a fitted model.")
         state, about = load_checkpoint(path)
-        if about.get("kind") != cls.__name__:
-            raise AccentError(f"{path} holds {about.get('kind', 'something else')}, not {cls.__name__}.")
-        model = cls(data, setting or about["setting"], seed=about["seed"], **about["network"])
+        kind = about.get("kind") if isinstance(about, dict) else None
+        if kind != cls.__name__ or not about.keys() >= {"setting", "seed", "start", "facts", "fingerprint"}:
+            raise AccentError(
+                f"{path} holds {'something else' if kind in (None, cls.__name__) else kind}, not "
+                f"{cls.__name__}; name another file."
+            )
+        model = cls(data, settings.of_dict(about["setting"]), seed=about["seed"])
         if about["fingerprint"] != model.data.fingerprint:
             raise AccentError(
                 f"{path} was fitted to other data than '{model.data.name}'; fit the model again."
@@ -345,7 +442,7 @@ class NCF(Model):
     """
 
     names = ("generalising", "paper")
-    _network = models.NCF
+    _network, _dim = models.NCF, 16
 
     def _setting_of(self, name):
         return settings.ncf(name, self.data)
@@ -372,7 +469,7 @@ class RCF(Model):
 
     names = ("short", "paper")
     on_scale = False
-    _network = models.RCF
+    _network, _dim = models.RCF, 64
 
     def _setting_of(self, name):
         return settings.rcf(name, self.data)
@@ -381,6 +478,29 @@ class RCF(Model):
 def speaker(progress) -> Callable[[str], Any]:
     """What to do with a line about progress."""
     return progress if callable(progress) else print if progress else lambda line: None
+
+
+def _file(path) -> Path:
+    """A path that is no folder, or an error that names it."""
+    if not isinstance(path, str | os.PathLike):
+        raise AccentError(f"A model is kept in a file, such as 'model.npz', not in {path!r:.60}.")
+    if Path(path).is_dir():
+        raise AccentError(f"{path} is a folder; name a file in it, such as model.npz.")
+    return Path(path)
+
+
+def usable(device) -> str | None:
+    """A device that there is, or an error that names it."""
+    try:
+        kind = torch.device("cpu" if device is None else device).type
+        if kind in ("cpu", "cuda"):
+            torch.empty(0, device=device)
+            return device
+    except (RuntimeError, AssertionError, TypeError):
+        pass
+    raise AccentError(
+        f"`device` is {device!r}, where nothing can be trained; take 'cpu', or 'cuda' where there is a GPU."
+    )
 
 
 def whole(value, name: str, least: int) -> int:
@@ -396,19 +516,18 @@ def whole(value, name: str, least: int) -> int:
 
 
 def _position(value, index: pd.Index, kind: str, data) -> int:
-    if isinstance(value, list | tuple | set | dict | np.ndarray | pd.Series) or value is None:
-        raise AccentError(
-            f"A {kind} is one id of '{data.name}', such as {_example(index)}, not {value!r:.60}."
-        )
+    told = f"{' '.join(repr(value).split()):.60}"
+    if value is None or not pd.api.types.is_scalar(value):
+        raise AccentError(f"A {kind} is one id of '{data.name}', such as {_example(index)}, not {told}.")
     try:
         place = index.get_indexer([value])[0]
     except (TypeError, ValueError):
         place = -1
-    if place < 0 or isinstance(value, bool):
-        left_out = " It may have been left out for want of ratings: see `min_positive` of prepare()."
+    if place < 0 or isinstance(value, bool | np.bool_):
+        least = "`min_positive`" if kind == "user" else "`min_ratings`"
         raise AccentError(
-            f"There is no {kind} {value!r:.60} among the {len(index):,} of '{data.name}'; an id is such as "
-            f"{_example(index)}.{left_out if kind == 'user' else ''}"
+            f"There is no {kind} {told} among the {len(index):,} of '{data.name}'; an id is such as "
+            f"{_example(index)}, and who has too few ratings is left out (see {least} of prepare())."
         )
     return int(place)
 

@@ -47,6 +47,19 @@ class Setting:
     why: str = "as the paper ran it"
 
 
+def of_dict(facts: Mapping) -> Setting:
+    """A setting from what :func:`dataclasses.asdict` makes of one, such as a file has it.
+
+    Examples
+    --------
+    >>> from dataclasses import asdict
+    >>> of_dict(asdict(Setting())) == Setting()
+    True
+    """
+    rounds = tuple(Round(each["starts"], Recipe(**each["recipe"])) for each in facts["rounds"])
+    return Setting(**{**facts, "rounds": rounds, "retraining": Recipe(**facts["retraining"])})
+
+
 def ncf(name: str, data: Interactions) -> Setting:
     """A setting of NCF: ``generalising``, or ``paper``.
 

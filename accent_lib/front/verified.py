@@ -10,9 +10,10 @@ import pandas as pd
 from torch import nn
 
 from accent_lib.errors import AccentError
-from accent_lib.front.fitted import whole
+from accent_lib.front.fitted import usable, whole
+from accent_lib.models import Wrapped
 from accent_lib.retraining.engine import observe, retrain
-from accent_lib.retraining.memory import check_memory
+from accent_lib.retraining.memory import stack_bytes
 from accent_lib.retraining.worlds import World, world_of
 from accent_lib.training import Recipe
 
@@ -34,6 +35,20 @@ class Verification:
         For each order of the batches (``order``) and each ``world`` (``without`` the set, or ``control``):
         the scores of ``recommendation`` and ``replacement``, whether the replacement ``passed`` it, the id of
         the ``top`` item of all and its ``top_title``, and whether the replacement ``led`` them all.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load
+    >>> from accent_lib.front import NCF, explain, verify
+    >>> from accent_lib.front.settings import Setting
+    >>> from accent_lib.training import Recipe, Round
+    >>> recipe = Recipe(steps=300, learning_rate=0.01, batch_size=256)
+    >>> model = NCF(load("sample"), Setting({}, (Round(1, recipe),), recipe)).fit()
+    >>> explained = (explain(model, user, k=5) for user in model.data.user_ids)
+    >>> explanation = next(each for each in explained if each.found)
+    >>> verification = verify(explanation, orders=1)
+    >>> verification.table["world"].tolist(), verification.held <= verification.orders
+    (['without', 'control'], True)
     """
 
     explanation: "Counterfactual"
@@ -101,6 +116,24 @@ def verify(
     ------
     AccentError
         If the explanation has no set, or memory is short.
+
+    Warns
+    -----
+    AccentWarning
+        Once, if retraining starts from a net of one's own that had been trained before.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load
+    >>> from accent_lib.front import NCF, explain, verify
+    >>> from accent_lib.front.settings import Setting
+    >>> from accent_lib.training import Recipe, Round
+    >>> recipe = Recipe(steps=300, learning_rate=0.01, batch_size=256)
+    >>> model = NCF(load("sample"), Setting({}, (Round(1, recipe),), recipe)).fit()
+    >>> explained = (explain(model, user, k=5) for user in model.data.user_ids)
+    >>> explanation = next(each for each in explained if each.found)
+    >>> verify(explanation, orders=1)
+    held in ... of 1 orders, as first of all items in ...; the control in ... of 1
     """
     orders, seed = whole(orders, "orders", 1), whole(seed, "seed", 0)
     if not explanation.found:
@@ -109,9 +142,15 @@ def verify(
     network, slate = model.fitted(), {user: explanation.closeup.items}
     world = world_of(user, explanation.closeup.explanation.removed)
     fit, recipe = fit or model.own_fit, recipe or model.setting.retraining
+    if fit is not None and not callable(fit):
+        raise AccentError(f"`fit` is {fit!r:.60}, but must be a function fit(keep, seed) that trains anew.")
+    if not isinstance(recipe, Recipe):
+        raise AccentError(f"`recipe` is {recipe!r:.60}, but must be a Recipe of accent_lib.training.")
+    device = usable(device)
     state = model.start if model.setting.from_scratch else model.state
     if fit is None:
-        check_memory(network, recipe, 2, device=device)
+        model.look_at_start()
+        model.check_memory(stack_bytes(network, recipe, 2, device or "cpu"), device, "Verifying")
     rows = []
     for order in range(orders):
         number = FIRST_ORDER + orders * seed + order
@@ -119,7 +158,7 @@ def verify(
             trained = retrain(network, recipe, state, [world, World()], number, device)
             networks = (each.into(copy.deepcopy(network)) for each in trained)
         else:
-            networks = (_fitted_by(fit, network, each, number) for each in (world, World()))
+            networks = (put(fit(each.keep(network), number), network) for each in (world, World()))
         for name, each, here in zip(("without", "control"), (world, World()), networks, strict=True):
             (outcome,) = observe(here, each, [user], slate)
             if outcome.status == "failed":
@@ -128,15 +167,18 @@ def verify(
     return Verification(explanation, pd.DataFrame(rows))
 
 
-def _fitted_by(fit, network, world, seed):
-    """A copy of the network with what the caller's own training gives in a world."""
-    trained = fit(world.keep(network), seed)
-    state = trained.state_dict() if isinstance(trained, nn.Module) else trained
-    here = copy.deepcopy(network)
+def put(trained, network):
+    """A copy of a network with what somebody's own training gave: a module, or its state dict."""
+    state, here = trained.state_dict() if isinstance(trained, nn.Module) else trained, copy.deepcopy(network)
     if not isinstance(state, Mapping):
         raise AccentError(f"`fit` must return a module or a state dict, not {type(trained).__name__}.")
-    inside = getattr(here, "net", here)
-    inside.load_state_dict(state, strict=not isinstance(trained, type(network)))
+    whole = not isinstance(here, Wrapped) or state.keys() == here.state_dict().keys()
+    inside = here if whole else here.net
+    try:
+        inside.load_state_dict(state)
+    except RuntimeError as error:
+        what = str(error).splitlines()[-1].strip()
+        raise AccentError(f"What `fit` returned does not fit {type(inside).__name__}: {what}") from error
     return here.eval()
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from accent_lib.influence.base import FastInfluence, Influence
-from accent_lib.influence.derivatives import differentiate, slope_and_curvature
+from accent_lib.influence.derivatives import FORWARD_MODE, differentiate, slope_and_curvature
 from accent_lib.models.recommender import history_scores
 
 
@@ -93,8 +93,9 @@ class HistoryInfluence(FastInfluence):
             if self.effect == "substitute":
                 after = history_scores(model, value + moves, user, items)  # (n, k)
             else:
-                change = vmap(lambda keep, move: jvp(lambda b: scores(b, keep), (value,), (move,))[1])
-                after = by_input + change(without, moves)
+                change = self._each(lambda keep, move: jvp(lambda b: scores(b, keep), (value,), (move,))[1])
+                with FORWARD_MODE:
+                    after = by_input + change(without, moves)
         drop, drop_by_input = ((before - changed).T.cpu().numpy() for changed in (after, by_input))  # (k, n)
         return Influence(before.cpu().numpy(), drop, drop_by_input, **facts)
 
@@ -121,6 +122,12 @@ class HistoryInfluence(FastInfluence):
         if not self.others:
             return gradients
         # In chunks, because each row of `without` needs a table of the user's triples by her history.
-        changed = vmap(grad(total), (None, 0), chunk_size=16)(value, without) - gradients
-        own = vmap(grad(total), (None, None, 0))(value, everything, one_by_one)
+        changed = self._each(lambda keep: grad(total)(value, keep), 16)(without) - gradients
+        own = self._each(lambda which: grad(total)(value, everything, which))(one_by_one)
         return own - (changed - (grad(total)(value, everything) - own))
+
+    def _each(self, function, at_a_time=None):
+        """A function of single rows, of all of them: at once, or in turn where a net cannot be run so."""
+        if getattr(self.model, "one_by_one", False):
+            return lambda *rows: torch.stack([function(*row) for row in zip(*rows, strict=True)])
+        return vmap(function, chunk_size=at_a_time)

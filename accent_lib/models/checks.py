@@ -1,5 +1,6 @@
 """What is wrong with a model, before it is explained: each in a sentence."""
 
+import copy
 from collections import Counter
 from collections.abc import Iterator
 
@@ -18,14 +19,17 @@ SLOPE = 0.2
 FEW, MANY = 4, 50
 
 
-def check(model) -> list[str]:
-    """Say what is wrong with a trained model, such that its explanations would be, too.
+def check(model, trained: bool = True) -> list[str]:
+    """Say what is wrong with a model, such that its explanations would be, too.
 
     It looks at a few users only.
 
     Parameters
     ----------
     model : Recommender
+    trained : bool
+        Whether it is trained.  Else it is not looked for what training brings: a minimum, and
+        recommendations that differ from user to user.
 
     Returns
     -------
@@ -45,10 +49,44 @@ def check(model) -> list[str]:
     names = [name for name, value in model.named_parameters() if not value.isfinite().all()]
     if names:
         return [f"Parameters are not finite ({_list(names)}): training diverged; take a lower learning rate."]
+    model = model if trained else _elsewhere(model)
     users = _users(model, FEW)
     found = [*_chance(model, users), *_own_items(model, users), *_untrained(model)]
     # What follows compares numbers, and means nothing where they are drawn by lot.
-    return found or [*_blocks(model, users), *_agreement(model, users), *_constant(model)]
+    if found:
+        return found
+    learned = [*unrest(model), *_constant(model)] if trained else []
+    return [*_fixed(model, users), *_agreement(model, users), *learned]
+
+
+def unrest(model) -> list[str]:
+    """The one of these sentences that tells of training that has not come to rest, if it has not.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> len(unrest(NCF(prepare(load("sample")))))
+    1
+    """
+    users = _users(model, FEW)
+    slope = float(np.median([_steepness(model, user, model.block(user)) for user in users]))
+    if slope <= SLOPE:
+        return []
+    return [
+        f"The gradient of the objective at users' blocks is {slope:.0%} of what single actions pull "
+        f"(median of {len(users)} users), and should be near 0, as at a minimum: train longer, or "
+        "let the learning rate fall to zero."
+    ]
+
+
+@torch.no_grad()
+def _elsewhere(model):
+    """A copy with other parameters: initial ones may be zeros, which pass on no gradient."""
+    model, generator = copy.deepcopy(model), torch.Generator().manual_seed(0)
+    for value in model.parameters():
+        value.add_(0.1 * torch.randn(value.shape, generator=generator).to(value))
+    return model
 
 
 def _list(names):
@@ -140,28 +178,19 @@ def _untrained(model) -> Iterator[str]:
         )
 
 
-def _blocks(model, users) -> Iterator[str]:
-    generator, fixed, steep = torch.Generator().manual_seed(0), [], []
+@torch.no_grad()
+def _fixed(model, users) -> Iterator[str]:
+    generator = torch.Generator().manual_seed(0)
     for user in users:
         block, items = _some(model, user)
         noise = torch.randn(block.shape, generator=generator).to(block) * (block.std(correction=0) + 0.1)
-        with torch.no_grad():
-            moved = model.scores(block + noise, user, items) - model.scores(block, user, items)
+        moved = model.scores(block + noise, user, items) - model.scores(block, user, items)
         if _alike(moved, moved[:1].expand_as(moved)):
-            fixed.append(user)
-        steep.append(_steepness(model, user, block))
-    if fixed:
-        yield (
-            f"Differences of scores do not depend on the block of user {fixed[0]}: no removal can close a "
-            "gap; name parameters that a score is made of."
-        )
-    slope = float(np.median(steep))
-    if slope > SLOPE:
-        yield (
-            f"The gradient of the objective at users' blocks is {slope:.0%} of what single actions pull "
-            f"(median of {len(users)} users), and should be near 0, as at a minimum: train longer, or "
-            "let the learning rate fall to zero."
-        )
+            yield (
+                f"Differences of scores do not depend on the block of user {user}: no removal can close a "
+                "gap; name parameters that a score is made of."
+            )
+            return
 
 
 def _steepness(model, user, block):

@@ -26,6 +26,7 @@ from accent_lib.models.wrapped_setup import (
     decays_of,
     may_have_one_row,
     reads_of,
+    settings_of,
     shapes_of,
     training_needs,
 )
@@ -144,6 +145,7 @@ class Wrapped(nn.Module):
         self._sizes = [shape.numel() for shape in self._shapes]
         self._decay = decays_of(net, weight_decay)
 
+        self._from = interactions.fingerprint
         self._data = Actions.of(interactions, loss in _SAMPLED, negatives, seed)
         self.n_actions, train = len(self._data.rows), interactions.train.iloc[self._data.rows]
         self._keep_data("users", torch.tensor(train["user"].to_numpy(), dtype=torch.long))
@@ -168,6 +170,26 @@ class Wrapped(nn.Module):
         """Whether copies must be trained one after the other."""
         # On a GPU a step of a stack is recorded, and would draw the same again and again.
         return self._apart or (self._draws and self.items.is_cuda)
+
+    @property
+    def identity(self) -> dict:
+        """What this is beside its parameters, for the name of its outcomes."""
+        loss, buffers = self.loss, dict(self.net.named_buffers())
+        if callable(loss):
+            loss = f"{loss.__module__}.{getattr(loss, '__qualname__', type(loss).__qualname__)}"
+        return {
+            "data": self._from,
+            "net": settings_of(self.net),
+            "buffers": {
+                name: (value.double() if value.is_floating_point() else value).cpu().numpy()
+                for name, value in buffers.items()
+                if f"net.{name}" not in self.statistics  # they are a part of the state
+            },
+            "loss": loss,
+            "block": [self.shared, self.names, self.reads, self.length],
+            "negatives": self._data.negatives,
+            "weight_decay": self._decay,
+        }
 
     def _keep_data(self, name, tensor):
         # A buffer follows `.double()`; not persistent: a checkpoint holds no data.

@@ -40,6 +40,20 @@ def decays_of(net: nn.Module, weight_decay: float | Mapping[str, float]) -> dict
     return {name: float(weight_decay.get(name, 0)) for name in names}
 
 
+def settings_of(net: nn.Module) -> dict:
+    """What a net is beside parameters and buffers: classes of its modules, their numbers and words."""
+    settings = {}
+    for name, module in net.named_modules():
+        plain = {
+            key: value
+            for key, value in vars(module).items()
+            if isinstance(value, str | int | float) and not key.startswith("_") and key != "training"
+        }
+        kind = type(module)
+        settings[name] = [f"{kind.__module__}.{kind.__qualname__}", getattr(kind, "revision", 1), plain]
+    return settings
+
+
 def shapes_of(model) -> list[Size]:
     """Shapes of the parts of a block, by the names that were given for it."""
     parameters, n = dict(model.net.named_parameters()), model.n_users

@@ -20,6 +20,7 @@ class BiasedFactors(nn.Module):
             nn.init.zeros_(table.weight)
 
     def forward(self, users, items):
+        """Scores of pairs, ``(n,)``."""
         dot = (self.users(users) * self.items(items)).sum(-1)
         return dot + (self.user_bias(users) + self.item_bias(items)).squeeze(-1)
 
@@ -39,6 +40,7 @@ class TwoTowers(nn.Module):
         self.mean = nn.Parameter(torch.tensor(float(data.train["rating"].mean())))
 
     def forward(self, users, items):
+        """Scores of pairs, ``(n,)``."""
         of_users, of_items = self.of_users(self.users(users)), self.of_items(self.items(items))
         return (of_users * of_items).sum(-1) + self.mean
 
@@ -58,6 +60,7 @@ class FactorisationMachine(nn.Module):
         self.mean = nn.Parameter(torch.tensor(float(data.train["rating"].mean())))
 
     def forward(self, users, items):
+        """Scores of pairs, ``(n,)``."""
         has = self.has[items]
         genres = has @ self.genres.weight / has.sum(1, keepdim=True).clamp(min=1)
         parts = torch.stack([self.users(users), self.items(items), genres])
@@ -78,6 +81,7 @@ class LightGCN(nn.Module):
         self.register_buffer("tails", torch.tensor(liked["item"].to_numpy()))
 
     def forward(self, users, items, keep):
+        """Scores of pairs, ``(n,)``, in a graph with weights of its edges."""
         of_users, of_items = self.users.weight, self.items.weight
         n_users, n_items = (
             table.new_zeros(len(table)).index_add(0, ends, keep).clamp(min=1e-9).rsqrt()
@@ -103,6 +107,7 @@ class Recurrent(nn.Module):
         self.gru, self.output = nn.GRU(dim, dim, batch_first=True), nn.Linear(dim, dim)
 
     def forward(self, histories, items):
+        """Scores of items ``(n, m)`` after sequences ``(n, length)``."""
         _, state = self.gru(self.items(histories))
         return (self.output(state[0])[:, None] * self.items(items)).sum(-1)
 
@@ -119,6 +124,7 @@ class SelfAttentive(nn.Module):
         self.key = nn.Linear(dim, dim, bias=False)  # softmax would not see one
 
     def forward(self, histories, items):
+        """Scores of items ``(n, m)`` after sequences ``(n, length)``."""
         there = histories != self.padding
         x = self.items(histories) + self.positions.weight[-histories.shape[1] :]
         of_last = (self.query(x[:, -1:]) * self.key(x)).sum(-1) / math.sqrt(x.shape[-1])
