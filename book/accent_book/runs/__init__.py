@@ -5,7 +5,6 @@ The code cell after a notebook's parameters is ``run = runs.begin("02_training",
 
 from accent_book.runs.artifacts import (
     Retraining,
-    interactions,
     model_class,
     new_model,
     relation_triples,
@@ -19,6 +18,7 @@ from accent_book.runs.folder import Run, begin
 from accent_book.runs.notebooks import project_root, runs_folder
 from accent_book.runs.origin import provenance
 from accent_book.runs.profiles import load_profile, profile_names
+from accent_book.runs.ratings import interactions, load_ratings, source_of
 from accent_book.runs.results import (
     describe_store,
     export,
@@ -31,6 +31,7 @@ from accent_book.runs.results import (
     store_path,
     write_table,
 )
+from accent_book.runs.words import speak, words, words_of
 
 __all__ = [
     "Retraining",
@@ -43,6 +44,7 @@ __all__ = [
     "import_results",
     "interactions",
     "load_profile",
+    "load_ratings",
     "model_class",
     "new_model",
     "outcomes_store",
@@ -56,8 +58,12 @@ __all__ = [
     "retraining",
     "runs_folder",
     "slates_of",
+    "source_of",
+    "speak",
     "store_path",
     "trained_model",
     "untrained_model",
+    "words",
+    "words_of",
     "write_table",
 ]

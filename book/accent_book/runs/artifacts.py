@@ -7,37 +7,8 @@ from accent_lib.errors import AccentError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from accent_lib.datasets import Interactions
     from accent_lib.models import Recommender
     from accent_lib.training import State
-
-
-def interactions(run) -> "Interactions":
-    """The prepared data that notebook 01 settled on.
-
-    Parameters
-    ----------
-    run : Run
-
-    Returns
-    -------
-    Interactions
-
-    Raises
-    ------
-    AccentError
-        If the data has changed since.
-    """
-    from accent_lib.datasets import load, prepare
-
-    record = run.read_json("data.json")
-    data = prepare(load(record["dataset"], record["data_home"] or None), **record["settings"])
-    if data.fingerprint != record["fingerprint"]:
-        raise AccentError(
-            f"The data is not the one that notebook 01_data saw in {run.folder}: run 01_data again, and all"
-            " after it."
-        )
-    return data
 
 
 def model_class(name: str) -> type:
