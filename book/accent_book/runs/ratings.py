@@ -12,6 +12,8 @@ from accent_lib.errors import AccentError
 if TYPE_CHECKING:
     from accent_lib.datasets import Interactions, Ratings
 
+#: Data that anyone may have; the rest never gets into the book's explorer.
+PUBLIC = ("sample",)
 #: What may be said of the columns of a file.
 ROLES = ("user", "item", "rating", "time")
 #: What says where the ratings come from: parameters of notebook 01, kept in its record.
