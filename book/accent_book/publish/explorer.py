@@ -38,9 +38,10 @@ def explorer_data(run) -> dict:
     Returns
     -------
     dict
-        Ready for JSON: ``run``, ``dataset``, ``words`` (what an item is called), ``private`` (whether the data may not be
-        passed on), ``films`` (titles by item), ``methods`` (names by method), ``start`` (what to show first) and ``models``, a list. Of each model ``users``, a list with the
-        history, the slate and its scores, ``influence`` of shape ``(k_max, n_history)``, ``sets`` (each
+        Ready for JSON: ``run``, ``dataset``, ``words`` (what an item is called), ``private`` (whether the
+        data may not be passed on), ``films`` (titles by item), ``methods`` (names by method), ``start`` (what
+        to show first) and ``models``, a list. Of each model ``users``, a list with the history, the slate and
+        its scores, ``influence`` of shape ``(k_max, n_history)``, ``sets`` (each
         with ``removed``, ``replacement``, ``gaps`` before and after each removal, the scores ``after`` the
         last one, the ``sentence``, and what was ``retrained``) and ``by_method``, for each
         method the number in ``sets`` for each of the model's ``ks``, or None. Scores, gaps and influences are
