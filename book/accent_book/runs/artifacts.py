@@ -109,6 +109,43 @@ def untrained_model(run, name: str, data, metadata: dict) -> "Recommender":
     return new_model(name, data, metadata["start"], triples)
 
 
+def possible_ks(ks, models) -> list[int]:
+    """Sizes of the slate that every user has candidates for; what is larger becomes the largest of these.
+
+    Parameters
+    ----------
+    ks : sequence of int
+        As asked for.
+    models : iterable of Recommender
+
+    Returns
+    -------
+    list of int
+        In the order of ``ks``, each once; a line is printed where one is not as asked for.
+
+    Raises
+    ------
+    AccentError
+        If somebody has not even two candidates.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> model = new_model("ncf", prepare(load("sample")))
+    >>> possible_ks([5, 1000], [model])[0]
+    There are not 1,000 candidates for every user: slates have at most ... items.
+    5
+    """
+    fewest = min(len(model.candidates(user)) for model in models for user in range(model.n_users))
+    if fewest < 2:
+        raise AccentError(
+            "Somebody has fewer than two candidates: a slate takes more items, or shorter histories."
+        )
+    if max(ks) > fewest:
+        print(f"There are not {max(ks):,} candidates for every user: slates have at most {fewest} items.")
+    return list(dict.fromkeys(min(k, fewest) for k in ks))
+
+
 def slates_of(run, name: str) -> dict:
     """Each user's slate as notebook 04 wrote it, item indices of shape ``(k,)``."""
     table = run.read_csv("slates.csv")
