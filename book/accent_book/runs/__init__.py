@@ -19,7 +19,7 @@ from accent_book.runs.folder import Run, begin
 from accent_book.runs.notebooks import project_root, runs_folder
 from accent_book.runs.origin import provenance
 from accent_book.runs.profiles import load_profile, profile_names
-from accent_book.runs.ratings import interactions, load_ratings, source_of
+from accent_book.runs.ratings import interactions, load_ratings, own_file, source_of
 from accent_book.runs.results import (
     describe_store,
     export,
@@ -49,6 +49,7 @@ __all__ = [
     "model_class",
     "new_model",
     "outcomes_store",
+    "own_file",
     "possible_ks",
     "profile_names",
     "project_root",

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from accent_book.runs import notebooks
 from accent_book.runs.words import speak, words_of
@@ -93,6 +93,39 @@ def _columns(text):
             "columns leaves item empty, but ratings without items say nothing; name its column."
         )
     return given
+
+
+class OwnFile(NamedTuple):
+    """A reader's own file, as :func:`accent_lib.read_ratings` takes it."""
+
+    ratings: Path
+    items: Path | None
+    columns: dict
+    verb: str
+
+
+def own_file(run, ratings: str = "", items: str = "") -> OwnFile:
+    """The file that chapter 10 is about: one that is named, else the run's own, else that of the book club.
+
+    Parameters
+    ----------
+    run : Run
+        With the record of notebook 01.
+    ratings, items : str
+        Paths, from the project's folder if they are relative; empty: as the run has them.
+
+    Returns
+    -------
+    OwnFile
+    """
+    record, root = run.read_json("data.json"), notebooks.project_root()
+    if ratings:
+        return OwnFile(root / ratings, root / items if items else None, {}, record.get("verb", "rated"))
+    if record.get("files"):
+        described = Path(record["items"]) if record["items"] else None
+        return OwnFile(Path(record["dataset"]), described, _columns(record["columns"]), record["verb"])
+    club = root / "data" / "club"
+    return OwnFile(club / "ratings.csv", club / "books.csv", {}, "read")
 
 
 def source_of(settings: dict) -> dict:
