@@ -2,9 +2,9 @@
 
 ``python -m accent_book.experiments.own_nets`` takes 20 users and explains each by ACCENT and by a random set
 of the same size; both are verified in an order of the batches that training had not seen.  The table goes to
-``data/results/own-nets.csv``.  Recipes were chosen from training alone, before any outcome was looked at: of two
-weight decays, that which puts more held-out pairs in order, and so many steps that ``check`` has nothing to
-say; the towers took less dropout for that.
+``data/results/own-nets.csv``.  The recipe of each was chosen from its training alone: of two weight decays,
+that which puts more held-out pairs in order, and so many steps that ``check`` has nothing to say; the towers
+took less dropout for that.
 """
 
 import argparse
