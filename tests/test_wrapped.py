@@ -365,16 +365,17 @@ def test_a_removed_action_is_in_no_statistics_of_a_batch(sample):
 
 def test_in_turn_is_what_at_once_is(models):
     model = copy.deepcopy(models["attentive"])
-    items, kinds = top_k(model, USER, 3)[0], ({"effect": "linear"}, {"others": True})
+    items = top_k(model, USER, 3)[0]
+
+    def influences():
+        kinds = {"effect": "linear"}, {"others": True}
+        of_kinds = [fast_influence(model, "objective", damping=1e-3, **kind) for kind in kinds]
+        return [influence(USER, items).influence for influence in of_kinds]
+
     assert not model.one_by_one
-    at_once = [
-        fast_influence(model, "objective", damping=1e-3, **how)(USER, items).influence for how in kinds
-    ]
+    at_once = influences()
     model._apart = True
-    in_turn = [
-        fast_influence(model, "objective", damping=1e-3, **how)(USER, items).influence for how in kinds
-    ]
-    np.testing.assert_allclose(in_turn, at_once, rtol=1e-8, atol=1e-11)
+    np.testing.assert_allclose(influences(), at_once, rtol=1e-8, atol=1e-11)
 
 
 def test_a_recurrent_net_has_every_kind_of_influence(models):
