@@ -55,8 +55,9 @@ def annealed(steps: int) -> Recipe:
 
 def factors(data, decay=4, steps=150):
     """Biased matrix factorisation by BCE, with sampled negatives."""
-    net, decay = seeded(BiasedFactors, data), decay / data.train["positive"].sum()
-    own, how = ["users.weight", "user_bias.weight"], annealed(steps)
+    net, how = seeded(BiasedFactors, data), annealed(steps)
+    decay = decay / data.train["positive"].sum()
+    own = ["users.weight", "user_bias.weight"]
     return al.wrap(net, data, own, "bce", weight_decay=decay, recipe=how)
 
 
