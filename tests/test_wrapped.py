@@ -402,6 +402,17 @@ def test_a_recurrent_net_has_every_kind_of_influence(models):
     np.testing.assert_allclose(whole[:, place], expected.detach(), rtol=1e-5, atol=1e-9)
 
 
+def test_a_shared_hessian_is_computed_once_for_all_explanations(models, monkeypatch):
+    model, asked = copy.deepcopy(models["recurrent"]), []
+    whole = model.curvature(model.block(0), 0)
+    monkeypatch.setattr(Wrapped, "_losses", lambda *arguments: asked.append(1) or 1 / 0)
+    assert torch.equal(copy.deepcopy(model).curvature(model.block(0), 1), whole) and not asked
+    with torch.no_grad():
+        model.net.items.weight[0] += 1
+    with pytest.raises(ZeroDivisionError):
+        model.curvature(model.block(0), 0)
+
+
 # --- names and processes
 
 
