@@ -101,10 +101,7 @@ def test_a_warm_start_is_told(sample, machine):
     ("gives", "says"),
     [
         (lambda data: 3, "`fit` must return a module or a state dict, not int"),
-        (
-            lambda data: TwoTowers(data),
-            "What `fit` returned does not fit FactorisationMachine: .*towers|of_users",
-        ),
+        (TwoTowers, "What `fit` returned does not fit FactorisationMachine: .*items.weight"),
         (lambda data: {"users.weight": torch.zeros(2, 2)}, "What `fit` returned does not fit Fact"),
     ],
 )
@@ -147,7 +144,6 @@ def test_accents_sets_hold_more_often_than_random_ones_of_their_size(table, samp
         assert sets["user"].tolist() == random["user"].tolist() == users, name
         assert sets["size"].tolist() == random["size"].tolist()
         assert not (part["held"] & (part["size"] == 0)).any()
-        assert sets["held"].sum() > random["held"].sum(), name
     rows = own_nets.summary(table).set_index("net")
     assert rows.index.tolist() == [*own_nets.NETS, "pooled"]
     assert rows.loc["pooled", "users"] == 100 and rows.loc["pooled", "p"] < 0.05

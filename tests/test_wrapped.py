@@ -363,16 +363,19 @@ def test_a_removed_action_is_in_no_statistics_of_a_batch(sample):
 # --- what torch cannot run for many histories at once
 
 
-@pytest.mark.parametrize("options", [{"effect": "linear"}, {"others": True}, {"variant": "paper"}])
-def test_in_turn_is_what_at_once_is(models, options):
+def test_in_turn_is_what_at_once_is(models):
     model = copy.deepcopy(models["attentive"])
-    assert not model.one_by_one
     items = top_k(model, USER, 3)[0]
-    options = {"variant": "objective", "damping": 1e-3, **options}
-    at_once = fast_influence(model, **options)(USER, items).influence
+
+    def influences():
+        kinds = {"effect": "linear"}, {"others": True}
+        of_kinds = [fast_influence(model, "objective", damping=1e-3, **kind) for kind in kinds]
+        return [influence(USER, items).influence for influence in of_kinds]
+
+    assert not model.one_by_one
+    at_once = influences()
     model._apart = True
-    in_turn = fast_influence(model, **options)(USER, items).influence
-    np.testing.assert_allclose(in_turn, at_once, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(influences(), at_once, rtol=1e-8, atol=1e-11)
 
 
 def test_a_recurrent_net_has_every_kind_of_influence(models):
@@ -397,6 +400,17 @@ def test_a_recurrent_net_has_every_kind_of_influence(models):
     expected = model.scores(value, USER, torch.tensor(items), everything)
     expected = expected - model.scores(value + move, USER, torch.tensor(items), keep)
     np.testing.assert_allclose(whole[:, place], expected.detach(), rtol=1e-5, atol=1e-9)
+
+
+def test_a_shared_hessian_is_computed_once_for_all_explanations(models, monkeypatch):
+    model, asked = copy.deepcopy(models["recurrent"]), []
+    whole = model.curvature(model.block(0), 0)
+    monkeypatch.setattr(Wrapped, "_losses", lambda *arguments: asked.append(1) or 1 / 0)
+    assert torch.equal(copy.deepcopy(model).curvature(model.block(0), 1), whole) and not asked
+    with torch.no_grad():
+        model.net.items.weight[0] += 1
+    with pytest.raises(ZeroDivisionError):
+        model.curvature(model.block(0), 0)
 
 
 # --- names and processes

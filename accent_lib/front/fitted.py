@@ -131,7 +131,7 @@ class Estimator:
         named = {"item": self.data.item_ids[items], "title": self.data.titles[items]}
         return pd.DataFrame({**named, "score": self.in_unit(scores)})
 
-    def _describe(self, begin, objective):
+    def _describe(self, begin, objective, level=3):
         """Find out how good the model is, and warn where it is not."""
         network, data = self.network, self.data
         blocks = (range(at, min(at + USERS, data.n_users)) for at in range(0, data.n_users, USERS))
@@ -148,7 +148,7 @@ class Estimator:
                 f"{type(self).__name__} recommends the same item, {data.titles[most]!r}, to {share:.0%} of "
                 "the users: it learned little that is personal. Try another setting, or more data.",
                 AccentWarning,
-                stacklevel=3,
+                stacklevel=level,
             )
         error, means = self.facts.get("held_out_rmse"), self.facts.get("rmse_of_means")
         if error is not None and error > WORSE * means:
@@ -156,7 +156,7 @@ class Estimator:
                 f"{type(self).__name__} errs by {error:.3f} on held-out ratings, where means of users and "
                 f"items err by {means:.3f}: it memorises more than it learns. Explained is what it does.",
                 AccentWarning,
-                stacklevel=3,
+                stacklevel=level,
             )
         pairs, of_means = self.facts.get("pairs_in_order"), self.facts.get("pairs_of_means")
         if error is None and pairs is not None and pairs < of_means / WORSE:
@@ -164,7 +164,7 @@ class Estimator:
                 f"{type(self).__name__} puts {pairs:.1%} of held-out pairs of a liked and a disliked item in "
                 f"order, where means of users and items put {of_means:.1%}.",
                 AccentWarning,
-                stacklevel=3,
+                stacklevel=level,
             )
 
     def _accuracy(self):

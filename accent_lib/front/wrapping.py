@@ -89,6 +89,7 @@ class OwnModel(Estimator):
     def look(self) -> None:
         """Warn, once, of what :func:`check` and ``fit`` would have to say of a net trained elsewhere."""
         if not self._looked:
+            self._take(self.network)  # it may have been trained after it was wrapped
             self._look(time.perf_counter())
 
     def look_at_start(self) -> None:
@@ -114,7 +115,7 @@ class OwnModel(Estimator):
                 "recipe."
             )
         self._warn(check_network(self.network, trained=False) or unrest(self.network))
-        self._describe(begin, reached)  # one item for everybody is told there, by its title
+        self._describe(begin, reached, level=4)  # one item for everybody is told there, by its title
 
     def _warn(self, sentences):
         for sentence in sentences:

@@ -6,6 +6,7 @@ even where all parameters stay.
 """
 
 import copy
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,7 +38,6 @@ _SAMPLED = {
     "bce": lambda good, bad: F.softplus(-good) + F.softplus(bad).sum(1),
     "bpr": lambda good, bad: F.softplus(bad - good[:, None]).sum(1),
 }
-_NONE = (None, None, None)
 _CHANCE = threading.Lock()  # torch has one generator for all threads
 
 
@@ -156,7 +156,7 @@ class Wrapped(nn.Module):
         if self._data.negatives is not None:
             self._keep_data("negatives", torch.tensor(self._data.negatives))
         self._longest = int(np.diff(self._data.starts).max())
-        self.length, self._hessian = min(length, self._longest), _NONE
+        self.length, self._hessian = min(length, self._longest), {}
         self.eval()
         #: Names of the buffers that training changes, such as running statistics.
         self.statistics: tuple[str, ...] = ()
@@ -198,11 +198,12 @@ class Wrapped(nn.Module):
     def __deepcopy__(self, memo):
         memo |= {id(tensor): tensor for tensor in self._buffers.values()}  # the data is never written to
         copied = memo[id(self)] = type(self).__new__(type(self))
-        copied.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
+        memo[id(self._hessian)] = self._hessian  # of a shared block, which each explanation needs anew
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return copied
 
     def __getstate__(self):
-        return {**self.__dict__, "_hessian": _NONE}
+        return {**self.__dict__, "_hessian": {}}
 
     # --- the net
 
@@ -339,9 +340,9 @@ class Wrapped(nn.Module):
         """Hessian of the sum of the losses that depend on the block, ``(p, p)``: the user's, or all."""
         if not self.shared:
             return _hessian(lambda block: self.losses(block, user, keep).sum(), block)
-        whole = keep is None or bool((keep == 1).all())
-        made_from = [(value.data_ptr(), value._version) for value in self.parameters()] if whole else None
-        if made_from is None or self._hessian[0] != made_from or not torch.equal(block, self._hessian[2]):
+        made_from = self._digest(block) if keep is None or bool((keep == 1).all()) else None
+        curvature = self._hessian.get(made_from)
+        if curvature is None:
             keep, parts = self._weights(user, keep), torch.arange(self.n_actions).split(PART)
 
             def loss(rows, block):
@@ -351,10 +352,17 @@ class Wrapped(nn.Module):
             with self._mode(False):
                 rows = (part.to(self.items.device) for part in parts)
                 curvature = sum(_hessian(lambda b, part=part: loss(part, b), block) for part in rows)
-            if not whole:
-                return curvature
-            self._hessian = made_from, curvature, block.clone()
-        return self._hessian[1]
+            if made_from is not None:
+                self._hessian.clear()  # one is enough
+                self._hessian[made_from] = curvature
+        return curvature.to(block)
+
+    def _digest(self, block):
+        values = [block, *self.net.parameters(), *self.net.buffers()]
+        digest = hashlib.sha256(str(block.dtype).encode())
+        for value in values:
+            digest.update(value.detach().double().cpu().numpy().tobytes())
+        return digest.digest()
 
     # --- training
 
