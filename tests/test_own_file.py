@@ -178,7 +178,7 @@ def test_files_are_found_from_where_one_is_and_from_the_project(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     here = runs.begin("01_data", {**defaults, "run": "own", "dataset": "points.csv"})
     assert here.settings["dataset"] == str(tmp_path / "points.csv")
-    club = runs.begin("01_data", {**defaults, "run": "own", "dataset": "data/club/ratings.csv"})
+    club = runs.begin("01_data", {**defaults, "run": "own", "dataset": "data/club/club.csv"})
     assert Path(club.settings["dataset"]) == ROOT / "data" / "club" / "ratings.csv"
 
 
