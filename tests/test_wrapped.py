@@ -642,7 +642,8 @@ def test_each_trap_is_told(sample, make, net, options, spoil, says):
         spoil(model)
     told = check(model)
     of_training = says.startswith(("The gradient", "Item"))
-    assert any(re.search(says, sentence) for sentence in check(model, trained=False)) == (not of_training)
+    of_wrapping = check(model, trained=False)
+    assert any(re.search(says, sentence) for sentence in of_wrapping) != of_training, of_wrapping
     assert any(re.search(says, sentence) for sentence in told), told
     assert all(sentence.endswith(".") and "\n" not in sentence for sentence in told)
 
