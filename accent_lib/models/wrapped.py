@@ -239,14 +239,15 @@ class Wrapped(nn.Module):
 
     @contextmanager
     def _mode(self, training):
-        was = self.net.training
-        if was != training:
+        # Each module gets its own mode back: one that was left in another is a fault that `check` must find.
+        was = {module: module.training for module in self.net.modules()}
+        if was[self.net] != training:
             self.net.train(training)
         try:
             yield
         finally:
-            if was != training:
-                self.net.train(was)
+            for module, mode in was.items():
+                module.training = mode
 
     def read(self, rows, keep):
         """What the net reads as it is trained on some actions, were the weights of all ``keep``."""
