@@ -42,7 +42,7 @@ class State:
     def steps(self) -> int:
         """Steps that the moments have seen; 0 before the first.
 
-        A parameter that no step reaches stays at 0, such as RCF's of relations where nothing is known of items.
+        A parameter that no step reaches stays at 0: RCF's of relations if nothing is known of items.
         """
         steps = {int(memory["step"]) for memory in self.moments.values()} - {0} or {0}
         if len(steps) > 1:
