@@ -40,8 +40,11 @@ class State:
         return cls({name: value.detach().to("cpu", copy=True) for name, value in _changing(model)})
 
     def steps(self) -> int:
-        """Steps that the moments have seen; 0 before the first."""
-        steps = {int(memory["step"]) for memory in self.moments.values()} or {0}
+        """Steps that the moments have seen; 0 before the first.
+
+        A parameter that no step reaches stays at 0: RCF's of relations if nothing is known of items.
+        """
+        steps = {int(memory["step"]) for memory in self.moments.values()} - {0} or {0}
         if len(steps) > 1:
             raise AccentError(f"The parameters of a state have seen different numbers of steps: {steps}.")
         return steps.pop()
