@@ -14,7 +14,7 @@ from accent_book.publish.page import publish_explorer
 from accent_book.runner.plan import plan
 from accent_book.runs.profiles import load_profile, profile_of_run, run_name
 from accent_book.runs.ratings import load_ratings
-from accent_book.runs.words import words_of
+from accent_book.runs.wording import words_of
 from accent_lib.datasets import prepare
 from accent_lib.errors import AccentError
 from tests.conftest import ROOT, papermill

@@ -1,6 +1,6 @@
 """How methods and models are shown wherever results are: names, units and colours, the same everywhere."""
 
-from accent_book.runs.words import UNITS, words
+from accent_book.runs.wording import UNITS, words
 
 __all__ = ["METHOD_COLOURS", "METHOD_NAMES", "UNITS", "words"]
 

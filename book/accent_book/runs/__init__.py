@@ -32,7 +32,7 @@ from accent_book.runs.results import (
     store_path,
     write_table,
 )
-from accent_book.runs.words import speak, words, words_of
+from accent_book.runs.wording import speak, words, words_of
 
 __all__ = [
     "Retraining",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from accent_book.runs import notebooks
-from accent_book.runs.words import speak, words_of
+from accent_book.runs.wording import speak, words_of
 from accent_lib.errors import AccentError
 
 if TYPE_CHECKING:
