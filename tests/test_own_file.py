@@ -179,7 +179,7 @@ def test_files_are_found_from_where_one_is_and_from_the_project(tmp_path, monkey
     here = runs.begin("01_data", {**defaults, "run": "own", "dataset": "points.csv"})
     assert here.settings["dataset"] == str(tmp_path / "points.csv")
     club = runs.begin("01_data", {**defaults, "run": "own", "dataset": "data/club/club.csv"})
-    assert Path(club.settings["dataset"]) == ROOT / "data" / "club" / "ratings.csv"
+    assert Path(club.settings["dataset"]) == ROOT / "data" / "club" / "club.csv"
 
 
 @pytest.mark.parametrize(
