@@ -46,7 +46,8 @@ TINY = {
     "07_scale": {"steps": 10, "copies": 3},
     "08_reproduction": {"resamples": 100},
     "09_failures": {"resamples": 100},
-    "10_own_model": {"steps": 300, "mf_users": 6, "mf_retraining_steps": 30},
+    "10_your_data": {"club_users": 2, "orders": 1},
+    "11_own_model": {"steps": 300, "mf_users": 6, "mf_retraining_steps": 30},
 }
 
 
@@ -89,6 +90,18 @@ def real_ratings():
     except AccentError as error:
         do_without(
             f"This test needs MovieLens 100K. {error}",
+            f"CI must run the tests on real data, so set ACCENT_DATA_HOME there. {error}",
+        )
+
+
+@pytest.fixture(scope="session")
+def latest_small():
+    """Load the small set of MovieLens; without it, fail in CI and skip elsewhere."""
+    try:
+        return load("ml-latest-small")
+    except AccentError as error:
+        do_without(
+            f"This test needs ml-latest-small. {error}",
             f"CI must run the tests on real data, so set ACCENT_DATA_HOME there. {error}",
         )
 

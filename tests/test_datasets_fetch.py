@@ -239,12 +239,61 @@ def test_every_movielens_file_is_pinned_and_has_a_source(monkeypatch):
     assert {"ml-100k/u.data", "ml-100k/u.item", "ml-100k/u.genre", "rcf/auxiliary-mapping.txt"} <= set(
         module.FILES
     )
-    for pinned in module.FILES.values():
-        assert len(pinned.sha256) == 64 and pinned.size > 0
+    for name, pinned in module.FILES.items():
+        if name.startswith(("ml-100k/", "ml-latest-small/", "rcf/")):
+            assert len(pinned.sha256) == 64 and pinned.size > 0
+        else:  # GroupLens publishes the MD5 of the archive alone
+            known = pinned.download.known_hash
+            assert known is None and "ml-32m" in name or len(known) == len("md5:") + 32
         assert all(url.startswith(("https://", "http://")) for url in pinned.download.urls)
     assert len(module.MOVIELENS.urls) == 2
 
 
 def test_an_unknown_data_set_is_an_error():
-    with pytest.raises(AccentError, match="no data set 'ml-1m'; choose 'ml-100k' or 'sample'"):
-        load("ml-1m")
+    with pytest.raises(
+        AccentError, match="no data set 'ml-20'; choose 'sample' or one of 'ml-100k', 'ml-l.*read_"
+    ):
+        load("ml-20")
+
+
+@pytest.fixture
+def larger(web, tmp_path, monkeypatch):
+    """A set whose archive alone has a hash, which is asked for beside it; in a folder of another name."""
+    archive = tmp_path / "web/ml-32m.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("ML32/ratings.csv", "userId,movieId,rating,timestamp\n1,7,4.5,10\n1,8,2.0,11\n")
+        opened.writestr(
+            "ML32/movies.csv", "movieId,title,genres\n7,Emma (1996),Drama|Romance\n8,Ran (1985),War\n"
+        )
+    beside = tmp_path / "web/ml-32m.zip.md5"
+    beside.write_text(f"{hashlib.md5(archive.read_bytes()).hexdigest()}  ml-32m.zip\n")
+    download = Download("ml-32m.zip", None, (f"{web}/ml-32m.zip",))
+    for file in ("ratings.csv", "movies.csv"):
+        pinned = PinnedFile(None, 1, download, f"ML32/{file}")
+        monkeypatch.setitem(module.FILES, f"ml-32m/{file}", pinned)
+    return beside
+
+
+def test_a_larger_set_is_checked_against_the_hash_beside_its_archive(larger, tmp_path, request):
+    data = load("ml-32m")
+    assert data.name == "ml-32m" and data.items["title"].tolist() == ["Emma (1996)", "Ran (1985)"]
+    assert data.items["genres"].tolist() == [("Drama", "Romance"), ("War",)] and data.scale == (2, 4.5)
+    request.getfixturevalue("no_web")
+    assert load("ml-32m", tmp_path / "cache").fingerprint == load("ml-32m").fingerprint
+
+
+@pytest.mark.parametrize("beside", ["0" * 32, "not here", None])
+def test_a_larger_set_with_another_hash_beside_it_is_refused(larger, beside):
+    larger.unlink() if beside is None else larger.write_text(beside)
+    with pytest.raises(
+        AccentError, match="set ACCENT_DATA_HOME to a folder that holds ml-32m/, or use"
+    ) as error:
+        load("ml-32m")
+    assert ("the server answered 404" if beside is None else "is not the pinned one") in str(error.value)
+
+
+def test_an_empty_file_of_a_larger_set_is_refused(larger, home):
+    (home / "ml-32m").mkdir()
+    (home / "ml-32m/movies.csv").write_text("")
+    with pytest.raises(AccentError, match=r"movies\.csv is empty"):
+        fetch("ml-32m/movies.csv", home)

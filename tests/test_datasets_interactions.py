@@ -1,5 +1,7 @@
 """Pruning, holding out and numbering anew: the paper's counts, and invariants on random tables."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -89,7 +91,13 @@ def test_a_table_worked_by_hand():
         [1, 2, 2],
     ]
     assert data.rows(0) == slice(0, 2) and data.rows(1) == slice(2, 5)
-    assert data.settings == {"positive_at": 3, "min_positive": 1, "min_negative": 1, "holdout": 0.5}
+    assert data.settings == {
+        "positive_at": 3,
+        "min_positive": 1,
+        "min_negative": 1,
+        "holdout": 0.5,
+        "min_ratings": 1,
+    }
     for user in (-1, 2):
         with pytest.raises(IndexError, match="users go from 0 to 1"):
             data.rows(user)
@@ -156,6 +164,13 @@ def test_the_fingerprint_covers_numbers_and_not_titles(sample):
     later = Ratings("sample", changed, ratings.items, ratings.attributes)
     assert prepare(later).fingerprint != sample.fingerprint
     assert prepare(ratings, holdout=0.1).fingerprint != sample.fingerprint
+    # RCF reads every column of attributes, in their order.
+    tags = [(n % 3,) for n in range(len(ratings.attributes))]
+    for attributes in (
+        ratings.attributes.assign(tags=tags),
+        ratings.attributes[["actors", "genres", "directors"]],
+    ):
+        assert prepare(replace(ratings, attributes=attributes)).fingerprint != sample.fingerprint
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 """The embedded sample: the same every time, and like real ratings where the book relies on it."""
 
+import inspect
+
 import numpy as np
 import pytest
 
+import accent_lib.datasets.sample
 from accent_lib.datasets import load, prepare
-from accent_lib.datasets.sample import generate
+from accent_lib.datasets.relations import Relations
+from accent_lib.datasets.sample import EXEMPLARS, GENRES, films, generate
 from accent_lib.errors import AccentError
 
 
@@ -15,7 +19,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes():
 
 def test_the_sample_is_the_one_the_book_was_written_with():
     """A change of this number changes every number of the book: change it knowingly."""
-    assert load("sample").fingerprint[:16] == "1279c165a62fb706"
+    assert load("sample").fingerprint[:16] == "6061f2c0ba2e7ce8"
 
 
 def test_it_needs_neither_data_home_nor_web(monkeypatch, tmp_path):
@@ -41,11 +45,21 @@ def test_users_and_films_are_heavy_tailed():
         assert counts.max() > 2 * counts.median()
 
 
-def test_titles_are_unique_but_for_one():
-    items = generate().items
-    assert items["title"].duplicated().sum() == 1
-    assert items["year"].isna().sum() == 1
-    assert items["title"].str.len().max() < 70
+def test_films_are_those_of_the_table_with_their_facts():
+    ratings, table = generate(), films()
+    assert ratings.items["title"].tolist() == [f"{one.title} ({one.year})" for one in table.itertuples()]
+    assert ratings.items["genres"].tolist() == table["genres"].tolist()
+    by_title = dict(zip(ratings.items["title"], ratings.items.index, strict=True))
+    of = {title: ratings.attributes.loc[by_title[title]] for title in ("Goodfellas (1990)", "Casino (1995)")}
+    one, other = of.values()
+    assert one["directors"] == other["directors"] and len(set(one["actors"]) & set(other["actors"])) == 2
+    assert [GENRES[genre] for genre in one["genres"]] == ["Crime", "Drama"]
+
+
+def test_all_draws_are_bytes_of_a_hash():
+    """What NumPy draws may change with its version, and its logarithms with the processor."""
+    source = inspect.getsource(accent_lib.datasets.sample)
+    assert not any(word in source for word in ("random", "np.exp", "np.log", "np.sqrt", "float"))
 
 
 def test_pruning_shows_and_leaves_histories_of_the_right_length(sample):
@@ -63,6 +77,16 @@ def test_other_seeds_and_sizes_work_too():
     assert small.ratings["user"].nunique() == 2 and len(small.items) == 20
     with pytest.raises(AccentError, match="too small"):
         generate(n_users=1)
+    with pytest.raises(AccentError, match="knows 210 films"):
+        generate(n_items=211)
+
+
+def test_few_films_have_much_in_common_too():
+    small = generate(seed=1, n_users=20, n_items=40)
+    titles = small.items["title"].str.replace(r" \(\d+\)$", "", regex=True)
+    assert set(EXEMPLARS) <= set(titles)
+    related = Relations.of(small.attributes.reset_index(drop=True))
+    assert (np.bincount(related.types)[1:] >= [5, 5, 5]).all()
 
 
 def test_taste_can_be_learned(sample):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accent_lib.errors import AccentError
 from accent_lib.explainers import (
     Explanation,
     accent,
@@ -47,6 +48,76 @@ def smallest_subset(gap, influence_on_gap):
         if gap - sum(influence_on_gap[z] for z in subset) < 0:
             return len(subset)
     return None
+
+
+MARGINS = (0, 1 / 8, 1 / 2, 2, 8)
+
+
+def subsets_of(n):
+    """All subsets of so many positions, the small ones first."""
+    return chain.from_iterable(combinations(range(n), size) for size in range(n + 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems(k_max=4, n_max=7))
+def test_with_a_margin_too_no_subset_is_smaller(problem):
+    scores, influence = problem
+    gaps, on_gaps = scores[0] - scores[1:], influence[0] - influence[1:]
+    left = {s: gaps - on_gaps[:, list(s)].sum(1) for s in subsets_of(influence.shape[1])}
+    size = 0
+    for margin in MARGINS:
+        explanation = accent(scores, influence, margin)
+        reaching = [len(s) for s, rest in left.items() if rest.min() < -margin]
+        if reaching:
+            assert explanation.reached and len(explanation) == min(reaching)
+            assert len(explanation) >= size and explanation.remaining_gap < -margin
+            size = len(explanation)
+        elif (lowest := min(rest.min() for rest in left.values())) < 0:
+            smallest = min(len(s) for s, rest in left.items() if rest.min() == lowest)
+            assert not explanation.reached and len(explanation) == smallest
+            assert explanation.remaining_gap == lowest >= -margin
+        else:
+            assert explanation is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(problems(), st.sampled_from(MARGINS), st.sampled_from([fia, pure_fia]))
+def test_a_walk_goes_on_until_the_margin_or_stops_where_another_led_by_most(problem, margin, method):
+    scores, influence = problem
+    removed, current, best = [], scores, None
+    gap = scores[0] - scores[1:].max()
+    for action in np.argsort(-influence[0], kind="stable"):
+        after = current - influence[:, action]
+        narrower = after[0] - after[1:].max()
+        if method is fia and narrower >= gap:
+            continue
+        removed, current, gap = [*removed, int(action)], after, narrower
+        if gap < (best[1] if best else 0):
+            best = tuple(removed), gap
+        if gap < -margin:
+            break
+    explanation = method(scores, influence, margin)
+    assert (explanation is None) == (best is None)
+    if best:
+        assert (explanation.removed, explanation.remaining_gap) == best
+        assert explanation.reached == (best[1] < -margin)
+
+
+@settings(max_examples=100, deadline=None)
+@given(problems(), st.sampled_from(MARGINS))
+def test_no_method_needs_less_for_the_margin_than_accent(problem, margin):
+    best = accent(*problem, margin)
+    for method in BY_INFLUENCE:
+        other = method(*problem, margin)
+        if other is not None and other.reached:
+            assert best.reached and len(best) <= len(other)
+
+
+@pytest.mark.parametrize("margin", [-0.1, np.nan, np.inf, "0.1", None, [0.1]])
+def test_a_margin_is_a_number(margin):
+    for method in BY_INFLUENCE:
+        with pytest.raises(AccentError, match="A margin is a finite number of at least 0"):
+            method(np.array([1.0, 0.5]), np.array([[1.0], [0.0]]), margin)
 
 
 @settings(max_examples=150, deadline=None)

@@ -170,8 +170,8 @@ def test_options_that_make_no_sense_are_refused_with_a_sentence(model, sample):
     for of, options, says in (
         (
             model,
-            {"variant": "objective"},
-            "variant must be shared or paper for a model that reads the history, not 'objective'",
+            {"variant": "exact"},
+            "variant must be shared or paper or objective for a model that reads the history, not 'exact'",
         ),
         (ncf, {"variant": "shared"}, "paper or objective for a model that does not read the history"),
         (model, {"own_term": False}, "'own_term' is no option of influence for a model that reads"),

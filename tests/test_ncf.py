@@ -1,10 +1,13 @@
 """NCF against a loop-by-loop transcription of its equations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.special import ndtri
 
+from accent_lib import AccentError
 from accent_lib.models import NCF, Recommender, ncf_loops, top_k
 
 
@@ -124,3 +127,11 @@ def test_the_quotient_of_gelu_is_the_hyperbolic_tangent():
     p, q = (np.polynomial.polynomial.polyval(y**2, c) for c in (ncf_loops.TANH_P, ncf_loops.TANH_Q))
     assert np.abs(y * p / q - np.tanh(y)).max() < 4e-8
     assert 1 - np.tanh(ncf_loops.TANH_LIMIT) < 4e-8
+
+
+def test_data_of_one_rating_are_refused(sample):
+    same = replace(sample, train=sample.train.assign(rating=1))
+    with pytest.raises(
+        AccentError, match=r'take RCF, or a net of your own .* by wrap\(net, data, loss="bce"\)\.$'
+    ):
+        NCF(same)

@@ -31,7 +31,7 @@ METHODS = ["accent", "fia", "pure_fia", "random"]
 @pytest.fixture(scope="module")
 def cell():
     """Source of the cell in which the chapter writes the model."""
-    notebook = json.loads((ROOT / "notebooks" / "10_own_model.ipynb").read_text("utf-8"))
+    notebook = json.loads((ROOT / "notebooks" / "11_own_model.ipynb").read_text("utf-8"))
     (found,) = (one for one in notebook["cells"] if "own-model" in one["metadata"].get("tags", []))
     return "".join(found["source"])
 

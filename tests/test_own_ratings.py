@@ -98,9 +98,10 @@ def test_titles_are_recognised_as_people_write_them(sample):
 
 
 def test_a_number_decides_where_a_title_does_not(sample):
-    names, counts = np.unique(sample.titles.astype(str), return_counts=True)
-    twice = names[counts == 2][0]
-    items = np.flatnonzero(sample.titles == twice)
+    # No two films of the sample have one title, as some of MovieLens do.
+    items, all_titles = [3, sample.n_items - 1], sample.titles.copy()
+    all_titles[items[1]] = twice = all_titles[items[0]]
+    sample = replace(sample, titles=all_titles)
     titles = [*unique_titles(sample, 5), twice]
     with pytest.raises(AccentError, match=r"^Line 7: .* may be any of 2 films"):
         read_ratings(csv(pd.DataFrame({"title": titles, "stars": 3})), sample)
@@ -147,3 +148,15 @@ def test_a_film_that_nobody_rated_is_told(sample):
     without = replace(sample, train=sample.train[sample.train["item"] != 7])
     with pytest.raises(AccentError, match="Line 2: nobody rated"):
         read_ratings(csv(pd.DataFrame({"item": [sample.item_ids[7]], "stars": 4})), without)
+
+
+def test_ratings_are_on_the_scale_of_the_data_set(sample):
+    rated = pd.DataFrame({"item": sample.item_ids[sample.train["item"].unique()[:3]], "rating": [0.5, 10, 7]})
+    other = replace(sample, scale=(0.5, 10))
+    assert read_ratings(csv(rated), other, 3)["rating"].tolist() == [0.5, 10, 7]
+    with pytest.raises(AccentError, match="Line 2: the stars are '0.5', but must be a number from 1 to 5"):
+        read_ratings(csv(rated), sample, 3)
+    with pytest.raises(
+        AccentError, match="Line 3: the stars are '10.5', but must be a number from 0.5 to 10"
+    ):
+        read_ratings(csv(rated.replace(10, 10.5)), other, 3)

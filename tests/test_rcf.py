@@ -14,10 +14,11 @@ import torch
 from torch.func import functional_call, grad, hessian, vmap
 
 from accent_lib import AccentError
-from accent_lib.datasets import prepare
+from accent_lib.datasets import prepare, read_ratings
 from accent_lib.datasets.relations import Relations, draw_relation_triples
 from accent_lib.datasets.sample import generate
-from accent_lib.models import RCF, Recommender, rcf, rcf_entries, top_k
+from accent_lib.explanations import closeup
+from accent_lib.models import RCF, Recommender, history_scores, rcf, rcf_entries, top_k
 from accent_lib.training import Recipe, State, recipes, train
 from accent_lib.training.stack import Objective
 
@@ -57,6 +58,10 @@ def some_keep(model):
 
 @pytest.fixture(scope="module")
 def shared(data):
+    return shared_values(data)
+
+
+def shared_values(data):
     """The values that two items share, as (type, number), from the attribute table; type 0 where none."""
     relations = Relations.of(data.attributes)
     names = zip(relations.types.tolist(), relations.ids.tolist(), strict=True)
@@ -399,6 +404,56 @@ def test_initial_parameters_are_the_papers(data):
     assert not w["type_hidden.bias"].any()
     assert all(torch.equal(w[name], same[name]) for name in w)
     assert not torch.equal(w["output"], other["output"])
+
+
+@pytest.mark.parametrize("columns", [[], ["moods"], ["actors", "genres", "moods", "tags", "series"]])
+def test_types_follow_the_attributes(data, columns):
+    """All that a model computes, with no, one and five kinds of attributes."""
+    lists = {
+        column: [((n + place) % (3 + place),) for n in range(data.n_items)]
+        for place, column in enumerate(columns)
+    }
+    data = replace(data, attributes=pd.DataFrame(lists, index=range(data.n_items)))
+    model, shared = make(data), shared_values(data)
+    assert model.types == ("none", *(name if name in ("moods", "series") else name[:-1] for name in columns))
+    assert len(model.relation_triples) == 0 if not columns else len(model.relation_triples) > 0
+    items, keep, tensors = torch.arange(model.n_items), some_keep(model), copy.deepcopy(model)
+    tensors.by_tensors = True
+    part, block, users = model.action_slice(USER), model.block(USER), torch.full_like(items, USER)
+    found = [transcribed(model, shared, USER, item, keep[part]) for item in range(model.n_items)]
+    scores, types, levels = map(torch.stack, zip(*found, strict=True))
+    for one in (model, tensors):
+        close(one(users, items, keep), scores)
+        close(one.scores(block, USER, items, keep[part]), scores)
+        close(history_scores(one, block[None], USER, items, keep[part][None])[0], scores)
+        close(one.data_loss(keep), model.data_loss(keep))
+    whole = [transcribed(model, shared, USER, item, torch.ones_like(keep[part]))[1:] for item in (3, 5)]
+    close(
+        model.attention_levels(USER, items[[3, 5]]), (types[0], torch.stack([level for _, level in whole], 1))
+    )
+    expected = torch.autograd.functional.hessian(lambda b: model.losses(b, USER).sum(), block)
+    close(model.curvature(block, USER), expected)
+    states = [State.of(model)] * 2
+    trained, alone = train(model, RECIPE, states, seed=7), train(model, RECIPE, states[:1], seed=7)
+    assert flatten(trained[0]).isfinite().all()
+    torch.testing.assert_close(flatten(trained[1]), flatten(alone[0]), rtol=0, atol=1e-9)
+
+
+def test_what_was_only_liked_is_learned_and_explained():
+    generator = np.random.default_rng(5)
+    rows = [(user, item) for user in range(12) for item in generator.permutation(30)[:12].tolist()]
+    data = prepare(read_ratings(pd.DataFrame(rows, columns=["listener", "song"]), rating=False))
+    model = RCF(data, dim=8)
+    assert model.samples_disliked and model.types == ("none",) and not make(data).relation_triples.numel()
+    (state,) = train(model, replace(RECIPE, steps=100), [State.of(model)])
+    before = model.data_loss().item()
+    assert state.into(model).data_loss() < 0.5 * before
+    hers = closeup(model, 3, k=5)
+    assert data.titles[hers.items[0]] in hers.sentence(data.titles)
+
+
+def test_with_disliked_items_none_is_sampled(model):
+    assert not model.samples_disliked
 
 
 def test_a_type_that_relates_no_items(data):

@@ -22,6 +22,7 @@ LAYERS = {
         "explanations",
         "retraining",
         "evaluation",
+        "front",
     ),
     "accent_book": ("runs", "claims", "figures", "publish", "live", "runner", "experiments", "__main__"),
 }

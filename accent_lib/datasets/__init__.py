@@ -1,28 +1,32 @@
-"""Data sets: MovieLens 100K, and an embedded sample that needs no download."""
+"""Data sets: any table of ratings, those of MovieLens by name, and a sample that needs no download."""
 
 from accent_lib.datasets.interactions import Interactions, prepare
-from accent_lib.datasets.movielens import load_movielens
+from accent_lib.datasets.movielens import TABLES, load_movielens, load_table
 from accent_lib.datasets.ratings import Ratings
+from accent_lib.datasets.reader import read_ratings
 from accent_lib.datasets.sample import generate
 from accent_lib.errors import AccentError
 
-__all__ = ["Interactions", "Ratings", "load", "prepare"]
+__all__ = ["Interactions", "Ratings", "load", "prepare", "read_ratings"]
 
 
 def load(name, data_home=None) -> Ratings:
     """Load a data set as it was published.
 
-    ``"ml-100k"`` is looked for in ``data_home``, else in the folder that the variable ``ACCENT_DATA_HOME``
-    names, else in the per-user cache; only when none of the three is there is it downloaded into the cache.
-    Whatever the place, each file is checked against its SHA-256 hash. ``"sample"`` is generated and needs no
-    file.
+    A set of MovieLens is looked for in ``data_home``, else in the folder that the variable
+    ``ACCENT_DATA_HOME`` names, else in the per-user cache; only when none of the three is there is it
+    downloaded into the cache. Whatever the place, each file of ``ml-100k`` and ``ml-latest-small`` is checked
+    against its SHA-256 hash. Of the others GroupLens publishes the MD5 hash of the archive: a download is
+    checked against it, but a file that you put into a data home is taken as it is. ``"sample"`` is generated
+    and needs no file.
 
     Parameters
     ----------
-    name : {"ml-100k", "sample"}
-        Which data set.
+    name : {"sample", "ml-100k", "ml-latest-small", "ml-1m", "ml-10m", "ml-25m", "ml-32m"}
+        Which data set; a file of one's own is for :func:`read_ratings`.
     data_home : path, optional
-        Folder that holds ``ml-100k/`` and ``rcf/``. Given, no other place is looked at.
+        Folder that holds a folder of the set's name, and for ``ml-100k`` also ``rcf/``. Given, no other place
+        is looked at.
 
     Returns
     -------
@@ -44,4 +48,10 @@ def load(name, data_home=None) -> Ratings:
         return generate()
     if name == "ml-100k":
         return load_movielens(data_home)
-    raise AccentError(f"There is no data set {name!r}; choose 'ml-100k' or 'sample'.")
+    if name in TABLES:
+        return load_table(name, data_home)
+    names = ", ".join(map(repr, ("ml-100k", *TABLES)))
+    raise AccentError(
+        f"There is no data set {name!r}; choose 'sample' or one of {names}, or read a file of your own by "
+        "read_ratings(path)."
+    )

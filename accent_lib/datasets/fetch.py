@@ -1,13 +1,15 @@
-"""Where the files of MovieLens 100K come from, and the hashes that say they are the right ones.
+"""Where the files of MovieLens come from, and the hashes that say they are the right ones.
 
 A file is taken from the first of these places, and its SHA-256 is checked at each of them:
 the ``data_home`` argument, the folder in ``ACCENT_DATA_HOME``, the per-user cache, the web (into the cache).
+Of the larger sets only the MD5 of the archive is published: a download is checked against that.
 Nothing of MovieLens may be passed on, so nothing of it ships with this package.
 """
 
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 import threading
 import time
@@ -31,19 +33,26 @@ ATTEMPTS = 2
 
 
 class Download(NamedTuple):
-    """A file on the web: its name in the cache, the hash that pins it, its sources in order of preference."""
+    """A file on the web: its name in the cache, the hash that pins it, its sources in order of preference.
+
+    Without a hash, the file with ``.md5`` behind the address of the first source has it.
+    """
 
     name: str
-    known_hash: str
+    known_hash: str | None
     urls: tuple
 
 
 class PinnedFile(NamedTuple):
-    """A file of a data home: SHA-256, size in bytes, and where to get it, or a zip in which it is."""
+    """A file of a data home: SHA-256, size in bytes, where to get it, and its name in the zip if another.
 
-    sha256: str
+    Without SHA-256, what is there is taken as it is; the hash of the archive has guarded the download.
+    """
+
+    sha256: str | None
     size: int
     download: Download
+    member: str | None = None
 
 
 # GroupLens publishes no SHA-256 of the archive; its SHA-1 guards the transfer, the SHA-256 of each member the
@@ -86,7 +95,44 @@ FILES = {
     ATTRIBUTES.name: PinnedFile(ATTRIBUTES.known_hash.removeprefix("sha256:"), 52_804, ATTRIBUTES),
     RELATIONS.name: PinnedFile(RELATIONS.known_hash.removeprefix("sha256:"), 1_649_096, RELATIONS),
 }
-WAYS_OUT = f"set {VARIABLE} to a folder that holds ml-100k/ and rcf/, or use the data set 'sample'"
+#: Ratings and items of the sets that are read as any table is.
+TABLES = {
+    "ml-latest-small": ("ratings.csv", "movies.csv"),
+    "ml-1m": ("ratings.dat", "movies.dat"),
+    "ml-10m": ("ratings.dat", "movies.dat"),
+    "ml-25m": ("ratings.csv", "movies.csv"),
+    "ml-32m": ("ratings.csv", "movies.csv"),
+}
+# MD5 as GroupLens publishes it beside each archive. That of ml-32m was not at hand and is asked for, so it
+# guards the transfer but not against another edition. ml-latest-small may change with the years: its files
+# are those of September 2018.
+ARCHIVES = {
+    "ml-latest-small": "sha256:696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436",
+    "ml-1m": "md5:c4d9eecfca2ab87c1945afe126590906",
+    "ml-10m": "md5:ce571fd55effeba0271552578f2648bd",
+    "ml-25m": "md5:6b51fb2759a8657d3bfcbfc42b592ada",
+    "ml-32m": None,
+}
+SMALL = {
+    "ratings.csv": ("aa289ca83157595d0df6aea1be6a4ded676ddc4385472e8313a8ed9805352646", 2_483_723),
+    "movies.csv": ("5a5f32dd9bb3797b8e728a1b98958789d2b13f294a69fdfbc5727f8a9611aa07", 494_431),
+}
+for _set, _known in ARCHIVES.items():
+    _archive = Download(
+        f"{_set}.zip", _known, (f"https://files.grouplens.org/datasets/movielens/{_set}.zip",)
+    )
+    # The folder in the archive of ml-10m has a name of its own.
+    _folder = "ml-10M100K" if _set == "ml-10m" else _set
+    for _file in TABLES[_set]:
+        _sha256, _size = SMALL[_file] if _set == "ml-latest-small" else (None, 1)
+        FILES[f"{_set}/{_file}"] = PinnedFile(_sha256, _size, _archive, f"{_folder}/{_file}")
+
+
+def _ways_out(name):
+    """What to do instead of a download."""
+    folder = name.partition("/")[0]
+    folders = f"{folder}/" if folder in TABLES else "ml-100k/ and rcf/"
+    return f"set {VARIABLE} to a folder that holds {folders}, or use the data set 'sample'"
 
 
 def _pooch():
@@ -142,13 +188,16 @@ def fetch(name, data_home=None) -> Path:
             _extract(archive, cache)
         fault = _fault(path, FILES[name])
         if fault is not None:
-            raise AccentError(f"The file {path} {fault} though it was just downloaded; {WAYS_OUT}.")
+            raise AccentError(f"The file {path} {fault} though it was just downloaded; {_ways_out(name)}.")
     return path
 
 
 def _fault(path, pinned):
     """Say what is wrong with a local file, as the end of a sentence; None if it is the pinned one."""
     try:
+        if pinned.sha256 is None:
+            with open(path, "rb") as file:
+                return None if file.read(1) else "is empty"
         content = path.read_bytes()
     except FileNotFoundError:
         return "does not exist"
@@ -170,7 +219,7 @@ def _check_writable(cache, name):
     except OSError as error:
         raise AccentError(
             f"The file {name} is to be downloaded, but the cache {cache} cannot be written "
-            f"({error.strerror}): make it writable, {WAYS_OUT}."
+            f"({error.strerror}): make it writable, {_ways_out(name)}."
         ) from error
 
 
@@ -178,11 +227,19 @@ def _download(name, cache):
     """Download the file, or the archive with it, into the cache; return its path, its hash checked."""
     download = FILES[name].download
     path, pooch = cache / download.name, _pooch()
-    algorithm, known = download.known_hash.split(":")
-    if path.is_file() and pooch.file_hash(path, algorithm) == known:
-        return path  # an archive downloaded before, of which a member was lost since
     begun = time.monotonic()
     failures = []
+    known_hash = download.known_hash
+    if known_hash is None:
+        try:
+            known_hash = _published_md5(f"{download.urls[0]}.md5")
+        except (requests.RequestException, ValueError) as error:
+            download = download._replace(urls=())
+            failures.append(f"{download.name}.md5: {_reason(error)}")
+    else:
+        algorithm, known = known_hash.split(":")
+        if path.is_file() and pooch.file_hash(path, algorithm) == known:
+            return path  # an archive downloaded before, of which a member was lost since
     for url in download.urls:
         for _ in range(ATTEMPTS):
             if failures and time.monotonic() - begun > PATIENCE:
@@ -192,7 +249,7 @@ def _download(name, cache):
                 return Path(
                     pooch.retrieve(
                         url,
-                        known_hash=download.known_hash,
+                        known_hash=known_hash,
                         fname=download.name,
                         path=cache,
                         downloader=pooch.HTTPDownloader(timeout=TIMEOUT),
@@ -203,13 +260,24 @@ def _download(name, cache):
             except OSError as error:
                 raise AccentError(
                     f"The download of {name} could not be written to the cache {cache} ({error.strerror}): "
-                    f"make room there, {WAYS_OUT}."
+                    f"make room there, {_ways_out(name)}."
                 ) from error
     raise AccentError(
         f"The file {name} was not found and cannot be downloaded: no `data_home` was given, {VARIABLE} is "
         f"not set, the cache {cache} does not have it, and the web failed "
-        f"({'; '.join(dict.fromkeys(failures))}); {WAYS_OUT}."
+        f"({'; '.join(dict.fromkeys(failures))}); {_ways_out(name)}."
     )
+
+
+def _published_md5(url):
+    """The hash in a file such as ``ml-32m.zip.md5``, wherever in it."""
+    _probe(url)
+    answer = requests.get(url, timeout=TIMEOUT)
+    answer.raise_for_status()
+    found = re.search(r"\b[0-9a-f]{32}\b", answer.text)
+    if not found:
+        raise ValueError(url)
+    return f"md5:{found[0]}"
 
 
 def _probe(url):
@@ -249,11 +317,12 @@ def _extract(archive, cache):
     """Take the pinned members out of a downloaded archive, each verified before it gets its name."""
     with zipfile.ZipFile(archive) as opened:
         for name, pinned in FILES.items():
-            if name not in opened.namelist():
+            member = pinned.member or name
+            if member not in opened.namelist():
                 continue
-            content = opened.read(name)
-            if hashlib.sha256(content).hexdigest() != pinned.sha256:
-                raise AccentError(f"{name} of {archive} is not the published one; {WAYS_OUT}.")
+            content = opened.read(member)
+            if pinned.sha256 and hashlib.sha256(content).hexdigest() != pinned.sha256:
+                raise AccentError(f"{member} of {archive} is not the published one; {_ways_out(name)}.")
             _write(cache / name, content, cache)
 
 
@@ -269,5 +338,5 @@ def _write(path, content, cache):
             part.unlink()
         raise AccentError(
             f"The file {path.name} could not be written to the cache {cache} ({error.strerror}): "
-            f"make room there, {WAYS_OUT}."
+            f"make room there, {_ways_out(path.relative_to(cache).as_posix())}."
         ) from error

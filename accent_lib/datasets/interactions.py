@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from accent_lib.datasets.ratings import ATTRIBUTE_COLUMNS, RATING_COLUMNS, add_columns, add_tuples
+from accent_lib.datasets.ratings import RATING_COLUMNS, add_columns, add_tuples
 from accent_lib.errors import AccentError
 
 INTERACTION_COLUMNS = (*RATING_COLUMNS, "positive")
+#: Ratings that an item of a table of one's own must have: of fewer, hardly anything can be learned.
+USUAL_RATINGS = 5
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,15 @@ class Interactions:
         Years by index, missing where unknown.
     genres : ndarray of tuple of str, shape (n_items,)
         Genre names by index.
-    attributes : DataFrame, shape (n_items, 3)
-        Columns ``genres``, ``directors``, ``actors``: tuples of ids, by item index.
+    attributes : DataFrame, shape (n_items, 3 or more)
+        Columns ``genres``, ``directors``, ``actors`` and any other that was read: tuples of ids, by item
+        index.
     steps : DataFrame
         What each step left: columns ``step``, ``users``, ``items``, ``interactions``.
     settings : dict
         The thresholds used: ``positive_at``, ``min_positive``, ``min_negative``, ``holdout``.
+    scale : (float, float)
+        Lowest and highest rating that there may be.
 
     Examples
     --------
@@ -69,6 +74,7 @@ class Interactions:
     attributes: pd.DataFrame
     steps: pd.DataFrame
     settings: dict
+    scale: tuple = (1, 5)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -78,8 +84,26 @@ class Interactions:
         add_columns(digest, self.test, INTERACTION_COLUMNS)
         add_columns(digest, {"user_ids": pd.Series(self.user_ids)}, ["user_ids"])
         add_columns(digest, {"item_ids": pd.Series(self.item_ids)}, ["item_ids"])
-        add_tuples(digest, self.attributes, ATTRIBUTE_COLUMNS)
+        add_tuples(digest, self.attributes, list(self.attributes))
         return digest.hexdigest()
+
+    def describe(self) -> str:
+        """How many items and users are left and why; it says so where more than half of the users went."""
+        before, after = self.steps["users"].iloc[[0, -3]]
+        rated, many = self.steps["items"].iloc[[1, -4]], self.settings["min_ratings"]
+        least = self.settings["min_positive"], self.settings["min_negative"]
+        sentence = (
+            f"{after:,} of {before:,} users have at least {least[0]} positive and {least[1]} negative ratings"
+        )
+        if many > 1:
+            items = f"{rated.iloc[1]:,} of {rated.iloc[0]:,} items have at least {many} ratings"
+            sentence = f"{items}; with these, {sentence}"
+        if 2 * after >= before:
+            return f"{sentence}."
+        return (
+            f"{sentence}, so more than half of them are left out; lower `min_positive` or `min_negative`, or "
+            "change `positive_at`, to keep more."
+        )
 
     @cached_property
     def _starts(self):
@@ -98,23 +122,38 @@ class Interactions:
         return slice(int(self._starts[user]), int(self._starts[user + 1]))
 
 
-def prepare(ratings, positive_at=3, min_positive=10, min_negative=10, holdout=0.2) -> "Interactions":
+def prepare(
+    ratings,
+    positive_at=None,
+    min_positive=None,
+    min_negative=None,
+    holdout=0.2,
+    min_ratings=None,
+    report=None,
+) -> "Interactions":
     """Prune ratings, hold some out, and number users and items from 0.
 
-    Drops the ratings of items without attributes, then the users with too few positive or too few negative
-    ratings. Of each user who is left, the last ``floor(holdout * n)`` positives and the last
+    Drops items without attributes or with too few ratings, then users with too few positive or too few
+    negative ratings. Of each user who is left, the last ``floor(holdout * n)`` positives and the last
     ``floor(holdout * n)`` negatives by time are held out; equal times are taken in the order of the file.
 
     Parameters
     ----------
     ratings : Ratings
         The data set as read.
-    positive_at : float
-        A rating is positive from this value on, in stars (1 to 5).
-    min_positive, min_negative : int
-        Ratings of each sign that a user must have, counted before anything is held out.
+    positive_at : float, optional
+        A rating is positive from this value on. Default: as the ratings say; 3 for MovieLens 100K.
+    min_positive, min_negative : int, optional
+        Ratings of each sign that a user must have, counted before anything is held out. Default: as the
+        ratings say, 10 of each for MovieLens 100K; for a table of one's own so many, up to 10 and the same of
+        both, that four in five users have them. Where nothing is disliked, only the liked are counted.
     holdout : float
         Share held out of each user's positives and of her negatives, at least 0 and below 1.
+    min_ratings : int, optional
+        Ratings that an item must have. Default: 1 where the ratings say how to prune users, as MovieLens 100K
+        does; for a table of one's own 5, if that leaves three in four ratings, else 1.
+    report : callable, optional
+        Is given what ``Interactions.describe()`` says, such as ``print``.
 
     Returns
     -------
@@ -131,30 +170,40 @@ def prepare(ratings, positive_at=3, min_positive=10, min_negative=10, holdout=0.
     >>> prepare(load("sample")).n_users > 0
     True
     """
-    share = _check_settings(positive_at, min_positive, min_negative, holdout)
+    positive_at = ratings.positive_at if positive_at is None else positive_at
+    least = {"min_positive": min_positive, "min_negative": min_negative, "min_ratings": min_ratings}
+    share = _check_settings(ratings.scale, positive_at, least, holdout)
     table = ratings.ratings.loc[:, list(RATING_COLUMNS)]
     steps = [_count("as read", table)]
 
     attributes = ratings.attributes.sort_index()
     table = table[table["item"].isin(attributes.index)]
     steps.append(_count("of films with attributes", table))
+    counts = table["item"].value_counts()
+    if min_ratings is None:
+        enough = counts[counts >= USUAL_RATINGS].sum() >= 0.75 * len(table)
+        min_ratings = USUAL_RATINGS if ratings.pruning is None and enough else 1
+    if min_ratings > 1:
+        attributes = attributes[attributes.index.isin(counts.index[counts >= min_ratings])]
+        table = table[table["item"].isin(attributes.index)]
+        steps.append(_count(f"of items with ≥ {min_ratings} ratings", table))
 
     table = table.assign(positive=table["rating"] >= positive_at)
+    usual = ratings.pruning or _usual(table)
+    min_positive = usual[0] if min_positive is None else min_positive
+    min_negative = usual[1] if min_negative is None else min_negative
     table = table[_enough(table, min_positive, min_negative)]
     step = f"of users with ≥ {min_positive} positive and ≥ {min_negative} negative"
     steps.append(_count(step, table))
     if table.empty:
         raise AccentError(
             f"No user of '{ratings.name}' is left: none of the {steps[0][1]} has both {min_positive} ratings "
-            f"of at least {positive_at} and {min_negative} below; lower `min_positive` or `min_negative`, or "
-            "change `positive_at`."
+            f"of at least {positive_at:g} and {min_negative} below; lower `min_positive` or `min_negative`, "
+            "or change `positive_at`."
         )
 
-    user_ids = np.unique(table["user"].to_numpy())
-    item_ids = attributes.index.to_numpy()
-    table = table.assign(
-        user=np.searchsorted(user_ids, table["user"]), item=np.searchsorted(item_ids, table["item"])
-    )
+    user_ids, users = np.unique(table["user"].to_numpy(), return_inverse=True)
+    table = table.assign(user=users, item=attributes.index.get_indexer(table["item"]))
     # Stable, so that equal times keep the order of the file and the same file always gives the same split.
     table = table.sort_values(["user", "timestamp"], kind="stable", ignore_index=True)
     held_out = _last(table, share)
@@ -162,35 +211,54 @@ def prepare(ratings, positive_at=3, min_positive=10, min_negative=10, holdout=0.
     test = table[held_out].reset_index(drop=True)
     steps += [_count("training", train), _count("held out", test)]
 
-    items = ratings.items.loc[item_ids]
-    return Interactions(
+    items = ratings.items.loc[attributes.index]
+    data = Interactions(
         name=ratings.name,
         n_users=len(user_ids),
-        n_items=len(item_ids),
+        n_items=len(attributes),
         train=train,
         test=test,
         user_ids=user_ids,
-        item_ids=item_ids,
+        item_ids=attributes.index.to_numpy(),
         titles=items["title"].to_numpy(dtype=object),
         years=items["year"].array.astype("Int64"),
         genres=items["genres"].to_numpy(dtype=object),
-        attributes=attributes.loc[:, list(ATTRIBUTE_COLUMNS)].reset_index(drop=True),
+        attributes=attributes.reset_index(drop=True),
         steps=pd.DataFrame(steps, columns=["step", "users", "items", "interactions"]),
         settings={
             "positive_at": positive_at,
             "min_positive": min_positive,
             "min_negative": min_negative,
             "holdout": holdout,
+            "min_ratings": min_ratings,
         },
+        scale=ratings.scale,
     )
+    if report is not None:
+        report(data.describe())
+    return data
 
 
-def _check_settings(positive_at, min_positive, min_negative, holdout):
+def _usual(table):
+    """Thresholds that four in five users reach, if any from 1 to 10 does."""
+    positive = table.groupby("user")["positive"].agg(["sum", "size"])
+    negative = positive["size"] - positive["sum"]
+    if not negative.any():
+        return int(np.clip(positive["sum"].quantile(0.2), 1, 10)), 0
+    least = int(np.clip(np.minimum(positive["sum"], negative).quantile(0.2), 1, 10))
+    return least, least
+
+
+def _check_settings(scale, positive_at, least, holdout):
     """Refuse thresholds that make no sense; return the held-out share as an exact fraction."""
-    if not _is(positive_at, numbers.Real) or not 1 <= positive_at <= 5:
-        raise AccentError(f"`positive_at` is {positive_at!r}, but must be a number of stars from 1 to 5.")
-    for name, value in (("min_positive", min_positive), ("min_negative", min_negative)):
-        if not _is(value, numbers.Integral) or value < 0:
+    low, high = scale
+    if not _is(positive_at, numbers.Real) or not low <= positive_at <= high:
+        raise AccentError(
+            f"`positive_at` is {positive_at!r}, but must be a number on the scale of the ratings, from "
+            f"{low:g} to {high:g}."
+        )
+    for name, value in least.items():
+        if value is not None and (not _is(value, numbers.Integral) or value < 0):
             raise AccentError(f"`{name}` is {value!r}, but must be a whole number of ratings, 0 or more.")
     if not _is(holdout, numbers.Real) or not 0 <= holdout < 1:
         raise AccentError(f"`holdout` is {holdout!r}, but must be a share of at least 0 and below 1.")

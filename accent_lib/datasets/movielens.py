@@ -1,7 +1,8 @@
 """Parsers of MovieLens 100K (``u.data``, ``u.item``, ``u.genre``) and of the attribute table beside it.
 
-A file that is missing or ends too early, an id that occurs twice or a field that is not what it should be is
-an AccentError, which names the file and the line, counted from 1 as an editor does.
+The other sets of MovieLens are tables that the library reads as any other.  A file that is missing or ends
+too early, an id that occurs twice or a field that is not what it should be is an AccentError, which names the
+file and the line, counted from 1 as an editor does.
 """
 
 import re
@@ -10,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from accent_lib.datasets.fetch import fetch
+from accent_lib.datasets import reader
+from accent_lib.datasets.fetch import TABLES, fetch
 from accent_lib.datasets.ratings import (
     ATTRIBUTE_COLUMNS,
     RATING_COLUMNS,
@@ -27,6 +29,12 @@ def load_movielens(data_home=None) -> Ratings:
     ratings = read_ratings(fetch("ml-100k/u.data", data_home), items)
     attributes = read_attributes(fetch("rcf/auxiliary-mapping.txt", data_home))
     return Ratings("ml-100k", ratings, items, attributes)
+
+
+def load_table(name, data_home=None) -> Ratings:
+    """Read a set of MovieLens that is one of ``TABLES``; as :func:`load_movielens`."""
+    ratings, items = (fetch(f"{name}/{file}", data_home) for file in TABLES[name])
+    return reader.read_ratings(ratings, items, name=name)
 
 
 def read_ratings(path, items=None) -> pd.DataFrame:

@@ -15,7 +15,7 @@ ITEM_COLUMNS = ("title", "year", "genres")
 ATTRIBUTE_COLUMNS = ("genres", "directors", "actors")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ratings:
     """Ratings, items and attributes with their original ids, as they were read.
 
@@ -24,19 +24,30 @@ class Ratings:
     name : str
         What the data set is called, such as ``"ml-100k"``.
     ratings : DataFrame, shape (n_ratings, 4)
-        Columns ``user``, ``item`` (original ids), ``rating`` (1 to 5) and ``timestamp`` (seconds since 1970),
-        one row for each rating, in the order of the file.
+        Columns ``user``, ``item`` (original ids: whole numbers or texts), ``rating`` (on the scale) and
+        ``timestamp`` (seconds since 1970, or the position in the file), one row for each rating, in the order
+        of the file.
     items : DataFrame, indexed by original item id
-        Columns ``title`` (str), ``year`` (nullable integer) and ``genres`` (tuple of names).
+        Columns ``title`` (str), ``year`` (nullable integer) and ``genres`` (tuple of names); any other
+        attribute may follow, as names.
     attributes : DataFrame, indexed by original item id
-        Columns ``genres``, ``directors`` and ``actors``, each a tuple of integer ids of its own numbering.
-        Some items may have no row.
+        Columns ``genres``, ``directors`` and ``actors``, each a tuple of integer ids of its own numbering;
+        any other attribute may follow. Some items may have no row.
+    scale : (float, float)
+        Lowest and highest rating that there may be.
+    positive_at : float
+        From here on a rating is positive, unless :func:`~accent_lib.datasets.prepare` is told otherwise.
+    pruning : (int, int) or None
+        Positive and negative ratings that a user must have, unless ``prepare`` is told otherwise. None: so
+        many that half of the users have them, from 1 to 10.
+    notes : tuple of str
+        What was understood as the ratings were read: columns, scale, rows.
 
     Raises
     ------
     AccentError
-        If a column is missing, a rating lies outside 1 to 5, a user rated an item twice, an id occurs twice,
-        or an item is rated or has attributes but is not among ``items``.
+        If a column is missing, a rating lies outside the scale, a user rated an item twice, an id occurs
+        twice, or an item is rated or has attributes but is not among ``items``.
 
     Examples
     --------
@@ -50,6 +61,20 @@ class Ratings:
     ratings: pd.DataFrame
     items: pd.DataFrame
     attributes: pd.DataFrame
+    scale: tuple = (1, 5)
+    positive_at: float = 3
+    pruning: tuple | None = (10, 10)
+    notes: tuple = ()
+
+    def __repr__(self):
+        return self.describe()
+
+    def describe(self) -> str:
+        """What was read, in three lines; of a set that the library loads by itself the last alone."""
+        if self.notes:
+            return "\n".join(self.notes)
+        users, items = self.ratings["user"].nunique(), self.ratings["item"].nunique()
+        return f"{self.name}: {len(self.ratings):,} ratings by {users:,} users of {items:,} items."
 
     def __post_init__(self):
         """Refuse tables that do not fit together."""
@@ -63,7 +88,8 @@ class Ratings:
         for column in RATING_COLUMNS:
             dtype = self.ratings[column].dtype
             fits = pd.api.types.is_numeric_dtype if column == "rating" else pd.api.types.is_integer_dtype
-            if not fits(dtype):
+            is_text = column in ("user", "item") and pd.api.types.is_string_dtype(self.ratings[column])
+            if not fits(dtype) and not is_text:
                 raise AccentError(
                     f"The column `{column}` of the ratings of '{self.name}' holds {dtype}, but must hold "
                     f"{'numbers' if column == 'rating' else 'whole numbers'}; convert it."
@@ -73,7 +99,7 @@ class Ratings:
             if index.has_duplicates:
                 again = index[index.duplicated()][0]
                 raise AccentError(f"The table `{table}` of '{self.name}' has item {again} twice; keep one.")
-        problem = first_problem(self.ratings, self.items)
+        problem = first_problem(self.ratings, self.items, self.scale)
         if problem is not None:
             row, sentence = problem
             raise AccentError(f"Row {row} of the ratings of '{self.name}': {sentence}")
@@ -90,20 +116,23 @@ class Ratings:
         digest = hashlib.sha256()
         add_columns(digest, self.ratings, RATING_COLUMNS)
         add_tuples(digest, self.items, ITEM_COLUMNS)
-        add_tuples(digest, self.attributes, ATTRIBUTE_COLUMNS)
+        add_tuples(digest, self.attributes, list(self.attributes))
         return digest.hexdigest()
 
 
-def first_problem(ratings, items=None) -> tuple[int, str] | None:
+def first_problem(ratings, items=None, scale=(1, 5)) -> tuple[int, str] | None:
     """Row of the first rating that cannot be right, from 0, and a sentence about it; None when all is well.
 
-    Without ``items``, indexed by the ids of the items that exist, any item may be rated.
+    Without ``items``, indexed by the ids of the items that exist, any item may be rated; ``scale`` is the
+    lowest and the highest rating.
     """
     user, item, rating = (ratings[name].to_numpy() for name in ("user", "item", "rating"))
     known = np.ones(len(item), bool) if items is None else ratings["item"].isin(items.index).to_numpy()
-    twice, fits = ratings.duplicated(["user", "item"]).to_numpy(), (rating >= 1) & (rating <= 5)
+    low, high = scale
+    twice, fits = ratings.duplicated(["user", "item"]).to_numpy(), (rating >= low) & (rating <= high)
+    outside = f"the rating is {{2}}, but ratings go from {low:g} to {high:g}; correct or remove it."
     for wrong, sentence in (
-        (~fits, "the rating is {2}, but ratings go from 1 to 5; correct or remove it."),
+        (~fits, outside),
         (~known, "item {1} is rated, but the item table lacks it; add it or remove the rating."),
         (twice, "user {0} has already rated item {1} further up; keep one of the two ratings."),
     ):
@@ -114,9 +143,12 @@ def first_problem(ratings, items=None) -> tuple[int, str] | None:
 
 
 def add_columns(digest, frame, columns) -> None:
-    """Feed numeric columns to a hash, the same bytes on every machine."""
+    """Feed columns of numbers or texts to a hash, the same bytes on every machine."""
     for column in columns:
         values = frame[column].to_numpy()
+        if values.dtype == object:
+            digest.update(json.dumps([column, *values]).encode() + b"\n")
+            continue
         kind = "<f8" if np.issubdtype(values.dtype, np.floating) else "<i8"
         digest.update(f"{column} {kind} {len(values)}\n".encode())
         digest.update(np.ascontiguousarray(values, dtype=kind).tobytes())

@@ -1,7 +1,7 @@
 """What RCF learns from beside ratings: relations between films, training triples and relation triples.
 
-Two films are *related* by every attribute value that both have: a genre, a director or an actor.  Each shared
-value is an *entry* of its own; films that share nothing have one entry, the value 0 of type 0.
+Two items are *related* by every attribute value that both have, such as a genre or a director.  Each shared
+value is an *entry* of its own; items that share nothing have one entry, the value 0 of type 0.
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from accent_lib.datasets.columns import ATTRIBUTES
 from accent_lib.datasets.fetch import fetch
-from accent_lib.datasets.ratings import ATTRIBUTE_COLUMNS
 from accent_lib.errors import AccentError
 
-#: Names of the types of relation; their positions are their numbers.
-TYPES = ("none", "genre", "director", "actor")
 #: Columns of a table of relation triples: what relates ``head`` to ``tail`` and not to ``other``.
 COLUMNS = ["head", "type", "value", "tail", "other"]
 
@@ -25,17 +23,20 @@ class Relations:
     """Which item has which attribute values: two items are related by every value that both have.
 
     Only what occurs is held, so that memory grows with the attributes of items and not with pairs of items.
-    Values of all types are numbered through: 0 stands for "nothing shared", then come the genres, the
-    directors and the actors. A value that only one item has relates nothing and gets no number.
+    Values of all types are numbered through: 0 stands for "nothing shared", then come those of one column of
+    attributes after the other. A value that only one item has relates nothing and gets no number.
 
     Attributes
     ----------
     has : csr_matrix of bool, shape (n_items, n_values)
         Which item has which value, values ascending within an item.
-    types : ndarray of int8, shape (n_values,)
-        Type of each value, 0 to 3, ascending.
+    types : ndarray of int16, shape (n_values,)
+        Type of each value, ascending.
     ids : ndarray of int, shape (n_values,)
         What the attribute table calls each value, ascending within a type.
+    names : tuple of str
+        Of the types, by number: "none", then one for each column that holds anything, in the order of the
+        columns; "genre" for ``genres``, and likewise where the library knows the column.
 
     Examples
     --------
@@ -45,8 +46,8 @@ class Relations:
     ...     "genres": [(1,), (1,), ()], "directors": [(), (), ()], "actors": [(7,), (), (7,)],
     ... })
     >>> relations = Relations.of(attributes)
-    >>> [TYPES[type_] for type_ in relations.types]
-    ['none', 'genre', 'actor']
+    >>> relations.names, relations.types.tolist()
+    (('none', 'genre', 'actor'), [0, 1, 2])
     >>> relations.entries(0, 1).tolist(), relations.entries(0, 2).tolist(), relations.entries(1, 2).tolist()
     ([1], [2], [0])
     """
@@ -54,12 +55,14 @@ class Relations:
     has: sparse.csr_matrix
     types: np.ndarray
     ids: np.ndarray
+    names: tuple
 
     @classmethod
     def of(cls, attributes: pd.DataFrame) -> "Relations":
         """Number the values of an attribute table, that of :class:`~accent_lib.datasets.Interactions`."""
         ids, tables = [np.zeros(1, int)], [sparse.csr_matrix((len(attributes), 1), dtype=bool)]
-        for column in ATTRIBUTE_COLUMNS:
+        columns = [column for column in attributes if attributes[column].map(len).any()]
+        for column in columns:
             lists = attributes[column].map(set).map(sorted).tolist()
             rows = np.repeat(np.arange(len(lists)), [len(values) for values in lists])
             names, numbers, sizes = np.unique(
@@ -73,8 +76,9 @@ class Relations:
             tables.append(table[:, np.flatnonzero(sizes > 1)])
         has = sparse.hstack(tables, format="csr")
         has.sort_indices()
-        types = np.repeat(np.arange(len(TYPES), dtype=np.int8), [len(values) for values in ids])
-        return cls(has, types, np.concatenate(ids))
+        types = np.repeat(np.arange(len(ids), dtype=np.int16), [len(values) for values in ids])
+        names = (column[:-1] if column in ATTRIBUTES else column for column in columns)
+        return cls(has, types, np.concatenate(ids), ("none", *names))
 
     @property
     def n_items(self) -> int:
@@ -88,17 +92,22 @@ class Relations:
         return shared[:0] if target == item else shared if len(shared) else np.zeros(1, shared.dtype)
 
 
-def training_triples(data, relations: Relations) -> np.ndarray:
+def training_triples(data, relations: Relations, seed: int = 0) -> np.ndarray:
     """One triple (user, liked item, disliked item) for each training positive.
 
     The disliked item is the one of the same user's training negatives that shares the most *types* of
     relation with the liked one, then the most values, then the one used least so far, then the oldest: the
     hardest to tell apart.  Positives are visited in the order of time.
 
+    Where nobody dislikes anything, a disliked item is *sampled* for each liked one: any item of the table
+    that the user has no interaction with, neither in training nor held out, each equally likely.
+
     Parameters
     ----------
     data : Interactions
     relations : Relations
+    seed : int
+        Of what is sampled.
 
     Returns
     -------
@@ -108,7 +117,7 @@ def training_triples(data, relations: Relations) -> np.ndarray:
     Raises
     ------
     AccentError
-        If a user has no training negative.
+        If a user has no training negative though others have, or no item is left to be sampled.
 
     Examples
     --------
@@ -118,11 +127,15 @@ def training_triples(data, relations: Relations) -> np.ndarray:
     >>> triples.shape == (int(data.train["positive"].sum()), 3)
     True
     """
-    items, positive = data.train["item"].to_numpy(), data.train["positive"].to_numpy()
+    users, items, positive = (data.train[name].to_numpy() for name in ("user", "item", "positive"))
+    if nothing_disliked(data):
+        return np.stack([users, items, _sampled(data, users, seed)], 1)
     has = relations.has.astype(int)
-    # A digit for each type, in a base that no number of shared values reaches.
-    base = np.diff(has.indptr).max(initial=0) + 1
-    digits = has.multiply(base ** np.maximum(relations.types.astype(int) - 1, 0)).tocsr()
+    # A digit for each type, in a base that no number of shared values reaches; a few types share a number.
+    base = int(np.diff(has.indptr).max(initial=0)) + 1
+    n_digits, n_types = int(62 / np.log2(base + 1)), len(relations.names) - 1
+    number, place = np.divmod(relations.types.astype(int) - 1, n_digits)
+    digits = [has.multiply((number == n) * base**place).tocsr() for n in range(-(-n_types // n_digits))]
     chosen = []
     for user in range(data.n_users):
         rows = data.rows(user)
@@ -136,16 +149,43 @@ def training_triples(data, relations: Relations) -> np.ndarray:
         used = np.zeros(len(disliked), int)
         # So many rows at a time, so that a user with many thousand films takes little memory.
         for part in np.array_split(liked, len(liked) * len(disliked) // 2**20 + 1):
-            shared = (digits[part] @ theirs).toarray()
-            counts = [shared // base**place % base for place in range(len(TYPES) - 1)]
-            types, values = sum(count > 0 for count in counts), sum(counts)
+            shared = [(one[part] @ theirs).toarray() for one in digits]
+            counts = [shared[t // n_digits] // base ** (t % n_digits) % base for t in range(n_types)]
+            nothing = np.zeros((len(part), len(disliked)), int)
+            types, values = sum((count > 0 for count in counts), nothing), sum(counts, nothing)
             # One number that compares like the rule; the first of the greatest is the oldest.
             merit = (types * (values.max(initial=0) + 1) + values) * (len(liked) + 1)
             for of_item in merit:
                 best = np.argmax(of_item - used)
                 used[best] += 1
                 chosen.append(disliked[best])
-    return np.stack([data.train["user"].to_numpy()[positive], items[positive], chosen], 1)
+    return np.stack([users[positive], items[positive], chosen], 1)
+
+
+def nothing_disliked(data) -> bool:
+    """Whether nobody has a training negative, so that disliked items are sampled.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> nothing_disliked(prepare(load("sample")))
+    False
+    """
+    return bool(data.train["positive"].all())
+
+
+def _sampled(data, users, seed):
+    """An item for each of some users, ascending, that she has no interaction with."""
+    own = pd.concat([data.train, data.test])
+    own = np.unique(own["user"].to_numpy() * data.n_items + own["item"].to_numpy())
+    all_of_them = np.flatnonzero(np.bincount(own // data.n_items) == data.n_items)
+    if len(all_of_them):
+        raise AccentError(
+            f"User {all_of_them[0]} has an interaction with each of the {data.n_items} items, so none is "
+            "left to be sampled as disliked; leave the user out, or add items."
+        )
+    wrong = lambda items, places: np.isin(users[places] * data.n_items + items, own)  # noqa: E731
+    return _drawn(np.random.default_rng(seed), data.n_items, len(users), wrong)
 
 
 def held_out_pairs(data) -> pd.DataFrame:
@@ -201,7 +241,8 @@ def draw_relation_triples(data, relations: Relations, seed: int = 0) -> pd.DataF
         drawn += _draw_tails(generator, relations, telling, items[rows][positive[rows]])
     heads, values, tails = np.concatenate(drawn).T
     triples = {"head": heads, "type": relations.types[values].astype(int), "value": values, "tail": tails}
-    return pd.DataFrame(triples | {"other": _without(generator, relations, values)})
+    wrong = lambda items, places: np.asarray(relations.has[items, values[places]]).ravel()  # noqa: E731
+    return pd.DataFrame(triples | {"other": _drawn(generator, relations.n_items, len(values), wrong)})
 
 
 def _draw_tails(generator, relations, telling, liked):
@@ -215,7 +256,7 @@ def _draw_tails(generator, relations, telling, liked):
     places, sorted_values = np.argsort(by_value), values[by_value]
     firsts, ends = (np.searchsorted(sorted_values, values, side) for side in ("left", "right"))
     others = (ends - firsts - 1) * telling[values]  # her other positives with the value
-    for type_ in range(1, len(TYPES)):
+    for type_ in range(1, len(relations.names)):
         reach = np.cumsum(others * (relations.types[values] == type_))
         ends = np.append(0, reach)[np.searchsorted(heads, np.arange(len(liked)), side="right")]
         totals = np.diff(ends, prepend=0)
@@ -226,13 +267,12 @@ def _draw_tails(generator, relations, telling, liked):
         yield np.stack([liked[shared], values[picked], liked[heads[by_value[tails]]]], 1)
 
 
-def _without(generator, relations, values):
-    """Draw for each value an item that does not have it."""
-    items = generator.integers(relations.n_items, size=len(values))
-    open_ = np.arange(len(values))
+def _drawn(generator, n_items, size, wrong):
+    """Draw an item for each of some places, anew where ``wrong(items, places)`` says so, a bool for each."""
+    items, open_ = generator.integers(n_items, size=size), np.arange(size)
     while len(open_):
-        open_ = open_[np.asarray(relations.has[items[open_], values[open_]]).ravel()]
-        items[open_] = generator.integers(relations.n_items, size=len(open_))
+        open_ = open_[wrong(items[open_], open_)]
+        items[open_] = generator.integers(n_items, size=len(open_))
     return items
 
 
@@ -266,7 +306,7 @@ def read_relation_triples(data, relations: Relations, data_home=None) -> pd.Data
         )
     for column in ("head", "tail", "other"):
         table[column] = np.searchsorted(data.item_ids, table[column])
-    for type_ in range(1, len(TYPES)):
+    for type_ in range(1, len(relations.names)):
         rows, first = table["type"] == type_, np.searchsorted(relations.types, type_)
         known = relations.ids[relations.types == type_]
         table.loc[rows, "value"] = first + np.searchsorted(known, table.loc[rows, "value"])

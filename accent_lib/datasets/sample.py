@@ -1,9 +1,18 @@
-"""The embedded sample: a small world of invented films, generated from a seed, that behaves like real data.
+"""The embedded sample: films that people know, rated by users who do not exist.
 
-Nothing here stems from MovieLens. Users have planted tastes for genres, directors and actors; films have a
-planted quality; both are heavy-tailed in how much they rate and are rated. A model that learns the tastes
-predicts better than one that knows only averages, so every chapter of the book has something to show.
+The films are real, with their years, genres, directors and leading actors: facts, written by hand in
+``films.csv``. Who rates them, and how, is invented: nothing here stems from MovieLens or from anybody's
+ratings. Of eight films that tastes are about, a user loves two and cannot stand two others, and she rates
+each film by what it shares with these: genres, directors, actors. So what a model learns of her can be read:
+she who loves *Goodfellas* is drawn to Scorsese, to De Niro and to crime.
+
+All draws are bytes of a hash and all arithmetic is of whole numbers, so that the sample is the same on every
+processor and with every version of NumPy.
 """
+
+import csv
+import hashlib
+from importlib import resources
 
 import numpy as np
 import pandas as pd
@@ -11,180 +20,192 @@ import pandas as pd
 from accent_lib.datasets.ratings import ATTRIBUTE_COLUMNS, Ratings, object_array
 from accent_lib.errors import AccentError
 
-#: Nouns that a film's title draws from, by its first genre. The order of the genres is their numbering.
-NOUNS = {
-    "Action": "Dynamo, Gauntlet, Getaway Tractor, Fuse, Barricade, Turbine, Stuntman, Battering Ram",
-    "Adventure": "Compass, Galleon, Atlas, Waterfall, Rope Bridge, Lagoon, Expedition, Parrot",
-    "Animation": "Teapot, Hedgehog, Snowglobe, Crayon, Dumpling, Bumblebee, Sock Puppet, Turnip",
-    "Comedy": "Brother-in-Law, Trombone, Wig, Dentist, Custard, Landlord, Goose, Bathtub",
-    "Crime": "Alibi, Pickpocket, Ledger, Informant, Getaway Bus, Forger, Safe, Bailiff",
-    "Drama": "Orchard, Piano Tuner, Inheritance, Harvest, Kitchen Table, Widower, Ferry, Letter",
-    "Fantasy": "Griffin, Cauldron, Moonstone, Enchanter, Toadstool, Riddle, Kingdom, Broomstick",
-    "Horror": "Cellar, Scarecrow, Lullaby, Attic, Mannequin, Fog, Undertaker, Wallpaper",
-    "Romance": "Waltz, Postcard, Rendezvous, Valentine, Balcony, Honeymoon, Umbrella, Serenade",
-    "Sci-Fi": "Satellite, Android, Wormhole, Moonbase, Replica, Orbit, Telescope, Asteroid",
-    "Thriller": "Stairwell, Telephone, Witness, Cipher, Night Porter, Tunnel, Passenger, Keyhole",
-    "Western": "Saddle, Gulch, Tumbleweed, Prospector, Spur, Mesa, Stagecoach, Marshal",
-}
-NOUNS = {genre: tuple(nouns.split(", ")) for genre, nouns in NOUNS.items()}
-ADJECTIVES = (
-    "Velvet Crooked Paper Borrowed Salted Nineteenth Reluctant Upside-Down "
-    "Unfinished Copper Sleepless Overdue Left-Handed Whispering Secondhand Lopsided "
-    "Marzipan Tuesday Inflatable Polite Rusty Forgetful Cobalt Provisional"
-).split()
-PLACES = ("Marrowbone", "Lower Pemble", "Quillhaven", "Saltmarsh Street", "Ostrava Lane", "Little Thudding")
-PEOPLE = ("Wilhelmina", "Captain Oduya", "Aunt Perpetua", "Doctor Vesk", "Young Barnaby", "Señora Quill")
-PATTERNS = (
-    "The {adjective} {noun}",
-    "The {adjective} {noun}",
-    "{person} and the {adjective} {noun}",
-    "The {adjective} {noun} of {place}",
-    "{person}’s {noun}",
-    "The {noun} Beneath {place}",
-    "No {noun} in {place}",
+#: The genres of MovieLens, in its order, which numbers them.
+GENRES = (
+    "Action, Adventure, Animation, Children's, Comedy, Crime, Documentary, Drama, Fantasy, Film-Noir, "
+    "Horror, Musical, Mystery, Romance, Sci-Fi, Thriller, War, Western"
+).split(", ")
+#: Films that tastes are about. They are few, so that one user can be learned from others.
+EXEMPLARS = (
+    "Vertigo",
+    "The Good, the Bad and the Ugly",
+    "Annie Hall",
+    "Star Wars",
+    "Alien",
+    "Apocalypse Now",
+    "Goodfellas",
+    "Toy Story",
 )
-#: How common each genre is; drama and comedy lead, as they do in real catalogues.
-GENRE_WEIGHTS = np.array([10, 7, 5, 18, 8, 24, 5, 7, 12, 7, 10, 4], dtype=float)
-FIRST_SECOND = 876_000_000  # October 1997
+LOVED, LOATHED = 2, 2  # of these, by each user
+#: What it is worth to share all genres, a director or an actor with one of them, in thousandths of a star.
+SHARED = {"genres": 1600, "directors": 1600, "actors": 900}
+MIDDLE, NOISE = 2900, 450  # where ratings lie, and their spread by chance; thousandths, too
+FIRST_SECOND = 1_600_000_000  # September 2020
 DAY = 86_400
 
 
-def generate(seed=20210711, n_users=120, n_items=200) -> Ratings:
-    """Generate the sample, with so many users and films before pruning; at least 2 and 20.
+def films() -> pd.DataFrame:
+    """Read the table of films, in the order of their years.
 
-    The same seed gives the same sample, byte for byte.  Original ids count from 1. One film has no year, one
-    title occurs twice, and three films in a hundred have no row in the attribute table.
+    Returns
+    -------
+    DataFrame
+        Columns ``title`` (str), ``year`` (int), ``genres``, ``directors`` and ``actors`` (tuples of names).
+
+    Examples
+    --------
+    >>> table = films()
+    >>> table[table["title"] == "Casablanca"].iloc[0]["actors"]
+    ('Humphrey Bogart', 'Ingrid Bergman', 'Paul Henreid')
     """
+    text = (resources.files("accent_lib.datasets") / "films.csv").read_text(encoding="utf-8")
+    table = pd.DataFrame(list(csv.DictReader(text.splitlines()))).astype({"year": "int64"})
+    for column in ATTRIBUTE_COLUMNS:
+        table[column] = object_array(tuple(names.split("|")) for names in table[column])
+    return table
+
+
+def generate(seed=20210711, n_users=120, n_items=None) -> Ratings:
+    """Generate the sample.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same sample, byte for byte.
+    n_users : int
+        Users before pruning; at least 2.
+    n_items : int, optional
+        Films before pruning, at least 20: those that share the most with one of the `EXEMPLARS`, so that few
+        films have much in common, too. Default: all.
+
+    Returns
+    -------
+    Ratings
+        Original ids count from 1, films in the order of their years. Three films in a hundred have no row in
+        the attribute table, as in MovieLens.
+
+    Raises
+    ------
+    AccentError
+        If the sample would be too small, or larger than the table of films.
+    """
+    table = films()
+    n_items = len(table) if n_items is None else n_items
     if n_users < 2 or n_items < 20:
         raise AccentError(
             f"A sample of {n_users} users and {n_items} films is too small; take at least 2 and 20."
         )
-    # One stream for each part, so that a change of one part leaves the others as they are.
-    streams = [np.random.default_rng([seed, part]) for part in range(5)]
-    films = _films(streams[0], n_items)
-    items = _items(streams[1], films["genres"])
-    activity = _activity(streams[2], n_users, n_items)
-    stars = _stars(streams[3], films, activity)
-    ratings = _ratings(streams[4], stars, films, activity)
-    described = np.flatnonzero(np.arange(n_items) % 33 != 32)
-    attributes = pd.DataFrame(
-        {kind: object_array(tuple(films[kind][film]) for film in described) for kind in ATTRIBUTE_COLUMNS},
-        index=pd.Index(described + 1, name="item"),
-    )
-    return Ratings("sample", ratings, items, attributes)
+    if n_items > len(table):
+        raise AccentError(f"The sample knows {len(table)} films, not {n_items}; ask for fewer.")
+    numbers = {"genres": {name: number for number, name in enumerate(GENRES)}}
+    for kind in ("directors", "actors"):
+        names = sorted({name for names in table[kind] for name in names})
+        numbers[kind] = {name: number for number, name in enumerate(names)}
+    common = _in_common(table)
+    exemplars = np.flatnonzero(table["title"].isin(EXEMPLARS))
+    nearest = np.argsort(-common[:, exemplars].max(axis=1), kind="stable")
+    chosen = np.sort(nearest[:n_items])
+    table, common = table.loc[chosen].reset_index(drop=True), common[np.ix_(chosen, exemplars)]
 
-
-def _films(generator, n_items):
-    """Draw genres, directors and actors (a list of ids a film), quality and popularity (shape (n_items,))."""
-    n_genres = len(NOUNS)
-    # Directors and actors have a genre in which they mostly work, and some work far more than others.
-    staff = {"directors": (n_items * 2 // 5, 1, 0.06), "actors": (n_items * 6 // 5, 4, 0.1)}
-    home = {kind: np.arange(number) % n_genres for kind, (number, _, _) in staff.items()}
-    fame = {kind: 1 / (np.arange(number) // n_genres + 2.0) for kind, (number, _, _) in staff.items()}
-    films = {"genres": [], "directors": [], "actors": []}
-    for _ in range(n_items):
-        number = generator.choice([1, 2, 3], p=[0.3, 0.45, 0.25])
-        genres = _draw(generator, GENRE_WEIGHTS, number)
-        films["genres"].append(genres)
-        for kind, (_, usual, more) in staff.items():
-            weights = fame[kind] * np.where(home[kind] == genres[0], 12.0, 1.0)
-            films[kind].append(_draw(generator, weights, usual + (generator.random() < more)))
-    films["quality"] = 0.38 * generator.standard_normal(n_items)
-    # Better films are seen more often, but chance decides most of it; rank to the power of -0.8 is a heavy
-    # tail.
-    rank = np.argsort(np.argsort(-(films["quality"] + 0.6 * generator.standard_normal(n_items))))
-    films["popularity"] = (rank + 4.0) ** -0.8
-    return films
-
-
-def _draw(generator, weights, number):
-    """Draw distinct positions with these weights, as a list of int in the order drawn."""
-    return generator.choice(len(weights), size=number, replace=False, p=weights / weights.sum()).tolist()
-
-
-def _items(generator, genres):
-    """Invent a title and a year for each film; no title twice, but for the last film's."""
-    names = list(NOUNS)
-    titles, years, used = [], [], set()
-    for film in genres:
-        for _ in range(1000):
-            title = PATTERNS[generator.integers(len(PATTERNS))].format(
-                noun=_pick(generator, NOUNS[names[film[0]]]),
-                adjective=_pick(generator, ADJECTIVES),
-                place=_pick(generator, PLACES),
-                person=_pick(generator, PEOPLE),
-            )
-            if title not in used:
-                break
-        else:
-            raise AccentError(f"There are not enough invented titles for {len(genres)} films; ask for fewer.")
-        used.add(title)
-        # Most films are recent, a few are old.
-        year = 1997 - int(generator.exponential(9.0)) % 60
-        titles.append(f"{title} ({year})")
-        years.append(year)
-    # What real catalogues have too: two films of one title, and one of which next to nothing is known.
-    titles[-1], years[-1] = titles[len(titles) // 2], years[len(titles) // 2]
-    titles[-2], years[-2] = "untitled reel", pd.NA
-    return pd.DataFrame(
+    draws = _Draws(seed)
+    activity = _activity(draws, n_users, n_items)
+    quality = draws.bell("quality", n_items) * 300 >> 16
+    stars = _stars(draws, common, activity, quality)
+    ratings = _ratings(draws, stars, activity, quality)
+    items = pd.DataFrame(
         {
-            "title": titles,
-            "year": pd.array(years, dtype="Int64"),
-            "genres": object_array(tuple(names[genre] for genre in sorted(film)) for film in genres),
+            "title": [f"{film.title} ({film.year})" for film in table.itertuples()],
+            "year": table["year"].astype("Int64").to_numpy(),
+            "genres": table["genres"].to_numpy(),
         },
-        index=pd.RangeIndex(1, len(titles) + 1, name="item"),
+        index=pd.RangeIndex(1, n_items + 1, name="item"),
     )
+    attributes = pd.DataFrame(
+        {
+            kind: object_array(tuple(numbers[kind][name] for name in names) for names in table[kind])
+            for kind in ATTRIBUTE_COLUMNS
+        },
+        index=items.index,
+    )
+    return Ratings("sample", ratings, items, attributes[items.index % 33 != 0])
 
 
-def _pick(generator, words):
-    """Draw one word."""
-    return words[generator.integers(len(words))]
+class _Draws:
+    """Draws by name, each the bytes of a hash, so that a change of one leaves the others as they are."""
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def whole(self, name, shape):
+        """Draw whole numbers from 0 to 65,535."""
+        size = int(np.prod(shape))
+        found = hashlib.shake_256(f"{self.seed} {name}".encode()).digest(2 * size)
+        return np.frombuffer(found, dtype="<u2").astype(np.int64).reshape(shape)
+
+    def bell(self, name, shape):
+        """Draw from nearly a normal distribution with a standard deviation of 65,536: the sum of twelve."""
+        return self.whole(name, (*np.atleast_1d(shape), 12)).sum(axis=-1) - 6 * 65_535
+
+    def order(self, name, number):
+        """Draw an order of so many things."""
+        return np.argsort(self.whole(name, number), kind="stable")
 
 
-def _activity(generator, n_users, n_items):
-    """Draw how many films each user rates, shape (n_users,): log-normal, most a few dozen, some far more."""
-    number = np.exp(4.1 + 0.4 * generator.standard_normal(n_users))
-    return np.clip(number, 0.11 * n_items, 0.68 * n_items).astype(np.int64)
+def _in_common(table):
+    """What each two films have in common, in thousandths of a star, shape (n_items, n_items)."""
+    common = np.zeros((len(table), len(table)), dtype=np.int64)
+    for kind, worth in SHARED.items():
+        names = sorted({name for names in table[kind] for name in names})
+        has = np.array([[name in own for name in names] for own in table[kind]], dtype=np.int64)
+        shared = has @ has.T
+        if kind == "genres":  # the share of all genres of the two that both have
+            n = has.sum(axis=1)
+            common += worth * shared // (n[:, None] + n - shared)
+        else:
+            common += worth * shared
+    return common
 
 
-def _stars(generator, films, activity):
+def _activity(draws, n_users, n_items):
+    """Draw how many films each user rates, shape (n_users,): 42 to 136, where there are as many; most few."""
+    draw = draws.whole("activity", n_users)
+    return np.minimum(42 + 21 * (450 * draw**3 >> 48) // 100, 68 * n_items // 100)
+
+
+def _stars(draws, common, activity, quality):
     """Draw what each user would rate each film: whole stars from 1 to 5, shape (n_users, n_items)."""
-    n_users, n_items = len(activity), len(films["quality"])
-    taste = np.zeros((n_users, n_items))
-    for kind, spread in {"genres": 0.4, "directors": 0.25, "actors": 0.15}.items():  # spreads in stars
-        number = 1 + max(map(max, films[kind]))
-        tastes = spread * generator.standard_normal((n_users, number))
-        if kind == "genres":
-            # Tastes for genres hang together, so that one user can be learned from others.
-            loadings = generator.standard_normal((3, number))
-            loadings /= np.sqrt((loadings**2).sum(axis=0))
-            for loading in loadings:
-                tastes += 0.85 * generator.standard_normal((n_users, 1)) * loading
-        for item, ids in enumerate(films[kind]):
-            taste[:, item] += tastes[:, ids].sum(axis=1) / np.sqrt(len(ids))
-    taste -= taste.mean(axis=1, keepdims=True)  # tastes say which films, mildness how many stars in general
+    n_users, n_items = len(activity), len(common)
+    taste = np.zeros((n_users, n_items), dtype=np.int64)
+    for user in range(n_users):
+        order = draws.order(f"taste of {user}", len(EXEMPLARS))
+        loved, loathed = order[:LOVED], order[LOVED : LOVED + LOATHED]
+        taste[user] = common[:, loved].sum(axis=1) - common[:, loathed].sum(axis=1)
+    taste -= taste.sum(axis=1, keepdims=True) // n_items  # which films, not how many stars in general
     # Who rates little rates critically; else pruning, which asks for ten negatives, would leave the busy
     # alone.
-    mildness = 0.9 * np.log(activity / activity.mean()) + 0.1 * generator.standard_normal(n_users)
-    noise = 0.4 * generator.standard_normal((n_users, n_items))
-    stars = 3.1 + films["quality"] + mildness[:, None] + taste + noise
-    return np.clip(np.rint(stars), 1, 5).astype(np.int64)
+    usual = activity.sum() // n_users
+    mildness = 1800 * (activity - usual) // (activity + usual)
+    noise = draws.bell("noise", (n_users, n_items)) * NOISE >> 16
+    exact = MIDDLE + quality + mildness[:, None] + taste + noise
+    return np.clip((exact + 500) // 1000, 1, 5)
 
 
-def _ratings(generator, stars, films, activity):
+def _ratings(draws, stars, activity, quality):
     """Choose who rates what and when; a table in the order of a log that was shuffled, as ``u.data`` is."""
     n_users, n_items = stars.shape
+    # Better films are seen more often, but chance decides most of it; and one sees rather what one will like.
+    popularity = 2 * quality + (draws.bell("popularity", n_items) * 700 >> 16)
+    wish = popularity + 250 * stars + (draws.bell("wish", (n_users, n_items)) * 1000 >> 16)
     rows = []
     for user in range(n_users):
-        # One draws the popular first, and rather what one is going to like.
-        wish = np.log(films["popularity"]) + 0.1 * stars[user] + generator.gumbel(size=n_items)
-        chosen = np.argsort(-wish, kind="stable")[: activity[user]]
-        now = FIRST_SECOND + int(generator.integers(200 * DAY))
-        for place, item in enumerate(chosen):
-            if place and generator.random() < 0.06:  # comes back another day
-                now += int(generator.integers(DAY, 20 * DAY))
-            elif generator.random() < 0.6:  # else: several films rated on one page, in the same second
-                now += int(generator.integers(1, 60))
+        chosen = np.argsort(-wish[user], kind="stable")[: activity[user]]
+        now = FIRST_SECOND + int(draws.whole(f"days of {user}", 1)[0]) * 200 * DAY // 65_536
+        pauses = draws.whole(f"pauses of {user}", (len(chosen), 2)).tolist()
+        for place, (item, (kind, length)) in enumerate(zip(chosen.tolist(), pauses, strict=True)):
+            if place and kind < 4_000:  # comes back another day
+                now += DAY + length * 19 * DAY // 65_536
+            elif kind < 40_000:  # else: several films rated on one page, in the same second
+                now += 1 + length * 59 // 65_536
             rows.append((user + 1, item + 1, stars[user, item], now))
     ratings = pd.DataFrame(rows, columns=["user", "item", "rating", "timestamp"]).astype(np.int64)
-    return ratings.iloc[generator.permutation(len(ratings))].reset_index(drop=True)
+    return ratings.iloc[draws.order("log", len(ratings))].reset_index(drop=True)

@@ -7,7 +7,8 @@ is left of it, scores minus the influences of the whole set, is negative then.
 
 from accent_lib.explainers.explanation import Explanation, no_sentence, sentence
 from accent_lib.explainers.gap_filling import accent, fill_gap, one_versus_all, resume
-from accent_lib.explainers.rounding import checked, rounded
+from accent_lib.explainers.places import leave, wish
+from accent_lib.explainers.rounding import checked, checked_margin, rounded
 from accent_lib.explainers.walks import attention, fia, pure_attention, pure_fia, random_control, walk
 
 __all__ = [
@@ -15,8 +16,10 @@ __all__ = [
     "accent",
     "attention",
     "checked",
+    "checked_margin",
     "fia",
     "fill_gap",
+    "leave",
     "no_sentence",
     "one_versus_all",
     "pure_attention",
@@ -26,4 +29,5 @@ __all__ = [
     "rounded",
     "sentence",
     "walk",
+    "wish",
 ]

@@ -20,6 +20,8 @@ class Explanation:
         Position in the slate of the item that should take the recommendation's place.
     predicted : ndarray, shape (k,)
         Estimated scores of the slate after the removal; the recommendation is position 0.
+    reached : bool
+        Whether the replacement leads by the margin that was asked for; if not, by as much as was possible.
 
     Examples
     --------
@@ -31,6 +33,7 @@ class Explanation:
     removed: tuple[int, ...]
     replacement: int
     predicted: np.ndarray
+    reached: bool = True
 
     @property
     def remaining_gap(self) -> float:
@@ -45,7 +48,9 @@ class Explanation:
         return len(self), self.remaining_gap
 
 
-def sentence(removed: Sequence[str], recommendation: str, replacement: str, gap: float = -np.inf) -> str:
+def sentence(
+    removed: Sequence[str], recommendation: str, replacement: str, gap: float = -np.inf, verb: str = "rated"
+) -> str:
     """A set in plain words: what it is expected to do, which of a set drawn by lot may be nothing.
 
     Parameters
@@ -56,6 +61,8 @@ def sentence(removed: Sequence[str], recommendation: str, replacement: str, gap:
         Titles.
     gap : float
         Expected to be left between the two; by default it is filled.
+    verb : str
+        What was done with the removed items.
 
     Examples
     --------
@@ -68,7 +75,7 @@ def sentence(removed: Sequence[str], recommendation: str, replacement: str, gap:
     joined = f"{', '.join(most)} and {last}" if most else last
     if gap < 0:
         instead = f"you would have been recommended {replacement} instead of {recommendation}"
-        return f"Had you not rated {joined}, {instead}."
+        return f"Had you not {verb} {joined}, {instead}."
     expected = f"{replacement} is not expected to lead {recommendation} (gap left: {gap:.3f})"
     return f"Control, drawn by lot: without {joined}, {expected}."
 

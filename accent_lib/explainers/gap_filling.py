@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from accent_lib.explainers.explanation import Explanation
-from accent_lib.explainers.rounding import checked, rounded
+from accent_lib.explainers.rounding import checked, checked_margin, rounded
 
 
 def fill_gap(gap: float, influence_on_gap: np.ndarray) -> tuple[int, ...] | None:
@@ -39,24 +39,29 @@ def fill_gap(gap: float, influence_on_gap: np.ndarray) -> tuple[int, ...] | None
     >>> fill_gap(0.3, np.array([0.1, 0.2])) is None
     True
     """
-    ((taken, _),) = _fill_gaps(rounded([gap]), rounded(influence_on_gap)[None])
+    ((taken, _, _),) = _fill_gaps(rounded([gap]), rounded(influence_on_gap)[None])
     return taken
 
 
-def _fill_gaps(gaps, on_gaps):
-    """Fill gaps (m,) by influences on them (m, n_history): for each, a set or None, and what is left."""
+def _fill_gaps(gaps, on_gaps, margin=0.0):
+    """Fill gaps (m,) by influences on them (m, n_history), until less than ``-margin`` is left.
+
+    For each a set or None, what is left, and whether that is little enough: where not, the set is the
+    smallest of those that leave the least, and None where that changes no order.
+    """
     order = np.argsort(-on_gaps, axis=1, kind="stable")
     taken = np.cumsum(np.take_along_axis(on_gaps, order, 1), 1)
     # After 0, 1, 2 ... of them.  What is left falls as long as influences are positive, and rises ever after.
     left = rounded(gaps[:, None] - np.concatenate([np.zeros((len(gaps), 1)), taken], 1))
-    sizes = (left < 0).argmax(1)
+    enough = left < -rounded(margin)
+    sizes = np.where(enough.any(1), enough.argmax(1), left.argmin(1))
     return [
-        (tuple(row[:size].tolist()) if last[size] < 0 else None, last[size])
-        for row, size, last in zip(order, sizes, left, strict=True)
+        (tuple(row[:size].tolist()) if last[size] < 0 else None, last[size], bool(reached[size]))
+        for row, size, last, reached in zip(order, sizes, left, enough, strict=True)
     ]
 
 
-def accent(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
+def accent(scores: np.ndarray, influence: np.ndarray, margin: float = 0.0) -> Explanation | None:
     """Fill the gap to each item of the slate in turn and keep the smallest set (paper, Algorithm 1).
 
     Parameters
@@ -65,12 +70,16 @@ def accent(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
         Scores of the slate, descending; position 0 is the recommendation.
     influence : ndarray, shape (k, n_history)
         ``influence[i, z]`` is the drop of item ``i``'s score when action ``z`` is removed, I(z, y_i).
+    margin : float
+        How far the replacement must be estimated to lead, in score units.  Estimates err, so a set that just
+        fills the gap often does not hold; with a margin it is larger and holds more often.
 
     Returns
     -------
     Explanation or None
         Of equally small sets the one with the lowest remaining gap, then the replacement ranked higher;
-        ``None`` where no gap can be filled.
+        ``None`` where no gap can be filled.  Where gaps can be filled, but none by the margin, the set that
+        leads by most, which says so: ``reached`` is false.
 
     Raises
     ------
@@ -88,15 +97,23 @@ def accent(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     ((1,), 2, [2.25, 2.125, 2.5])
     """
     scores, influence = checked(scores, influence)
-    filled = _fill_gaps(rounded(scores[0] - scores[1:]), rounded(influence[0] - influence[1:]))
-    candidates = [(len(s), left, item, s) for item, (s, left) in enumerate(filled, 1) if s is not None]
-    if not candidates:
+    margin = checked_margin(margin)
+    filled = _fill_gaps(rounded(scores[0] - scores[1:]), rounded(influence[0] - influence[1:]), margin)
+    candidates = [(item, *each) for item, each in enumerate(filled, 1) if each[0] is not None]
+    # Those that reach the margin by size, then by what is left; the others by what is left, then by size.
+    reach = [(len(taken), left, item, taken) for item, taken, left, reached in candidates if reached]
+    if reach:
+        _, _, replacement, removed = min(reach)
+    elif candidates:
+        _, _, replacement, removed = min(
+            (left, len(taken), item, taken) for item, taken, left, _ in candidates
+        )
+    else:
         return None
-    _, _, replacement, removed = min(candidates)
-    return Explanation(removed, replacement, rounded(scores - influence[:, removed].sum(1)))
+    return Explanation(removed, replacement, rounded(scores - influence[:, removed].sum(1)), bool(reach))
 
 
-def one_versus_all(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
+def one_versus_all(scores: np.ndarray, influence: np.ndarray, margin: float = 0.0) -> Explanation | None:
     """At each step, shrink the gap to whichever item is second at the time, as far as one action can.
 
     Every action taken brings the recommendation closer to the best other item, but the second place may
@@ -118,15 +135,18 @@ def one_versus_all(scores: np.ndarray, influence: np.ndarray) -> Explanation | N
     (1, 0)
     """
     scores, influence = checked(scores, influence)
-    removed, current = [], scores
+    margin, removed, current, best = checked_margin(margin), [], scores, None
     while True:
         second = 1 + int(current[1:].argmax())
-        if current[0] < current[second]:
-            return Explanation(tuple(removed), second, current)
+        gap = rounded(current[0] - current[second])
+        if gap < 0 and (best is None or gap < best.remaining_gap):
+            best = Explanation(tuple(removed), second, current, bool(gap < -margin))
+            if best.reached:
+                return best
         shrinks = rounded(influence[0] - influence[second])
         shrinks[removed] = 0
         if not shrinks.max(initial=0) > 0:
-            return None
+            return best
         action = int(shrinks.argmax())
         removed.append(action)
         current = rounded(current - influence[:, action])

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from accent_lib.errors import AccentError
+
 #: Decimals that decide, in score units.  Scores and influences of one model differ between processors by
 #: rounding: by at most 2e-14 for all users of MovieLens 100K (NCF, variant ``paper``, slates of 20, torch and
 #: MKL told to use no more than a generic x86-64, AVX2, or AVX-512).
@@ -25,6 +27,19 @@ def rounded(values: np.ndarray) -> np.ndarray:
     (False, True)
     """
     return np.round(np.asarray(values, float), DIGITS)
+
+
+def checked_margin(margin: float) -> float:
+    """A margin, rounded; an error if it is no finite number of at least 0.
+
+    Examples
+    --------
+    >>> checked_margin(0.25)
+    0.25
+    """
+    if not (np.isscalar(margin) and np.isreal(margin) and 0 <= margin < np.inf):
+        raise AccentError(f"A margin is a finite number of at least 0, in score units, not {margin!r}.")
+    return float(rounded(margin))
 
 
 def checked(scores: np.ndarray, influence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from accent_lib.explainers.explanation import Explanation
-from accent_lib.explainers.rounding import checked, rounded
+from accent_lib.explainers.rounding import checked, checked_margin, rounded
 
 #: Actions that a walk tries ahead of time after a useless one; then twice as many, and so on.
 AHEAD = 4
@@ -17,6 +17,7 @@ def walk(
     rescore: Callable[[list[int], np.ndarray], np.ndarray],
     selective: bool,
     ahead: int = AHEAD,
+    margin: float = 0.0,
 ) -> Explanation | None:
     """Take actions in order until the recommendation is no longer the best of the slate.
 
@@ -33,11 +34,14 @@ def walk(
         Keep an action only where it narrows the gap between the recommendation and the best other item.
     ahead : int
         Actions to try at once in the beginning: more where scoring costs little.  It changes no result.
+    margin : float
+        How far the best other item must lead, as for :func:`~accent_lib.explainers.accent`.
 
     Returns
     -------
     Explanation or None
-        The replacement is the best other item when the walk stops; ``None`` where it ends without a swap.
+        The replacement is the best other item when the walk stops; ``None`` where it ends without a swap, and
+        where it ends without the margin, the step at which another item led by most.
 
     Examples
     --------
@@ -49,26 +53,29 @@ def walk(
     >>> explanation.removed, explanation.replacement, explanation.predicted.tolist()
     ((4,), 1, [2.0, 2.5, 1.0])
     """
-    scores, order = rounded(scores), np.asarray(order)
-    removed, gap = [], rounded(scores[0] - scores[1:].max())
+    scores, order, margin = rounded(scores), np.asarray(order), checked_margin(margin)
+    removed, gap, best = [], rounded(scores[0] - scores[1:].max()), None
     while len(order):
         tried = order[:ahead]  # each with all before it, for mostly they are kept
         after = rounded(rescore(removed, tried))
         gaps = rounded(after[:, 0] - after[:, 1:].max(1))
         useless = selective & (gaps >= np.append(gap, gaps[:-1]))
         n_kept = int(useless.argmax()) if useless.any() else len(tried)
-        swaps = np.flatnonzero(gaps[:n_kept] < 0)
-        if len(swaps):
-            last = after[swaps[0]]
-            return Explanation((*removed, *tried[: swaps[0] + 1].tolist()), 1 + int(last[1:].argmax()), last)
+        enough = np.flatnonzero(gaps[:n_kept] < -margin)
+        if len(enough) or gaps[:n_kept].min(initial=0) < (best.remaining_gap if best else 0):
+            step = int(enough[0] if len(enough) else gaps[:n_kept].argmin())
+            kept, last = (*removed, *tried[: step + 1].tolist()), after[step]
+            best = Explanation(kept, 1 + int(last[1:].argmax()), last, bool(len(enough)))
+            if best.reached:
+                return best
         removed += tried[:n_kept].tolist()
         gap = gaps[n_kept - 1] if n_kept else gap
         order = order[min(n_kept + 1, len(tried)) :]
         ahead = 2 * ahead if n_kept == len(tried) else AHEAD
-    return None
+    return best
 
 
-def pure_fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
+def pure_fia(scores: np.ndarray, influence: np.ndarray, margin: float = 0.0) -> Explanation | None:
     """Remove actions by decreasing influence on the recommendation's own score until it is displaced.
 
     Parameters and return value as for :func:`~accent_lib.explainers.accent`.
@@ -81,10 +88,10 @@ def pure_fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     >>> pure_fia(scores, influence).removed
     (0, 1)
     """
-    return _by_influence(scores, influence, selective=False)
+    return _by_influence(scores, influence, False, margin)
 
 
-def fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
+def fia(scores: np.ndarray, influence: np.ndarray, margin: float = 0.0) -> Explanation | None:
     """As :func:`pure_fia`, but keep only actions that narrow the gap to the best other item.
 
     Examples
@@ -93,21 +100,24 @@ def fia(scores: np.ndarray, influence: np.ndarray) -> Explanation | None:
     >>> fia(scores, influence).removed
     (1,)
     """
-    return _by_influence(scores, influence, selective=True)
+    return _by_influence(scores, influence, True, margin)
 
 
-def _by_influence(scores, influence, selective):
+def _by_influence(scores, influence, selective, margin):
     scores, influence = checked(scores, influence)
     order, by_action = np.argsort(-influence[0], kind="stable"), influence.T.copy()
 
     def rescore(removed, tried):  # influences add up (paper, Eq. 7)
         return scores - np.cumsum(by_action[[*removed, *tried]], 0)[len(removed) :]
 
-    return walk(scores, order, rescore, selective, ahead=len(order))
+    return walk(scores, order, rescore, selective, len(order), margin)
 
 
 def pure_attention(
-    scores: np.ndarray, weights: np.ndarray, rescore: Callable[[np.ndarray], np.ndarray]
+    scores: np.ndarray,
+    weights: np.ndarray,
+    rescore: Callable[[np.ndarray], np.ndarray],
+    margin: float = 0.0,
 ) -> Explanation | None:
     """Remove actions by decreasing attention toward the recommendation until it is displaced.
 
@@ -130,11 +140,14 @@ def pure_attention(
     >>> pure_attention(np.array([2.0, 1.5]), np.array([0.25, 0.75]), rescore).removed
     (1, 0)
     """
-    return _by_attention(scores, weights, rescore, selective=False)
+    return _by_attention(scores, weights, rescore, False, margin)
 
 
 def attention(
-    scores: np.ndarray, weights: np.ndarray, rescore: Callable[[np.ndarray], np.ndarray]
+    scores: np.ndarray,
+    weights: np.ndarray,
+    rescore: Callable[[np.ndarray], np.ndarray],
+    margin: float = 0.0,
 ) -> Explanation | None:
     """As :func:`pure_attention`, but keep only actions that narrow the gap to the best other item.
 
@@ -145,10 +158,10 @@ def attention(
     >>> attention(np.array([2.0, 1.5]), np.array([0.25, 0.75]), rescore).removed
     (0,)
     """
-    return _by_attention(scores, weights, rescore, selective=True)
+    return _by_attention(scores, weights, rescore, True, margin)
 
 
-def _by_attention(scores, weights, rescore, selective):
+def _by_attention(scores, weights, rescore, selective, margin):
     order = np.argsort(-rounded(weights), kind="stable")
 
     def one_by_one(removed, tried):
@@ -156,7 +169,7 @@ def _by_attention(scores, weights, rescore, selective):
         keep[:, removed], keep[:, tried] = 0, 1 - np.tri(len(tried))
         return rescore(keep)
 
-    return walk(scores, order, one_by_one, selective)
+    return walk(scores, order, one_by_one, selective, margin=margin)
 
 
 def random_control(scores: np.ndarray, influence: np.ndarray, like: Explanation, seed: int) -> Explanation:

@@ -22,6 +22,7 @@ def explain_users(
     methods: Sequence[str],
     executor: Executor | None = None,
     progress: Callable[[int], None] | None = None,
+    margin: float = 0.0,
     **options,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Explain the recommendations of many users with several methods and slates.
@@ -39,6 +40,8 @@ def explain_users(
         Default: one after the other.
     progress : callable, optional
         Called with the number of users done.
+    margin : float
+        How far the replacement must be estimated to lead, in score units.
     **options
         For :func:`~accent_lib.influence.fast_influence`.
 
@@ -63,7 +66,7 @@ def explain_users(
     (20, 8, 2)
     """
     check_methods(methods, model)
-    users, explain = list(users), partial(_explain, analysis_of(model, **options), ks, methods)
+    users, explain = list(users), partial(_explain, analysis_of(model, **options), ks, methods, margin)
     groups = [users[first : first + TOGETHER] for first in range(0, len(users), TOGETHER)]
     items, scores, facts, explanations = [], [], [], []
     for group in (map if executor is None else executor.map)(explain, groups):
@@ -91,7 +94,7 @@ def _joined(parts, dtype):
     return np.concatenate([np.empty(0, dtype), *parts])
 
 
-def _explain(analysis, ks, methods, users):
+def _explain(analysis, ks, methods, margin, users):
     """Items, scores and facts of each user, and the rows of her explanations."""
     evidence = gather(analysis, users, max(ks), methods)
     items, scores, estimates = zip(*((e.items, e.scores, e.estimate) for e in evidence), strict=True)
@@ -100,7 +103,7 @@ def _explain(analysis, ks, methods, users):
         for user, each in zip(users, evidence, strict=True)
         for k in ks
         for method, explanation in explain_slate(
-            each.scores[:k], each.influence[:k], methods, user, each.attention
+            each.scores[:k], each.influence[:k], methods, user, each.attention, margin
         ).items()
     ]
     return items, scores, [(e.smallest_eigenvalue, e.condition, e.damping) for e in estimates], explanations

@@ -41,7 +41,7 @@ def check_methods(methods: Iterable[str], model=None) -> None:
     accent_lib.errors.AccentError: There is no method 'acent'; choose from accent, fia, ...
     """
     for method in methods:
-        if method not in METHODS | VARIANTS:
+        if not isinstance(method, str) or method not in METHODS | VARIANTS:
             known = ", ".join(METHODS | VARIANTS)
             raise AccentError(f"There is no method {method!r}; choose from {known}.")
         if model is not None and method not in methods_for(model, [method]):
@@ -116,6 +116,7 @@ def explain_slate(
     methods: Sequence[str],
     seed: int = 0,
     attention: Attention | None = None,
+    margin: float = 0.0,
 ) -> dict[str, Explanation | None]:
     """Run several methods on one slate.
 
@@ -129,6 +130,8 @@ def explain_slate(
         Of the random control.
     attention : Attention, optional
         For the attention baselines; its slate may go on beyond these ``k`` items.
+    margin : float
+        As for :func:`~accent_lib.explainers.accent`, of all methods.
 
     Returns
     -------
@@ -149,10 +152,10 @@ def explain_slate(
             if attention is None:
                 raise AccentError(f"Method {method!r} needs a model with attention, such as rcf.")
             shown = lambda keep: attention.rescore(keep)[:, :k]  # noqa: E731
-            explanations[method] = BY_ATTENTION[method](scores, attention.weights, shown)
+            explanations[method] = BY_ATTENTION[method](scores, attention.weights, shown, margin)
         elif method != "random":
-            explanations[method] = (BY_INFLUENCE | VARIANTS)[method](scores, influence)
+            explanations[method] = (BY_INFLUENCE | VARIANTS)[method](scores, influence, margin)
     if "random" in methods:
-        like = explanations.get("accent") or explainers.accent(scores, influence)
+        like = explanations.get("accent") or explainers.accent(scores, influence, margin)
         explanations["random"] = like and explainers.random_control(scores, influence, like, seed)
     return {method: explanations[method] for method in methods}

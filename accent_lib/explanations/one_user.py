@@ -78,7 +78,9 @@ class Closeup:
         )
 
 
-def closeup(model, user: int, k: int = 10, method: str = "accent", **options) -> Closeup:
+def closeup(
+    model, user: int, k: int = 10, method: str = "accent", *, margin: float = 0.0, **options
+) -> Closeup:
     """Look closely at one user: :func:`explain` with all that it goes by, as a :class:`Closeup`.
 
     Parameters
@@ -90,6 +92,8 @@ def closeup(model, user: int, k: int = 10, method: str = "accent", **options) ->
         Size of the slate, the recommendation included; at least 2.
     method : str
         Key of ``METHODS`` or ``VARIANTS``.
+    margin : float
+        How far the replacement must be estimated to lead, in score units.
     **options
         For :func:`~accent_lib.influence.fast_influence`.
 
@@ -109,7 +113,7 @@ def closeup(model, user: int, k: int = 10, method: str = "accent", **options) ->
     check_methods([method], model)
     (evidence,) = gather(analysis_of(model, **options), [user], k, [method])
     scores, influence, attention = evidence.scores, evidence.influence, evidence.attention
-    explanation = explain_slate(scores, influence, [method], user, attention)[method]
+    explanation = explain_slate(scores, influence, [method], user, attention, margin)[method]
     gaps = gaps_of(scores, influence, explanation, attention)
     return Closeup(user, model.actions(user), evidence.items, scores, influence, explanation, gaps)
 

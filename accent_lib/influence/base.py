@@ -4,6 +4,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar
 
 import numpy as np
@@ -87,6 +88,9 @@ class FastInfluence(ABC):
             raise AccentError(f"variant must be {known} for a model that {self.reads}, not {variant!r}.")
         if effect not in EFFECTS:
             raise AccentError(f"effect must be one of {', '.join(EFFECTS)}, not {effect!r}.")
+        for name, value in (("damping", damping), ("smallest", smallest)):
+            if not isinstance(value, Real) and (value is not None or name == "damping"):
+                raise AccentError(f"{name} must be a number, not {value!r:.60}.")
         if damping < 0:
             raise AccentError(f"damping must not be negative, but is {damping}.")
         self.model, self.variant, self.effect = model, variant, effect

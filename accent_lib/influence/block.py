@@ -12,7 +12,7 @@ from torch.func import hessian, vmap
 
 from accent_lib.errors import AccentError
 from accent_lib.influence.base import FastInfluence, Influence
-from accent_lib.influence.derivatives import Derivatives, differentiate
+from accent_lib.influence.derivatives import FORWARD_MODE, Derivatives, differentiate, slope_and_curvature
 
 
 class BlockInfluence(FastInfluence):
@@ -70,7 +70,7 @@ class BlockInfluence(FastInfluence):
         # Slopes of scores in closed form where the model offers it, else by automatic differentiation.
         self._slopes = getattr(model, "slopes", None)
         if self._halves is not None or self._slopes is not None:
-            self._penalty = hessian(model.penalty)(model.block(0))
+            _, self._penalty = slope_and_curvature(model.penalty, model.block(0))
             self._decay = self._penalty[0, 0]
             if not torch.equal(self._penalty, self._decay * torch.ones_like(self._penalty[0]).diag()):
                 raise AccentError("Where items have blocks, the penalty must be a multiple of their squares.")
@@ -180,7 +180,8 @@ class BlockInfluence(FastInfluence):
         """How far the block moves for each Hessian and each removed action, (1 or k, n, p) (Eq. 4)."""
         if self.own_term:
             return (gradients @ vectors / values[:, None]) @ vectors.T / points[:, None, None]
-        of_points = hessian(lambda b: self.model.losses(b, user))(block.value)  # (n, p, p)
+        with FORWARD_MODE:
+            of_points = hessian(lambda b: self.model.losses(b, user))(block.value)  # (n, p, p)
         hessians = vectors * values[:, None] @ vectors.T
         return torch.stack(
             [

@@ -1,11 +1,15 @@
 """Values and derivatives, at the trained parameters, of everything that depends on one block."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.autograd import grad
+
+#: torch has one forward mode for all threads of a process: who uses it, as its ``hessian`` does, holds this.
+FORWARD_MODE = threading.Lock()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from accent_lib.influence.base import FastInfluence, Influence
-from accent_lib.influence.derivatives import differentiate, slope_and_curvature
+from accent_lib.influence.derivatives import FORWARD_MODE, differentiate, slope_and_curvature
 from accent_lib.models.recommender import history_scores
 
 
@@ -19,11 +19,12 @@ class HistoryInfluence(FastInfluence):
     ----------
     model : Recommender
         In double precision; with ``reads_history``.
-    variant : {"shared", "paper"}
+    variant : {"shared", "paper", "objective"}
         ``paper``: Hessian (the mean over the points of the user, penalty and damping added unscaled),
         gradient and new score are taken with the action out of the history, so that each action has a Hessian
         of its own.  ``shared``: as ``paper``, but with the history left whole in the Hessian, so that one is
-        enough; chapter 3 compares them.
+        enough; chapter 3 compares them.  ``objective``: as ``shared``, but the mean is over *all* training
+        points, as in the training objective, so that the penalty weighs what it weighs there.
     effect : {"substitute", "linear"}
         From the moved parameters to the scores: by scoring again with them, as the paper did, or by the
         gradient.
@@ -47,7 +48,7 @@ class HistoryInfluence(FastInfluence):
     True
     """
 
-    variants = ("shared", "paper")
+    variants = ("shared", "paper", "objective")
     reads = "reads the history"
 
     def __init__(
@@ -77,13 +78,14 @@ class HistoryInfluence(FastInfluence):
             return model.scores(block, user, items, keep)
 
         gradients = self._gradients(user, value, everything, without)  # (n, p)
-        histories = everything[None] if self.variant == "shared" else without
+        histories = without if self.variant == "paper" else everything[None]
+        points = model.n_actions if self.variant == "objective" else n
         # (n, p, p), or (1, p, p) where all actions share one
-        bare = torch.stack([self._curvature(user, value, keep) for keep in histories])
+        bare = torch.stack([self._curvature(user, value, keep, points) for keep in histories])
         values, vectors = torch.linalg.eigh(bare)
         values, facts = self._damped(values)
         along = (gradients[:, None] @ vectors).squeeze(1) / values  # (n, p), by eigenvectors
-        moves = (along[:, None] @ vectors.mT).squeeze(1) / n
+        moves = (along[:, None] @ vectors.mT).squeeze(1) / points
 
         with torch.no_grad():
             before = scores(value, everything)  # (k,)
@@ -91,19 +93,20 @@ class HistoryInfluence(FastInfluence):
             if self.effect == "substitute":
                 after = history_scores(model, value + moves, user, items)  # (n, k)
             else:
-                change = vmap(lambda keep, move: jvp(lambda b: scores(b, keep), (value,), (move,))[1])
-                after = by_input + change(without, moves)
+                change = self._each(lambda keep, move: jvp(lambda b: scores(b, keep), (value,), (move,))[1])
+                with FORWARD_MODE:
+                    after = by_input + change(without, moves)
         drop, drop_by_input = ((before - changed).T.cpu().numpy() for changed in (after, by_input))  # (k, n)
         return Influence(before.cpu().numpy(), drop, drop_by_input, **facts)
 
-    def _curvature(self, user: int, value: Tensor, keep: Tensor) -> Tensor:
-        """Hessian of the mean of the user's losses and the penalty, (p, p)."""
+    def _curvature(self, user: int, value: Tensor, keep: Tensor, points: int) -> Tensor:
+        """Hessian of the losses, of so many points, and the penalty, (p, p)."""
         model = self.model
         if hasattr(model, "curvature"):
             _, penalty = slope_and_curvature(model.penalty, value)
-            return model.curvature(value, user, keep) / len(keep) + penalty
+            return model.curvature(value, user, keep) / points + penalty
         block = differentiate(value, lambda block: model.losses(block, user, keep), model.penalty)
-        return block.curvature / len(keep) + block.penalty_curvature
+        return block.curvature / points + block.penalty_curvature
 
     def _gradients(self, user: int, value: Tensor, everything: Tensor, without: Tensor) -> Tensor:
         """What each removed action takes from the gradient of the user's losses, (n, p)."""
@@ -119,6 +122,12 @@ class HistoryInfluence(FastInfluence):
         if not self.others:
             return gradients
         # In chunks, because each row of `without` needs a table of the user's triples by her history.
-        changed = vmap(grad(total), (None, 0), chunk_size=16)(value, without) - gradients
-        own = vmap(grad(total), (None, None, 0))(value, everything, one_by_one)
+        changed = self._each(lambda keep: grad(total)(value, keep), 16)(without) - gradients
+        own = self._each(lambda which: grad(total)(value, everything, which))(one_by_one)
         return own - (changed - (grad(total)(value, everything) - own))
+
+    def _each(self, function, at_a_time=None):
+        """A function of single rows, of all of them: at once, or in turn where a net cannot be run so."""
+        if getattr(self.model, "one_by_one", False):
+            return lambda *rows: torch.stack([function(*row) for row in zip(*rows, strict=True)])
+        return vmap(function, chunk_size=at_a_time)

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from accent_lib.errors import AccentError
 from accent_lib.models.activation import gelu
 from accent_lib.models.ncf_loops import WIDTH, Loops, cut_normal
 
@@ -31,7 +32,8 @@ class NCF(nn.Module):
     Parameters
     ----------
     interactions : Interactions
-        Training data; the model's *actions* are all rows of ``interactions.train``.
+        Training data; the model's *actions* are all rows of ``interactions.train``. Not all of their ratings
+        may be the same.
     dim : int
         Width of each of the four embedding tables (even).
     weight_decay : float
@@ -62,6 +64,11 @@ class NCF(nn.Module):
         activation: Callable[[Tensor], Tensor] = torch.relu,
         seed: int = 0,
     ):
+        if interactions.train["rating"].nunique() == 1:
+            raise AccentError(
+                "Every training rating is the same, so NCF would learn nothing but this number; take RCF, or "
+                'a net of your own with sampled negatives by wrap(net, data, loss="bce").'
+            )
         super().__init__()
         self.dim, self.activation, self.decay = dim, activation, weight_decay
         self.n_users, self.n_items = interactions.n_users, interactions.n_items
@@ -117,7 +124,7 @@ class NCF(nn.Module):
         return first, second, self.activation(second) @ of_mlp + gmf + self.output.bias[0]
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Predicted ratings of pairs, ``(n,)`` from indices ``(n,)`` and ``(n,)``, on the scale 1 to 5."""
+        """Predicted ratings of pairs, ``(n,)`` from indices ``(n,)`` and ``(n,)``, on the ratings' scale."""
         return self.rating(self.user_table(users), self.item_table(items))
 
     # --- actions and candidates

@@ -1,8 +1,8 @@
 """Relational Collaborative Filtering (Xin et al., SIGIR 2019), as the paper trains it on liked films.
 
 A film i is judged by a user u in the light of her history H_u (the films that she liked, without i), which
-is read at two levels.  *Which types of relation matter to her?*  The first level weighs the types t (none,
-genre, director, actor):
+is read at two levels.  *Which types of relation matter to her?*  The first level weighs the types t ("none",
+and one for each kind of attributes; in the paper genre, director and actor):
 
     att_t = softmax_t  v . gelu(W (u * r_t) + b)
 
@@ -32,10 +32,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from accent_lib.datasets.relations import (
-    TYPES,
     Relations,
     draw_relation_triples,
     held_out_pairs,
+    nothing_disliked,
     training_triples,
 )
 from accent_lib.errors import AccentError
@@ -68,6 +68,10 @@ class Batch(NamedTuple):
 class RCF(nn.Module):
     """RCF on liked films; offers the protocol :class:`~accent_lib.models.Recommender`.
 
+    The types of relation are those of the attributes that the data have; without any there is "none" alone.
+    Where nobody dislikes anything, the disliked items are sampled once, with seed 0, from what a user has no
+    interaction with, one for each liked item (:func:`~accent_lib.datasets.relations.training_triples`).
+
     Parameters
     ----------
     interactions : Interactions
@@ -83,6 +87,13 @@ class RCF(nn.Module):
     seed : int
         Of the initial parameters.
 
+    Attributes
+    ----------
+    types : tuple of str
+        Names of the types of relation, "none" first.
+    samples_disliked : bool
+        Whether the disliked items of the triples are sampled.
+
     Examples
     --------
     Its actions are the liked films, and a weight of zero takes one out of the history that is read:
@@ -90,6 +101,8 @@ class RCF(nn.Module):
     >>> from accent_lib.datasets import load, prepare
     >>> data = prepare(load("sample"))
     >>> model = RCF(data)
+    >>> model.types
+    ('none', 'genre', 'director', 'actor')
     >>> model.n_actions == int(data.train["positive"].sum())
     True
     >>> items, keep = torch.tensor([0, 1]), torch.ones(len(model.actions(3)))
@@ -124,7 +137,8 @@ class RCF(nn.Module):
         _check_memory(interactions, relations, dim, attention)
         if relation_triples is None:
             relation_triples = draw_relation_triples(interactions, relations)
-        n_types, n_values = len(TYPES), len(relations.types)
+        self.types, self.samples_disliked = relations.names, nothing_disliked(interactions)
+        n_types, n_values = len(self.types), len(relations.types)
 
         self.user_table = nn.Embedding(self.n_users, dim)
         self.item_table = nn.Embedding(self.n_items, dim)
@@ -178,7 +192,7 @@ class RCF(nn.Module):
     # --- the network
 
     def type_attention(self, users: Tensor) -> Tensor:
-        """First level: weights of the types, which sum to 1, ``(..., 4)`` from users ``(..., dim)``."""
+        """First level: weights of the types, which sum to 1, ``(..., n_types)`` from users ``(..., dim)``."""
         # W (u * r) = (W * r) u: one product of matrices for all types.
         weight = self.type_hidden.weight * self.type_table.weight.unsqueeze(1)
         hidden = gelu(_of_all_types(users, weight) + self.type_hidden.bias)
@@ -187,7 +201,7 @@ class RCF(nn.Module):
     def _projections(self, targets, items, values, values_of_type):
         """What the second level computes once an item and once a value, and the queries."""
         values = values.split(values_of_type)
-        none = torch.zeros_like(values[0] @ self.value_weight[0].mT)
+        none = values[0].new_zeros(1, self.value_weight.shape[1])
         of_values = [none, *(e @ w.mT for e, w in zip(values[1:], self.value_weight, strict=True))]
         targets = _of_all_types(targets, self.target_weight)
         return targets, _of_all_types(items, self.history_weight), torch.cat(of_values), self.item_query
@@ -195,7 +209,7 @@ class RCF(nn.Module):
     def score(self, users: Tensor, types: Tensor, sums: Tensor, totals: Tensor, items: Tensor) -> Tensor:
         """Scores from users and items, both ``(..., dim)``, attention to types and what histories sum up to.
 
-        ``types`` is ``(..., 4)``, ``sum_j w_tj x_j`` is ``(..., 4, dim)`` and ``sum_j w_tj`` is ``(..., 4)``.
+        ``types`` and ``sum_j w_tj`` are ``(..., n_types)``, ``sum_j w_tj x_j`` is ``(..., n_types, dim)``.
         """
         levels = types / (totals + 1e-9) ** self.smoothing
         moved = users + (levels.unsqueeze(-1) * sums).sum(-2)
@@ -268,7 +282,7 @@ class RCF(nn.Module):
         return {**self.__dict__, "_projected": (None, (), ()), "_listed": None}
 
     def _weights(self, user, items):
-        """Second level: ``w_tj`` toward items of any shape (…), in the shape (4, …, n_history)."""
+        """Second level: ``w_tj`` toward items of any shape (…), in the shape (n_types, …, n_history)."""
         weigh = rcf_tensors.weigh if self._tensors else rcf_loops.weigh
         return Weigh.apply(items, lambda row: weigh(row, user, *self._exponentials(), self._histories))
 
@@ -296,21 +310,21 @@ class RCF(nn.Module):
 
     def history_scores(self, blocks: Tensor, user: int, items: Tensor, keep: Tensor | None = None) -> Tensor:
         """Scores in several histories, as :func:`~accent_lib.models.history_scores`."""
-        weights = self._weights(user, items)  # (4, k, n)
+        weights = self._weights(user, items)  # (n_types, k, n)
         x, types = self.item_table.weight.detach(), self.type_attention(blocks)
         history, targets = x[self.triples[self.action_slice(user), 1]], x[items].unsqueeze(1)
         if keep is None:  # what all films sum up to, less one of them
             # The totals as sums: what a difference leaves of nothing would be divided by nothing.
             without = 1 - torch.eye(len(history), dtype=x.dtype, device=x.device)
             totals = (weights @ without).permute(1, 2, 0)
-            levels = types * (totals > 0) / (totals + 1e-9) ** self.smoothing  # (k, n, 4)
+            levels = types * (totals > 0) / (totals + 1e-9) ** self.smoothing  # (k, n, n_types)
             lost = (levels * weights.permute(1, 2, 0)).sum(-1, keepdim=True) * history
             moved = blocks + levels @ (weights @ history).transpose(0, 1) - lost
             return (gelu(self.hidden(moved * targets)) @ self.output).T
         scores, parts = [], max(PART // max(weights[0].numel(), 1), 1)
         each = (keep, blocks.expand(len(keep), -1), types.expand(len(keep), -1))
         for kept, own, levels in zip(*(of.split(parts) for of in each), strict=True):
-            totals = (weights @ kept.T).permute(1, 2, 0)  # (k, m, 4)
+            totals = (weights @ kept.T).permute(1, 2, 0)  # (k, m, n_types)
             levels = levels / (totals + 1e-9) ** self.smoothing
             # Types are summed before the films are: one product of matrices for all histories.
             moved = own + (levels @ weights.transpose(0, 1) * kept) @ history
@@ -341,7 +355,7 @@ class RCF(nn.Module):
         return 0 * block.square().sum()
 
     def attention_levels(self, user: int, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Both levels toward some items: ``att_t``, ``(4,)``, and ``a_tj``, ``(4, n_items, n_history)``."""
+        """Both levels: ``att_t``, ``(n_types,)``, and ``a_tj``, ``(n_types, n_items, n_history)``."""
         weights = self._weights(user, items)
         smoothed = weights / (weights.sum(-1, keepdim=True) + 1e-9) ** self.smoothing
         return self.type_attention(self.block(user)).detach(), smoothed
@@ -417,7 +431,7 @@ def _check_memory(interactions, relations, dim, attention):
     # Single precision with gradients and moments, and once in double precision, to explain.
     parameters = (n_users + n_items + n_values) * dim * (3 * 4 + 8)
     # Projections of all items and their exponentials, in double precision, to explain; and the triples.
-    projections = 2 * 8 * (2 * len(TYPES) * n_items + n_values) * attention
+    projections = 2 * 8 * (2 * len(relations.names) * n_items + n_values) * attention
     triples = len(interactions.train) * 500
     needed, free = parameters + projections + triples, psutil.virtual_memory().available
     if needed > free:
@@ -429,7 +443,7 @@ def _check_memory(interactions, relations, dim, attention):
 
 
 def _of_all_types(vectors, matrices):
-    """Products of vectors (..., dim) with a matrix for each type, (4, width, dim): (..., 4, width)."""
+    """Products of vectors (..., dim) with matrices (n_types, width, dim): (..., n_types, width)."""
     return F.linear(vectors, matrices.flatten(0, 1)).unflatten(-1, matrices.shape[:2])
 
 

@@ -1,6 +1,6 @@
 """Gradients and Hessian of RCF's losses by a user's block, in closed form.
 
-The block ``u`` enters a score twice: as itself and through the attention ``a(u)`` to the four types.  As a
+The block ``u`` enters a score twice: as itself and through the attention ``a(u)`` to the types.  As a
 function of both, ``z = (u, a)``, the vector that meets the film is linear, and so is what the last layer
 activates:
 
@@ -31,7 +31,7 @@ def curvature(model, block: Tensor, user: int, keep: Tensor | None = None) -> Te
         weight, by_score = model.hidden.weight, torch.stack([slope, -slope]).unsqueeze(-1)  # (2, n, 1)
         bends = by_score * bends
         # The columns of R that belong to the types, and R' diag(bends) R, block by block.
-        inner = (by_type * targets.unsqueeze(-2)) @ weight.T  # (2, n, 4, dim)
+        inner = (by_type * targets.unsqueeze(-2)) @ weight.T  # (2, n, n_types, dim)
         bent = bends.unsqueeze(-2) * inner
         mixed = (bent @ weight * targets.unsqueeze(-2)).sum((0, 1)).T @ type_slopes  # (p, p)
         both = torch.einsum("bnth,bnsh->ts", bent, inner)
@@ -57,8 +57,8 @@ def gradients(model, block: Tensor, user: int, keep: Tensor) -> Tensor:
 def _by_difference(model, block, user, keep, attention):
     """Slopes of the losses by the differences of scores, (n,), and of these by the block, (n, p).
 
-    And of the scores: items ``x_i`` (2, n, p) and ``C'`` (2, n, 4, p), slopes by the types (2, n, 4), and
-    ``p gelu''(h)``, (2, n, dim).
+    And of the scores: items ``x_i`` (2, n, p) and ``C'`` (2, n, n_types, p), slopes by the types
+    (2, n, n_types), and ``p gelu''(h)``, (2, n, dim).
     """
     types, type_slopes, _ = attention
     items = model.triples[model.action_slice(user), 1:].T  # (2, n), better and worse
@@ -88,14 +88,14 @@ def _by_targets(targets, bends, weight):
 
 
 def _attention(model, block):
-    """``a``, its slopes by the block, (4, p), and a function: the Hessian of ``w . a`` from ``w``."""
-    weight = model.type_hidden.weight * model.type_table.weight.unsqueeze(1)  # (4, width, p)
+    """``a``, its slopes by the block, (n_types, p), and a function: the Hessian of ``w . a`` from ``w``."""
+    weight = model.type_hidden.weight * model.type_table.weight.unsqueeze(1)  # (n_types, width, p)
     _, slopes, bends = _derivatives(weight @ block + model.type_hidden.bias)
-    slopes = ((model.type_query * slopes).unsqueeze(1) @ weight).squeeze(1)  # of the logits, (4, p)
+    slopes = ((model.type_query * slopes).unsqueeze(1) @ weight).squeeze(1)  # of the logits, (n_types, p)
     types = model.type_attention(block)
 
     def hessian(by_types):
-        share = types * (by_types - types @ by_types)  # by the logits, (4,)
+        share = types * (by_types - types @ by_types)  # by the logits, (n_types,)
         mixed = share.diag() - torch.outer(share, types) - torch.outer(types, share)
         bent = share.unsqueeze(1) * model.type_query * bends
         return slopes.T @ mixed @ slopes + (weight.mT @ (bent.unsqueeze(-1) * weight)).sum(0)

@@ -157,11 +157,11 @@ def _array(tensor):
 def attend(a, b, c, query, x, keep, entries) -> tuple[Tensor, Tensor]:
     """Sum up the histories of users, by type, for pairs of a user and a target item.
 
-    Takes the projections ``a`` of the pairs' targets, ``(n_pairs, 4, width)``, ``b`` of all items,
-    ``(n_items, 4, width)``, and ``c`` of all values, ``(n_values, width)``; ``query``, ``(4, width)``, the
-    items ``x``, ``(n_items, dim)``, ``keep``, ``(n_actions,)``, and :class:`Entries` of the pairs.  Returns
-    the weighted sums of the items, ``(n_pairs, 4, dim)``, and the sums of the weights, ``(n_pairs, 4)``.
-    Differentiable by the first five, and fit for ``vmap`` over the first six.
+    Takes the projections ``a`` of the pairs' targets, ``(n_pairs, n_types, width)``, ``b`` of all items,
+    ``(n_items, n_types, width)``, and ``c`` of all values, ``(n_values, width)``; ``query``, ``(n_types,
+    width)``, the items ``x``, ``(n_items, dim)``, ``keep``, ``(n_actions,)``, and :class:`Entries` of the
+    pairs.  Returns the weighted sums of the items, ``(n_pairs, n_types, dim)``, and the sums of the weights,
+    ``(n_pairs, n_types)``.  Differentiable by the first five, and fit for ``vmap`` over the first six.
     """
     tensors = (value.unsqueeze(0) for value in (a, b, c, query, x, keep))
     sums, totals, *_ = Attend.apply(*tensors, entries)
@@ -253,8 +253,8 @@ class Weigh(torch.autograd.Function):
     """Weights of a user's history toward some targets, without gradients.
 
     ``apply(targets, weigh)`` takes the targets, of any shape, and a function that returns the weights toward
-    targets in a row; the result has the shape ``(4, *targets.shape, n_history)``.  (A function of autograd
-    because :mod:`torch.func` lets only these see plain tensors.)
+    targets in a row; the result has the shape ``(n_types, *targets.shape, n_history)``.  (A function of
+    autograd because :mod:`torch.func` lets only these see plain tensors.)
     """
 
     @staticmethod
@@ -276,7 +276,8 @@ class Weigh(torch.autograd.Function):
 class Read(torch.autograd.Function):
     """As :class:`Weigh`, the sums and totals of a user's whole history.
 
-    ``apply(targets, read)`` returns them, ``(*targets.shape, 4, dim)`` and ``(*targets.shape, 4)``.
+    ``apply(targets, read)`` returns them, of shape ``targets.shape`` and then ``(n_types, dim)`` and
+    ``(n_types,)``.
     """
 
     @staticmethod

@@ -20,11 +20,11 @@ CHUNK = 8192
 def attend(a, b, c, query, x, keep, targets, entries) -> tuple[Tensor, Tensor]:
     """Sum up the histories of pairs of a user and a target, ``(n_pairs,)`` items, by the weights toward it.
 
-    Takes the projections ``a`` of targets and ``b`` of items of a history, ``(n_items, 4, width)``, ``c`` of
-    values, ``(n_values, width)``, ``query``, ``(4, width)``, the items ``x``, ``(n_items, dim)``, ``keep``,
-    ``(n_actions,)``, and the pairs' entries, of which those of pair ``n_pairs`` are nobody's.  Returns
-    ``sum_j w_tj x_j``, ``(n_pairs, 4, dim)``, and ``sum_j w_tj``, ``(n_pairs, 4)``.  Differentiable, and fit
-    for ``vmap`` over the first six.
+    Takes the projections ``a`` of targets and ``b`` of items of a history, ``(n_items, n_types, width)``,
+    ``c`` of values, ``(n_values, width)``, ``query``, ``(n_types, width)``, the items ``x``, ``(n_items,
+    dim)``, ``keep``, ``(n_actions,)``, and the pairs' entries, of which those of pair ``n_pairs`` are
+    nobody's.  Returns ``sum_j w_tj x_j``, ``(n_pairs, n_types, dim)``, and ``sum_j w_tj``, ``(n_pairs,
+    n_types)``.  Differentiable, and fit for ``vmap`` over the first six.
     """
     pair, item, value, action, type_ = entries
     (n_items, n_types, _), n_pairs = a.shape, len(targets)
@@ -34,7 +34,7 @@ def attend(a, b, c, query, x, keep, targets, entries) -> tuple[Tensor, Tensor]:
     of_target = F.embedding(targets[pair] * n_types + type_, a.flatten(0, 1))
     of_item = F.embedding(item * n_types + type_, b.flatten(0, 1))
     hidden = torch.tanh(of_target + of_item + F.embedding(value, c))
-    # All types at a time: four columns cost less than a row of `query` for each entry.
+    # All types at a time: a few columns cost less than a row of `query` for each entry.
     logits = (hidden @ query.mT).gather(1, type_[:, None]).squeeze(1)
     terms = keep[action] * real * torch.exp(logits)
     place = (pair * n_types + type_) * n_items + item
@@ -45,7 +45,7 @@ def attend(a, b, c, query, x, keep, targets, entries) -> tuple[Tensor, Tensor]:
 
 
 def weigh(targets, user, a, b, c, query, histories) -> Tensor:
-    """Weights of a user's history toward targets ``(n,)``, shape ``(4, n, n_history)``, zero toward itself.
+    """Weights of a user's history toward targets ``(n,)``, ``(n_types, n, n_history)``, zero toward itself.
 
     ``a``, ``b`` (by type) and ``c`` are ``exp(2 p)`` of the projections ``p`` of :func:`attend`, by which
     ``tanh(p + q + r)`` is ``1 - 2 / (1 + exp(2 p) exp(2 q) exp(2 r))``.

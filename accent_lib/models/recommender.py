@@ -36,8 +36,13 @@ class Recommender(Protocol):
     A model may offer ``all_scores(users)``, an iterator over the scores of all items for each of the users,
     and, if it reads the history, ``history_scores(blocks, user, items, keep)``: what
     :func:`history_scores` returns, in less time.  It may then offer ``curvature(block, user, keep)``, too,
-    the Hessian of the sum of ``losses``, ``(n_parameters, n_parameters)``, and ``gradients(block, user,
+    the Hessian of the sum of ``losses``, ``(n_parameters, n_parameters)`` (of the losses of all users, where
+    they share the block), and ``gradients(block, user,
     keep)`` of each of them, ``(n_history, n_parameters)``, where ``keep`` has a row for each loss.
+
+    A model whose copies ``torch.vmap`` cannot train together says so by ``one_by_one = True``: they are then
+    trained one after the other, each in training mode.  It names the buffers that training changes, such as
+    running statistics, in ``statistics``; they are a part of its states.
 
     A model may offer a faster way of training copies of itself with Adam: ``loops``, an object whose
     ``adam_steps(copy, keep, rows, rates, done)`` takes one copy through batches of rows, with one learning

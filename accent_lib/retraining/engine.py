@@ -41,7 +41,8 @@ def retrain(
     >>> from accent_lib.datasets import load, prepare
     >>> from accent_lib.models import NCF
     >>> model = NCF(prepare(load("sample")))
-    >>> recipe, worlds = Recipe(steps=5, batch_size=256), [World(), World.parse("3:0 1")]
+    >>> recipe = Recipe(steps=25, batch_size=256)  # more than once through the ratings
+    >>> worlds = [World(), World.parse("3:0 1")]
     >>> control, without = retrain(model, recipe, State.of(model), worlds, seed=0)
     >>> blocks = [state.parameters["user_table.weight"][3] for state in (control, without)]
     >>> torch.equal(*blocks)

@@ -104,4 +104,6 @@ def slate_identity(items) -> str:
 
 def _kind(model):
     kind = model if isinstance(model, type) else type(model)
-    return {"model": kind.__name__, "revision": getattr(kind, "revision", 1)}
+    about = {"model": kind.__name__, "revision": getattr(kind, "revision", 1)}
+    # A class that stands for nets of all kinds says of which this is one.
+    return about | {"of": model.identity} if hasattr(kind, "identity") else about

@@ -1,5 +1,6 @@
 """Verification of many explanations: which worlds are trained together, where, and what is left to do."""
 
+import inspect
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -197,12 +198,16 @@ def verify(
 
 def _check_travels(model, executor):
     """Refuse to send a model to processes that cannot import it; they would die without saying so."""
-    home = sys.modules.get(type(model).__module__)
-    if isinstance(executor, ProcessPoolExecutor) and not hasattr(home, "__file__"):
-        raise AccentError(
-            f"{type(model).__name__} is defined where worker processes cannot import it, such as in a "
-            "notebook; move the class into a module, or use a ThreadPoolExecutor or no executor."
-        )
+    if not isinstance(executor, ProcessPoolExecutor):
+        return
+    parts = [type(module) for module in model.modules()]
+    parts += [part for part in vars(model).values() if inspect.isfunction(part)]  # such as a loss
+    for part in parts:
+        if not hasattr(sys.modules.get(part.__module__), "__file__"):
+            raise AccentError(
+                f"{part.__name__} is defined where worker processes cannot import it, such as in a notebook; "
+                "move it into a module, or use a ThreadPoolExecutor or no executor."
+            )
 
 
 def _run(base, stack, slates, seed, controlled, device):

@@ -5,6 +5,7 @@ initial parameters (several starts) and in ``keep``, the weight of each action (
 were never taken).
 """
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from accent_lib.training.alone import Alone
 from accent_lib.training.recipes import Recipe
 from accent_lib.training.stack import Objective, Recorded, Stack, on
 from accent_lib.training.state import State
@@ -72,8 +74,9 @@ def train(
         return _train_by_loops(model, recipe, states, keep, seed, progress)
     # Weight decay drives parameters into denormal numbers, which are many times slower.
     torch.set_flush_denormal(True)
-    stack = Stack(model, recipe, states, keep)
-    take = Recorded(stack.step, stack.rate.device) if stack.rate.is_cuda else stack.step
+    apart = getattr(model, "one_by_one", False)
+    stack = (Alone if apart else Stack)(model, recipe, states, keep)
+    take = Recorded(stack.step, stack.rate.device) if stack.rate.is_cuda and not apart else stack.step
     rates = torch.tensor([recipe.rate(step) for step in range(recipe.steps)], dtype=torch.float64)
     rates = rates.to(stack.rate)
     generator, step = torch.Generator().manual_seed(seed), 0
@@ -151,10 +154,14 @@ def objective(model: nn.Module, states: Sequence[State]) -> np.ndarray:
     if loops is not None:
         return np.array([loops.objective(_flat(state.parameters, names).numpy()) for state in states])
     decay, values, device = model.weight_decay(), [], next(model.parameters()).device
+    apart = copy.deepcopy(model) if getattr(model, "one_by_one", False) else None
     with torch.no_grad():
         for state in states:
             parameters = {f"model.{name}": value.to(device) for name, value in state.parameters.items()}
-            data = functional_call(Objective(model, "data_loss"), parameters, ())
+            if apart is None:
+                data = functional_call(Objective(model, "data_loss"), parameters, ())
+            else:  # a layer may not take parameters that are put in
+                data = state.into(apart).data_loss()
             norm = sum(decay[name] / 2 * state.parameters[name].square().sum() for name in names)
             values.append(float(data + norm))
     return np.array(values)

@@ -65,20 +65,20 @@ class Stack:
         self.rate = torch.zeros((), dtype=precision, device=device)
         self.keep = None if keep is None else keep.to(device)
 
-        def stacked(values, dim):
-            # A moment without dimensions counts steps, which all copies have in common.
-            return (torch.stack(values, dim) if values[0].dim() else values[0].clone()).to(device)
+        def stacked(values, dim, key=""):
+            # All copies have the count of their steps in common.
+            return (values[0].clone() if key == "step" else torch.stack(values, dim)).to(device)
 
         self.parameters = {
             name: stacked([state.parameters[name] for state in states], dim).requires_grad_()
             for name, dim in self.dims.items()
         }
-        self.optimizer = _optimizer(model, self.parameters, recipe, self.rate)
+        self.optimizer = optimizer_of(model, self.parameters, recipe, self.rate)
         for name, parameter in self.parameters.items():
             moments = [state.moments.get(name) for state in states]
             if all(moments):
                 self.optimizer.state[parameter] = {
-                    key: stacked([m[key] for m in moments], self.dims[name]) for key in moments[0]
+                    key: stacked([m[key] for m in moments], self.dims[name], key) for key in moments[0]
                 }
         objective = Objective(model, "batch_loss")
 
@@ -86,7 +86,8 @@ class Stack:
             named = {f"model.{name}": value for name, value in parameters.items()}
             return functional_call(objective, named, (batch, keep))
 
-        self._losses = torch.vmap(loss, (self.dims, None if keep is None else 0, None))
+        dims = (self.dims, None if keep is None else 0, None)
+        self._losses = torch.vmap(loss, dims, randomness="same")  # dropout, if any, is that of all copies
         self.n_copies = len(states)
 
     def step(self, batch: Any) -> None:
@@ -132,7 +133,8 @@ class Adagrad(torch.optim.Adagrad):
                     value.addcdiv_(slope * -group["lr"], root)
 
 
-def _optimizer(model, parameters, recipe, rate):
+def optimizer_of(model, parameters, recipe: Recipe, rate: Tensor) -> torch.optim.Optimizer:
+    """The recipe's optimiser of some parameters, by the names of a model's."""
     groups = {}
     for name, decay in model.weight_decay().items():
         groups.setdefault(decay, []).append(parameters[name])

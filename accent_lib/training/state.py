@@ -16,6 +16,8 @@ class State:
     Attributes
     ----------
     parameters : dict of str to Tensor
+        With the buffers that training changes, such as running statistics, if a model names any
+        (``statistics``).
     moments : dict of str to dict of str to Tensor
         The optimiser's memory of each parameter (``exp_avg``, ``exp_avg_sq``, ``step`` for Adam); empty
         before the first step.
@@ -35,11 +37,14 @@ class State:
     @classmethod
     def of(cls, model: nn.Module) -> "State":
         """A copy of the parameters that a model has now, on the CPU."""
-        return cls({name: value.detach().to("cpu", copy=True) for name, value in model.named_parameters()})
+        return cls({name: value.detach().to("cpu", copy=True) for name, value in _changing(model)})
 
     def steps(self) -> int:
-        """Steps that the moments have seen; 0 before the first."""
-        steps = {int(memory["step"]) for memory in self.moments.values()} or {0}
+        """Steps that the moments have seen; 0 before the first.
+
+        A parameter that no step reaches stays at 0: RCF's of relations if nothing is known of items.
+        """
+        steps = {int(memory["step"]) for memory in self.moments.values()} - {0} or {0}
         if len(steps) > 1:
             raise AccentError(f"The parameters of a state have seen different numbers of steps: {steps}.")
         return steps.pop()
@@ -58,6 +63,13 @@ class State:
     def into(self, model: nn.Module) -> nn.Module:
         """Copy the parameters into ``model`` and return it."""
         with torch.no_grad():
-            for name, value in model.named_parameters():
+            for name, value in _changing(model):
                 value.copy_(self.parameters[name])
         return model
+
+
+def _changing(model):
+    """What training changes: parameters, and the buffers that a model names."""
+    yield from model.named_parameters()
+    for name in getattr(model, "statistics", ()):
+        yield name, model.get_buffer(name)

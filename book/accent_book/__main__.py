@@ -67,7 +67,9 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--to", metavar="PATH", help=f"where to (default: {WRITES[name]})")
             continue
         command.add_argument(
-            "--profile", default="sample", help="file in notebooks/profiles (default: sample)"
+            "--profile",
+            default="sample",
+            help="a name in notebooks/profiles, or a path that ends in .yaml (default: sample)",
         )
         if name in ("run", "ensure"):
             command.add_argument("--upto", type=int, metavar="N", help="number of the last notebook")

@@ -7,7 +7,9 @@ lots, and of three rules that are harder to beat than lots.
 
 NCF goes on from its trained weights and moments, with one user's set taken out of a world.  RCF (``rcf-0
 paper``) is trained from scratch, and a world does without the sets of one method of up to 16 users.  With
-``--users 200`` there are so many users, drawn once, the first methods, and the shortest slate.
+``--users 200`` there are so many users, drawn once, the first methods, and the shortest slate.  With
+``--margins 0 0.05 0.1`` methods go on until the replacement leads by each of these, with the shortest slate;
+they are called ``accent@0.05`` and so on.
 """
 
 import argparse
@@ -40,6 +42,8 @@ RECIPES = {"paper": replace(recipes.PAPER, shuffle_first=True), "annealed": reci
 KS, METHODS = [5, 10, 20], ["accent", "fia", "attention", "random", "pure_fia", "pure_attention"]
 #: Verified first, with the shortest slate.
 FIRST = METHODS[:4]
+#: Those that are compared at several margins.
+WITH_MARGIN = {"ncf": ["accent", "fia", "random", "pure_fia"], "rcf": ["accent", "fia"]}
 #: Draws the users, where not all are asked for.
 USERS_SEED = 15
 USERS_PER_WORLD = {"ncf": 1, "rcf": 16}
@@ -80,7 +84,9 @@ def by_rules(model, data, variant: str, slates: pd.DataFrame, accent: pd.DataFra
     return pd.DataFrame(rows)[accent.columns]
 
 
-def sets_of(name: str, model, data, n_users: int | None, threads: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def sets_of(
+    name: str, model, data, n_users: int | None, margins: list[float], threads: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Slates and explanations: what is to be verified."""
     users, ks, methods = range(data.n_users), KS, METHODS
     if n_users is not None:
@@ -88,6 +94,13 @@ def sets_of(name: str, model, data, n_users: int | None, threads: int) -> tuple[
         users, ks, methods = np.sort(drawn).tolist(), KS[:1], FIRST
     methods, options = methods_for(model, methods), {"variant": VARIANTS[name]}
     with ThreadPoolExecutor(threads) as executor:
+        if margins:
+            methods, parts = [method for method in methods if method in WITH_MARGIN[name]], []
+            for margin in margins:
+                options["margin"] = margin
+                slates, sets, _ = explain_users(name, model, users, KS[:1], methods, executor, **options)
+                parts.append(sets.assign(method=sets["method"] + f"@{margin:g}"))
+            return slates, pd.concat(parts, ignore_index=True)
         slates, sets, _ = explain_users(name, model, users, ks, methods, executor, **options)
     accent = sets[(sets["method"] == "accent") & (sets["k"] == KS[0])]
     return slates, pd.concat([sets, by_rules(model, data, VARIANTS[name], slates, accent)], ignore_index=True)
@@ -95,8 +108,11 @@ def sets_of(name: str, model, data, n_users: int | None, threads: int) -> tuple[
 
 def worlds_in_order(explanations: pd.DataFrame, size: int) -> list[World]:
     """Their worlds, each with sets of one method and k, those of `FIRST` with the shortest slate first."""
-    order = [(k, method) for k in KS for method in [*METHODS, *RULES]]
-    order.sort(key=lambda part: (part[0] != KS[0], part[1] not in FIRST))
+    known, there = [*METHODS, *RULES], explanations[["k", "method"]].drop_duplicates()
+    order = sorted(
+        there.itertuples(index=False, name=None),
+        key=lambda part: (part[0] != KS[0], part[1] in known and part[1] not in FIRST, part[0]),
+    )
     worlds = []
     for k, method in order:
         of_method = explanations[(explanations["k"] == k) & (explanations["method"] == method)]
@@ -113,6 +129,7 @@ def main() -> None:
     parser.add_argument(
         "--users", type=positive, help="so many, by the first methods and k; default: all of all"
     )
+    parser.add_argument("--margins", type=float, nargs="+", default=[], help="in score units")
     parser.add_argument("--workers", type=positive, default=2)
     parser.add_argument("--stack-size", type=positive, default=16)
     parser.add_argument("--leaders", type=positive, default=1, help="of each ranking, in the tables")
@@ -129,8 +146,10 @@ def main() -> None:
         recipe, start, state = RECIPES[arguments.recipe], "trained", base.state
         stack_size = arguments.stack_size
     table = f"{name}-{number if kind in ('paper', 'rcf') else arguments.base}-{arguments.recipe}"
+    table += "-margins" if arguments.margins else ""
     folder = runs.results_folder() / table
-    slates, explanations = sets_of(name, base.model, data, arguments.users, arguments.workers)
+    asked = arguments.users, arguments.margins, arguments.workers
+    slates, explanations = sets_of(name, base.model, data, *asked)
     for file, rows in (("slates", slates), ("explanations", explanations)):
         runs.write_table(folder / f"{file}.csv.gz", rows)
     write_about(folder / "training.json", base.facts | {"base": arguments.base})

@@ -3,17 +3,17 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from accent_book.figures.legend import BLUE, VERMILION
+from accent_book.figures.legend import BLUE, VERMILION, words
 from accent_book.figures.style import new_axes
 
 
 def star_counts(counts, positive_at) -> Axes:
-    """How often each number of stars was given, coloured by sign (notebook 01).
+    """How often each rating was given, coloured by sign (notebook 01).
 
     Parameters
     ----------
     counts : Series
-        Number of ratings, indexed by stars.
+        How often each rating was given, indexed by it, ascending.
     positive_at : float
         Ratings from here on are positive.
 
@@ -22,22 +22,25 @@ def star_counts(counts, positive_at) -> Axes:
     Axes
     """
     _, axes = new_axes(figsize=(5.2, 3.0))
+    width = 0.75 * float(np.diff(counts.index).min()) if len(counts) > 1 else 0.75
     for positive, colour, name in ((False, VERMILION, "negative"), (True, BLUE, "positive")):
         part = counts[(counts.index >= positive_at) == positive]
-        axes.bar(part.index, part, color=colour, label=name, width=0.75 * min(1.0, 5 / len(counts)))
-    axes.set(xlabel="rating (stars)", ylabel="ratings", xticks=counts.index)
+        axes.bar(part.index, part, color=colour, label=name, width=width)
+    axes.set(xlabel=f"rating ({words().unit})", ylabel="ratings")
+    if len(counts) <= 11:
+        axes.set_xticks(counts.index)
     axes.grid(axis="x", visible=False)
     axes.legend()
     return axes
 
 
 def heavy_tails(per_user, per_item) -> np.ndarray:
-    """Ratings of each user and of each film, largest first, both axes logarithmic (notebook 01).
+    """Ratings of each user and of each item, largest first, both axes logarithmic (notebook 01).
 
     Parameters
     ----------
     per_user, per_item : array-like of int
-        Ratings of each user, and of each film with at least one.
+        Ratings of each user, and of each item with at least one.
 
     Returns
     -------
@@ -46,7 +49,7 @@ def heavy_tails(per_user, per_item) -> np.ndarray:
     _, panels = new_axes(1, 2, figsize=(7.5, 3.2), sharey=True)
     for axes, counts, name, colour in (
         (panels[0], per_user, "users", BLUE),
-        (panels[1], per_item, "films", VERMILION),
+        (panels[1], per_item, words().items, VERMILION),
     ):
         ordered = sorted(counts, reverse=True)
         axes.loglog(range(1, len(ordered) + 1), ordered, color=colour, linewidth=2)
@@ -70,6 +73,8 @@ def histories(frame, users) -> np.ndarray:
     ndarray of Axes, shape (n_users,)
     """
     figure, panels = new_axes(len(users), 1, figsize=(7.5, 1.0 + 1.35 * len(users)), squeeze=False)
+    low, high = frame["rating"].min(), frame["rating"].max()
+    ticks = np.arange(low, high + 1) if high - low <= 5 else np.linspace(low, high, 3)
     for axes, user in zip(panels[:, 0], users, strict=True):
         rows = frame[frame["user"] == user].sort_values("timestamp", kind="stable").reset_index(drop=True)
         for held_out, marker in ((False, "o"), (True, "D")):
@@ -86,10 +91,11 @@ def histories(frame, users) -> np.ndarray:
                     ms=5,
                     label=name,
                 )
-        axes.set(ylim=(0.5, 5.5), yticks=range(1, 6), title=f"user {user}")
+        axes.set(ylim=(low - 0.12 * (high - low), high + 0.12 * (high - low)), title=f"user {user}")
+        axes.set_yticks(ticks)
         axes.xaxis.get_major_locator().set_params(integer=True)
     panels[-1, 0].set_xlabel("place in the user's ratings, by time")
-    figure.supylabel("rating (stars)", fontsize=10)
+    figure.supylabel(f"rating ({words().unit})", fontsize=10)
     handles, names = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=4, fontsize=9)
     return panels[:, 0]

@@ -217,21 +217,27 @@ def gap_and_reach(gap, reach, size, unit: str = "stars") -> Figure:
 def worth_a_look(explanations: pd.DataFrame) -> list[int]:
     """Users with a set of ACCENT's, in the order in which they are worth a look.
 
-    First come those whose set has 2 or 3 actions and for whom FIA takes more, then others with 2 or 3.
+    First come those whose set has 2 or 3 actions and for whom FIA takes more, then others with 2 or 3;
+    among equals, those whose replacement is expected to lead by most.
 
     Parameters
     ----------
     explanations : DataFrame
-        Rows of one model and one k, with ``user``, ``method`` and ``size``.
+        Rows of one model and one k, with ``user``, ``method``, ``size``, ``replacement_position`` and
+        ``predicted``.
 
     Examples
     --------
     >>> rows = [(0, "accent", 1), (1, "accent", 2), (2, "accent", 3), (2, "fia", 4), (3, "accent", 0)]
-    >>> worth_a_look(pd.DataFrame(rows, columns=["user", "method", "size"]))
+    >>> table = pd.DataFrame(rows, columns=["user", "method", "size"])
+    >>> worth_a_look(table.assign(replacement_position=1, predicted=[(3.0, 3.5)] * 5))
     [2, 1, 0]
     """
+    own = explanations[(explanations["method"] == "accent") & (explanations["size"] > 0)]
+    leads = [row.predicted[row.replacement_position] - row.predicted[0] for row in own.itertuples()]
+    lead = pd.Series(leads, index=own["user"], dtype=float)
     sizes = explanations.pivot(index="user", columns="method", values="size")
     sizes = sizes[sizes["accent"] > 0].reindex(columns=["accent", "fia"])
     small, more = sizes["accent"].between(2, 3), sizes["fia"] > sizes["accent"]
-    order = np.argsort(-(small.astype(int) + (small & more)), kind="stable")
+    order = np.lexsort([-lead[sizes.index], -(small.astype(int) + (small & more))])
     return [int(user) for user in sizes.index[order]]

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from accent_book.figures.legend import BLACK, BLUE, ORANGE, VERMILION
+from accent_book.figures.legend import BLACK, BLUE, ORANGE, VERMILION, words
 from accent_book.figures.style import new_axes
 
 
@@ -45,7 +45,7 @@ def one_parameter(x, y, removed: int, decay: float) -> Axes:
     axes.plot(start, at_start, "o", color=VERMILION)
     axes.plot(truth, value(np.array([truth]), others)[0], "s", color=VERMILION)
     axes.plot(reached, at_start - slope**2 / curvature / 2, "^", color=ORANGE, ms=8)
-    axes.set(xlabel="parameter of the user", ylabel="objective (squared stars)")
+    axes.set(xlabel="parameter of the user", ylabel=f"objective (squared {words().unit})")
     axes.legend()
     return axes
 
@@ -118,8 +118,8 @@ def four_truths(pairs) -> np.ndarray:
         axes.scatter(true, estimated, s=14, color=BLUE, alpha=0.5, lw=0)
         axes.set(title=title, xlim=(-end, end), ylim=(-end, end), aspect="equal")
         axes.locator_params(nbins=5)
-    figure.supxlabel("true influence on the gap (stars)", fontsize=10)
-    figure.supylabel("estimated influence on the gap (stars)", fontsize=10)
+    figure.supxlabel(f"true influence on the gap ({words().unit})", fontsize=10)
+    figure.supylabel(f"estimated influence on the gap ({words().unit})", fontsize=10)
     return panels
 
 

@@ -1,5 +1,9 @@
 """How methods and models are shown wherever results are: names, units and colours, the same everywhere."""
 
+from accent_book.runs.wording import UNITS, words
+
+__all__ = ["METHOD_COLOURS", "METHOD_NAMES", "UNITS", "words"]
+
 BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, BLACK = (
     "#0072B2 #E69F00 #009E73 #CC79A7 #56B4E9 #D55E00 #F0E442 #000000".split()
 )
@@ -25,15 +29,3 @@ METHOD_NAMES = {
     "pure_attention": "pure attention",
     "random": "random",
 }
-
-
-class _Units(dict):
-    """Units by model, with one for a model that has not told its own."""
-
-    def __missing__(self, model):
-        return "score units"
-
-
-#: Unit of each model's scores: predicted ratings, and logits that only differences give a meaning. A model of
-#: one's own can be added: ``UNITS["mine"] = "stars"``.
-UNITS = _Units(ncf="stars", rcf="logits")

@@ -4,7 +4,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from accent_book.figures.legend import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION
+from accent_book.figures.legend import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION, words
 from accent_book.figures.style import new_axes
 
 
@@ -137,7 +137,7 @@ def attention_map(toward, of_types, films, slate, names, marked) -> np.ndarray:
     short = [shortened(films), shortened(slate)]
     size, shares = (8.4, 1.9 + 0.31 * len(films)), {"width_ratios": [len(slate), len(names)]}
     figure, panels = new_axes(1, 2, figsize=size, sharey=True, gridspec_kw=shares)
-    panels[0].set_title("toward each film of the slate", fontsize=9)
+    panels[0].set_title(f"toward each {words().item} of the slate", fontsize=9)
     panels[1].set_title("toward the first, by type", fontsize=9)
     for axes, values, labels in zip(panels, (toward, of_types), (short[1], names), strict=True):
         image = axes.imshow(values, cmap="Blues", vmin=0, vmax=np.max(toward), aspect="auto")
@@ -173,7 +173,9 @@ def attention_and_influence(weights, on_gap, taken, correlations) -> np.ndarray:
     _, (left, right) = new_axes(1, 2, figsize=(8.4, 3.6))
     others = np.setdiff1d(np.arange(len(weights)), list(taken))
     left.axhline(0, color=BLACK, lw=0.8)
-    left.scatter(weights[others], on_gap[others], s=22, color=GREY, alpha=0.7, lw=0, label="other films")
+    left.scatter(
+        weights[others], on_gap[others], s=22, color=GREY, alpha=0.7, lw=0, label=f"other {words().items}"
+    )
     style = {"s": 70, "marker": "D", "color": BLUE, "label": "ACCENT’s set"}
     left.scatter(weights[list(taken)], on_gap[list(taken)], **style)
     left.set(xlabel="attention toward the recommendation", ylabel="influence on the gap (logits)")

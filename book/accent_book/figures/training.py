@@ -4,7 +4,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from accent_book.figures.legend import BLACK, BLUE, GREY, VERMILION
+from accent_book.figures.legend import BLACK, BLUE, GREY, VERMILION, words
 from accent_book.figures.style import new_axes
 
 
@@ -34,7 +34,9 @@ def starts(record) -> Axes:
         place[best], record["objective"][best], s=48, color=VERMILION, marker="D", label="best of the round"
     )
     axes.set(
-        xlabel="round", ylabel="training objective (squared stars)", xticks=sorted(record["round"].unique())
+        xlabel="round",
+        ylabel=f"training objective (squared {words().unit})",
+        xticks=sorted(record["round"].unique()),
     )
     axes.grid(axis="x", visible=False)
     axes.legend()
@@ -60,7 +62,7 @@ def scatter_starts(record, columns) -> np.ndarray:
         axes.scatter(record[column], record["objective"], color=BLUE, alpha=0.6, s=28)
         axes.set_xlabel(label)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    panels[0, 0].set_ylabel("training objective (squared stars)")
+    panels[0, 0].set_ylabel(f"training objective (squared {words().unit})")
     return panels[0]
 
 
@@ -88,7 +90,7 @@ def recipe_curves(table) -> Axes:
     axes.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
     axes.minorticks_off()
-    axes.set(xlabel="steps in all", ylabel="training objective (squared stars)")
+    axes.set(xlabel="steps in all", ylabel=f"training objective (squared {words().unit})")
     axes.legend()
     return axes
 
@@ -111,7 +113,10 @@ def user_errors(errors, baseline, lengths) -> Axes:
     points = axes.scatter(baseline, errors, c=lengths, cmap="cividis", s=26)
     ends = [0, 1.05 * max(*errors, *baseline)]
     axes.plot(ends, ends, color=BLACK, linewidth=1)
-    axes.set(xlabel="error of the mean baseline (RMSE, stars)", ylabel="error of the model (RMSE, stars)")
+    axes.set(
+        xlabel=f"error of the mean baseline (RMSE, {words().unit})",
+        ylabel=f"error of the model (RMSE, {words().unit})",
+    )
     axes.set(xlim=ends, ylim=ends, aspect="equal")
     figure.colorbar(points, ax=axes, label="training ratings of the user")
     return axes

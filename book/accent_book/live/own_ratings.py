@@ -36,7 +36,7 @@ class OwnExplanation:
     model : NCF
         That knows her.
     rmse : float
-        Of her ratings as the fitted model predicts them, in stars.
+        Of her ratings as the fitted model predicts them, in the unit of the ratings.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def explain_ratings(
     Parameters
     ----------
     path : path or file
-        CSV with the columns ``stars`` (1 to 5), and ``title`` or ``item``, as :func:`read_ratings` reads it.
+        CSV with the columns ``stars``, and ``title`` or ``item``, as :func:`read_ratings` reads it.
     model : NCF
         Trained on `data`.
     data : Interactions
@@ -117,9 +117,9 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
     Parameters
     ----------
     path : path or file
-        Columns ``stars`` (or ``rating``), and ``title`` or ``item`` (the data set's own number; where a row
-        has both, it decides). Titles are recognised in upper and lower case, with and without the year. The
-        rows are in time order.
+        Columns ``stars`` (or ``rating``), on the data set's scale, and ``title`` or ``item`` (the data set's
+        own number; where a row has both, it decides). Titles are recognised in upper and lower case, with and
+        without the year. The rows are in time order.
     data : Interactions
     min_ratings : int
 
@@ -132,7 +132,7 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
     ------
     AccentError
         If the file cannot be read, a column is missing, a film is unknown, rated by nobody in the training
-        data or rated twice, stars lie outside 1 to 5, or the ratings are too few.
+        data or rated twice, stars lie outside the scale, or the ratings are too few.
 
     Examples
     --------
@@ -162,7 +162,7 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
     for line, row in enumerate(table.to_dict("records"), 2):
         by = next((name for name in named if row[name].strip()), named[-1])
         items.append(_item(line, row[by].strip(), by, find[by], data))
-        stars.append(_stars(line, row["stars"]))
+        stars.append(_stars(line, row["stars"], *data.scale))
         title = data.titles[items[-1]]
         if items[-1] in items[:-1]:
             raise AccentError(f"Line {line}: {title} is rated a second time; keep one of the two ratings.")
@@ -204,13 +204,15 @@ def _item(line, text, by, find, data):
     return items[0]
 
 
-def _stars(line, text):
+def _stars(line, text, low, high):
     try:
         stars = float(text)
     except ValueError:
         stars = float("nan")
-    if not 1 <= stars <= 5:
-        raise AccentError(f"Line {line}: the stars are {text.strip()!r}, but must be a number from 1 to 5.")
+    if not low <= stars <= high:
+        raise AccentError(
+            f"Line {line}: the stars are {text.strip()!r}, but must be a number from {low:g} to {high:g}."
+        )
     return stars
 
 
@@ -272,7 +274,9 @@ def add_user(model, data, ratings: pd.DataFrame, starts: int = 8) -> tuple[NCF, 
         data,
         n_users=data.n_users + 1,
         train=pd.concat([data.train, rows], ignore_index=True),
-        user_ids=np.append(data.user_ids, data.user_ids.max() + 1),
+        user_ids=np.append(
+            data.user_ids, "you" if data.user_ids.dtype == object else data.user_ids.max() + 1
+        ),
     )
     old = copy.deepcopy(model).double()
     new = NCF(ours, old.dim, old.decay, old.activation).double()

@@ -8,7 +8,8 @@ import numpy as np
 
 from accent_book import runs
 from accent_book.figures.explanations import worth_a_look
-from accent_book.figures.legend import METHOD_NAMES, UNITS
+from accent_book.figures.legend import METHOD_NAMES, UNITS, words
+from accent_book.runs.ratings import PUBLIC
 from accent_lib.errors import AccentError
 from accent_lib.evaluation.judgement import judge
 from accent_lib.explainers import Explanation, no_sentence, sentence
@@ -37,9 +38,10 @@ def explorer_data(run) -> dict:
     Returns
     -------
     dict
-        Ready for JSON: ``run``, ``dataset``, ``films`` (titles by item), ``methods`` (names by method),
-        ``start`` (what to show first) and ``models``, a list. Of each model ``users``, a list with the
-        history, the slate and its scores, ``influence`` of shape ``(k_max, n_history)``, ``sets`` (each
+        Ready for JSON: ``run``, ``dataset``, ``words`` (what an item is called), ``private`` (whether the
+        data may not be passed on), ``films`` (titles by item), ``methods`` (names by method), ``start`` (what
+        to show first) and ``models``, a list. Of each model ``users``, a list with the history, the slate and
+        its scores, ``influence`` of shape ``(k_max, n_history)``, ``sets`` (each
         with ``removed``, ``replacement``, ``gaps`` before and after each removal, the scores ``after`` the
         last one, the ``sentence``, and what was ``retrained``) and ``by_method``, for each
         method the number in ``sets`` for each of the model's ``ks``, or None. Scores, gaps and influences are
@@ -60,6 +62,8 @@ def explorer_data(run) -> dict:
     return {
         "run": run.name,
         "dataset": data.name,
+        "words": words()._asdict(),
+        "private": run.read_json("data.json")["dataset"] not in PUBLIC,
         "films": data.titles.tolist(),
         "methods": {method: METHOD_NAMES[method] for method in used},
         "start": _start(explanations, names[0]),
@@ -124,7 +128,11 @@ def _user(analysis, user, items, data, rows, judged, ks, parts):
             "replacement": rival,
             "gaps": _whole(gaps, parts),
             "sentence": sentence(
-                titles, recommendation, data.titles[row.replacement], explanation.remaining_gap
+                titles,
+                recommendation,
+                data.titles[row.replacement],
+                explanation.remaining_gap,
+                words().verb,
             ),
             "retrained": None if judged is None else _retrained(judged.loc[row.Index], gaps[0], parts),
         }
@@ -185,7 +193,7 @@ def explorer_page(data: dict) -> str:
     return TEMPLATE.read_text("utf-8").replace("{{data}}", text.replace("<", "\\u003c"))
 
 
-def withheld_page(run: str, dataset: str) -> str:
+def withheld_page(run: str, dataset: str, own: bool = False) -> str:
     """What stands in the explorer's place in a book of data that may not be passed on.
 
     Parameters
@@ -193,18 +201,21 @@ def withheld_page(run: str, dataset: str) -> str:
     run : str
         Name of the run folder.
     dataset : str
+    own : bool
+        Whether it is a reader's own file.
 
     Examples
     --------
     >>> "The histories of ml-100k may not be published" in withheld_page("ml-100k", "ml-100k")
     True
     """
+    why = "are a reader's own and stay on this machine" if own else "may not be published"
     command = f"python -m accent_book explorer --run {run} --to explorer.html"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Explorer</title>'
         "<style>body { font: 1rem/1.5 sans-serif; margin: 1rem; color: #000; background: #fff }</style>"
         "</head><body><h1>Explorer</h1><p>The histories of "
-        f"{escape(dataset)} may not be published, so this book goes without its explorer; make it for "
+        f"{escape(dataset)} {why}, so this book goes without its explorer; make it for "
         f"yourself with <code>{escape(command)}</code>.</p>"
         "<script>parent.postMessage({ explorerHeight: document.documentElement.offsetHeight + 16 }, '*')"
         "</script></body></html>\n"

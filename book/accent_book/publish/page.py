@@ -6,13 +6,11 @@ from pathlib import Path
 from accent_book.runs import notebooks
 from accent_book.runs.folder import Run
 from accent_book.runs.notebooks import read_json, short
+from accent_book.runs.ratings import PUBLIC
 from accent_book.runs.sources import BOOK, source_hash, sources_of_notebooks
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
 from accent_lib.provenance import fingerprint
-
-#: Data that anyone may have; the rest never gets into the book.
-PUBLIC = ("sample",)
 
 
 def explorer(run="sample", to="explorer.html") -> None:
@@ -36,14 +34,17 @@ def explorer(run="sample", to="explorer.html") -> None:
         raise AccentError(
             f"There is no run {run!r} in {notebooks.runs_folder()}; make one with the notebooks."
         )
-    data = explorer_data(Run("explorer", {"run": run}))
+    opened = Run("explorer", {"run": run})
+    data, about = explorer_data(opened), opened.read_json("data.json")
     try:
         with atomic(to) as file:
             file.write_text(explorer_page(data), "utf-8")
     except OSError as error:
         raise AccentError(f"{to} cannot be written: {error.strerror or error}.") from None
     print(f"The explorer of {run}, one file that needs no network: {to}")
-    if data["dataset"] not in PUBLIC:
+    if about.get("files"):
+        print(f"It holds histories of {data['dataset']}, a file of your own: it stays on this machine.")
+    elif data["private"]:
         print(f"It holds histories of {data['dataset']}, which may not be passed on.")
 
 
@@ -81,7 +82,8 @@ def publish_explorer(folder, root) -> None:
     else:
         from accent_book.publish.explorer import withheld_page
 
-        page = withheld_page(folder.name, about["dataset"])
+        own = bool(about.get("files"))
+        page = withheld_page(folder.name, about["name"] if own else about["dataset"], own)
     if not published.exists() or published.read_text("utf-8") != page:
         with atomic(published) as file:
             file.write_text(page, "utf-8")

@@ -58,7 +58,7 @@ def account(profile, chapters, records, data, root) -> dict:
     """
     lock = root / "requirements.lock"
     return {
-        "profile": profile,
+        "profile": Path(profile).stem if profile.endswith(".yaml") else profile,
         "run": chapters[0].folder.name,
         "fingerprints": {
             "library": sources_of_notebooks(),
@@ -70,7 +70,7 @@ def account(profile, chapters, records, data, root) -> dict:
                 "name": chapter.name,
                 **{name: records[chapter.name][name] for name in OF_A_CHAPTER},
                 "changed": {
-                    name: chapter.settings[name]
+                    name: _without_folder(chapter.settings[name])
                     for name, parameter in chapter.notebook.parameters.items()
                     if name not in PRIVATE and chapter.settings[name] != parameter.default
                 },
@@ -78,6 +78,11 @@ def account(profile, chapters, records, data, root) -> dict:
             for chapter in chapters
         ],
     }
+
+
+def _without_folder(value):
+    """A file of the reader's own says no more than its name."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def committed_tables(folder) -> list[dict]:

@@ -8,6 +8,7 @@ from accent_book.publish.launch import TAG as LAUNCH
 from accent_book.runs import notebooks
 from accent_book.runs.notebooks import read_json
 from accent_book.runs.profiles import load_profile, run_name
+from accent_book.runs.ratings import source_of
 from accent_book.runs.sources import sources_of_notebooks
 from accent_lib.errors import AccentError
 from accent_lib.provenance import fingerprint
@@ -112,6 +113,8 @@ def plan(profile, upto=None, root=None) -> list[Chapter]:
         # The launch cell does nothing in a run, and the address in it may change.
         cells = [cell for cell in notebook.cells if LAUNCH not in cell[1]]
         parts = {"cells": cells, "settings": settings[notebook.name], "sources": sources}
+        if "dataset" in notebook.parameters:
+            parts["files"] = source_of(settings[notebook.name])["files"]
         if any("results_folder" in text for _, _, text in notebook.cells):
             parts["tables"] = _committed_tables(root / "data" / "results")
         before = chapters.get(notebook.needs)

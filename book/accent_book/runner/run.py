@@ -29,7 +29,7 @@ def run(profile="sample", upto=None, force=False) -> list[str]:
     Parameters
     ----------
     profile : str
-        Name of a file in ``notebooks/profiles``.
+        Name of a file in ``notebooks/profiles``, or a path that ends in ``.yaml``.
     upto : int, optional
         Number of the last notebook; all by default.
     force : bool
@@ -46,6 +46,8 @@ def run(profile="sample", upto=None, force=False) -> list[str]:
         If the profile is wrong, or at the first cell that fails.
     """
     root = notebooks.project_root()
+    if profile.endswith(".yaml"):  # which later finds it, from whatever folder
+        profile = notebooks.absolute(profile)
     chapters = plan(profile, upto, root)
     folder = chapters[0].folder
     _unpublish_others(root, folder)

@@ -5,9 +5,9 @@ The code cell after a notebook's parameters is ``run = runs.begin("02_training",
 
 from accent_book.runs.artifacts import (
     Retraining,
-    interactions,
     model_class,
     new_model,
+    possible_ks,
     relation_triples,
     retraining,
     slates_of,
@@ -19,6 +19,7 @@ from accent_book.runs.folder import Run, begin
 from accent_book.runs.notebooks import project_root, runs_folder
 from accent_book.runs.origin import provenance
 from accent_book.runs.profiles import load_profile, profile_names
+from accent_book.runs.ratings import interactions, load_ratings, own_file, source_of
 from accent_book.runs.results import (
     describe_store,
     export,
@@ -31,6 +32,7 @@ from accent_book.runs.results import (
     store_path,
     write_table,
 )
+from accent_book.runs.wording import speak, words, words_of
 
 __all__ = [
     "Retraining",
@@ -43,9 +45,12 @@ __all__ = [
     "import_results",
     "interactions",
     "load_profile",
+    "load_ratings",
     "model_class",
     "new_model",
     "outcomes_store",
+    "own_file",
+    "possible_ks",
     "profile_names",
     "project_root",
     "provenance",
@@ -56,8 +61,12 @@ __all__ = [
     "retraining",
     "runs_folder",
     "slates_of",
+    "source_of",
+    "speak",
     "store_path",
     "trained_model",
     "untrained_model",
+    "words",
+    "words_of",
     "write_table",
 ]

@@ -7,37 +7,8 @@ from accent_lib.errors import AccentError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from accent_lib.datasets import Interactions
     from accent_lib.models import Recommender
     from accent_lib.training import State
-
-
-def interactions(run) -> "Interactions":
-    """The prepared data that notebook 01 settled on.
-
-    Parameters
-    ----------
-    run : Run
-
-    Returns
-    -------
-    Interactions
-
-    Raises
-    ------
-    AccentError
-        If the data has changed since.
-    """
-    from accent_lib.datasets import load, prepare
-
-    record = run.read_json("data.json")
-    data = prepare(load(record["dataset"], record["data_home"] or None), **record["settings"])
-    if data.fingerprint != record["fingerprint"]:
-        raise AccentError(
-            f"The data is not the one that notebook 01_data saw in {run.folder}: run 01_data again, and all"
-            " after it."
-        )
-    return data
 
 
 def model_class(name: str) -> type:
@@ -136,6 +107,43 @@ def untrained_model(run, name: str, data, metadata: dict) -> "Recommender":
     """The model as it was before it was trained, from the metadata of :func:`trained_model`."""
     triples = relation_triples(run, data, metadata.get("relation_triples", "drawn"))
     return new_model(name, data, metadata["start"], triples)
+
+
+def possible_ks(ks, models) -> list[int]:
+    """Sizes of the slate that every user has candidates for; what is larger becomes the largest of these.
+
+    Parameters
+    ----------
+    ks : sequence of int
+        As asked for.
+    models : iterable of Recommender
+
+    Returns
+    -------
+    list of int
+        In the order of ``ks``, each once; a line is printed where one is not as asked for.
+
+    Raises
+    ------
+    AccentError
+        If somebody has not even two candidates.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> model = new_model("ncf", prepare(load("sample")))
+    >>> possible_ks([5, 1000], [model])[0]
+    There are not 1,000 candidates for every user: slates have at most ... items.
+    5
+    """
+    fewest = min(len(model.candidates(user)) for model in models for user in range(model.n_users))
+    if fewest < 2:
+        raise AccentError(
+            "Somebody has fewer than two candidates: a slate takes more items, or shorter histories."
+        )
+    if max(ks) > fewest:
+        print(f"There are not {max(ks):,} candidates for every user: slates have at most {fewest} items.")
+    return list(dict.fromkeys(min(k, fewest) for k in ks))
 
 
 def slates_of(run, name: str) -> dict:

@@ -30,6 +30,8 @@ def ensure(profile="sample", upto=3, folder=None) -> None:
     """
     if os.environ.get("ACCENT_RUNNER"):
         return
+    if profile is not None and profile.endswith(".yaml"):
+        profile = notebooks.absolute(profile)
     name = folder or run_name(profile)
     folder = notebooks.runs_folder() / name
     sources = [notebook for notebook in notebooks.all_notebooks() if notebook.number <= upto]

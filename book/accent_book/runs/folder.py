@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from accent_book.runs import notebooks, parameters
 from accent_book.runs.earlier import ensure
 from accent_book.runs.profiles import profile_of_run
+from accent_book.runs.ratings import located_settings
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
 from accent_lib.provenance import plain
@@ -28,7 +29,7 @@ def begin(notebook, namespace) -> "Run":
         The notebook's name, such as ``"02_training"``.
     namespace : dict
         The notebook's ``globals()``. An integer given for a float becomes one there, and a relative
-        ``data_home`` becomes absolute.
+        path becomes absolute.
 
     Returns
     -------
@@ -47,8 +48,9 @@ def begin(notebook, namespace) -> "Run":
     Examples
     --------
     >>> run = begin("01_data", {
-    ...     "run": "mine", "dataset": "sample", "data_home": "", "positive_at": 3, "min_positive": 10,
-    ...     "min_negative": 10, "holdout": 0.2,
+    ...     "run": "mine", "dataset": "sample", "data_home": "", "items": "", "columns": "", "noun": "film",
+    ...     "verb": "rated", "positive_at": 3, "min_positive": 10, "min_negative": 10, "min_ratings": 1,
+    ...     "holdout": 0.2,
     ... })
     >>> run.settings["positive_at"], run.folder.name
     (3.0, 'mine')
@@ -68,7 +70,7 @@ def begin(notebook, namespace) -> "Run":
         settings[name] = parameter.check(value, notebook)
         if settings[name] is not value:
             namespace[name] = settings[name]
-    _absolute_data_home(settings, namespace)
+    _absolute_paths(settings, namespace)
     return Run(notebook, settings)
 
 
@@ -90,8 +92,10 @@ def _declared(notebook, namespace):
     raise AccentError(f"{notebook}: no parameters cell was found; run the cell of parameters, then this one.")
 
 
-def _absolute_data_home(settings, namespace):
+def _absolute_paths(settings, namespace):
     """Notebooks run in other working directories: what was given relatively holds where it was given."""
+    for name, path in located_settings(settings).items():
+        settings[name] = namespace[name] = path
     if settings.get("data_home"):
         settings["data_home"] = namespace["data_home"] = notebooks.absolute(settings["data_home"])
     if os.environ.get("ACCENT_DATA_HOME"):

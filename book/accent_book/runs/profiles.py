@@ -1,6 +1,9 @@
 """Profiles: flat YAML files of ``parameter: value`` that set up all notebooks for one purpose."""
 
+from pathlib import Path
+
 from accent_book.runs import notebooks, parameters
+from accent_book.runs.ratings import located
 from accent_lib.errors import AccentError
 
 
@@ -22,7 +25,7 @@ def load_profile(profile, root=None) -> dict[str, dict]:
     Parameters
     ----------
     profile : str
-        Name of a file in ``notebooks/profiles``, without suffix.
+        Name of a file in ``notebooks/profiles``, without suffix, or path of any other that ends in ``.yaml``.
     root : Path, optional
         The project's folder.
 
@@ -44,11 +47,15 @@ def load_profile(profile, root=None) -> dict[str, dict]:
     'ml-100k'
     """
     root = root or notebooks.project_root()
-    values = {"run": profile, **_read(profile, root)}
+    path, values = _path(profile, root), _read(profile, root)
+    values = {"run": run_name(profile, root), **values}
+    for name in ("dataset", "items"):
+        if isinstance(values.get(name), str):
+            values[name] = located(values[name], path.parent, root)
     sources = notebooks.all_notebooks(root)
     if not sources:
         raise AccentError(f"There are no notebooks in {root / 'notebooks'}; work in a clone of the project.")
-    where = f"notebooks/profiles/{profile}.yaml"
+    where = notebooks.short(path, root)
     for source in sources:
         if "run" not in source.parameters:
             raise AccentError(f"{source.name}: the parameters cell lacks run, the name of the run folder.")
@@ -65,13 +72,21 @@ def load_profile(profile, root=None) -> dict[str, dict]:
     return settings
 
 
+def _path(profile, root):
+    """Where a profile lies: anywhere if it is given as a path, else among those of the project."""
+    if profile.endswith(".yaml"):
+        return Path(profile).expanduser().absolute()
+    return root / "notebooks" / "profiles" / f"{profile}.yaml"
+
+
 def _read(profile, root):
     import yaml
 
-    if profile not in profile_names(root):
+    path = _path(profile, root)
+    if not path.is_file():
         there_are = ", ".join(profile_names(root)) or "none"
-        raise AccentError(f"There is no profile {profile!r} in notebooks/profiles; there are: {there_are}.")
-    path = root / "notebooks" / "profiles" / f"{profile}.yaml"
+        where = "at that place" if profile.endswith(".yaml") else "in notebooks/profiles"
+        raise AccentError(f"There is no profile {profile!r} {where}; there are: {there_are}.")
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except yaml.YAMLError as error:
@@ -82,16 +97,32 @@ def _read(profile, root):
 
 
 def run_name(profile, root=None) -> str:
-    """Name of the run folder that a profile fills: its parameter ``run``, else its own name."""
-    return str(_read(profile, root or notebooks.project_root()).get("run", profile))
+    """Name of the run folder that a profile fills: its parameter ``run``, else its own name.
+
+    Raises
+    ------
+    AccentError
+        If the profile lies elsewhere and would fill the folder of one of the project's.
+    """
+    root = root or notebooks.project_root()
+    path = _path(profile, root)
+    name = str(_read(profile, root).get("run", path.stem))
+    if path.parent != root / "notebooks" / "profiles" and name in profile_names(root):
+        raise AccentError(
+            f"{profile} would fill the run folder {name!r}, which is that of a profile of the project: give "
+            "it another name, or say `run: another` in it."
+        )
+    return name
 
 
 def profile_of_run(run) -> str | None:
-    """Profile that fills a run folder, or ``None``."""
+    """Profile that fills a run folder, or ``None``; one that lies elsewhere is known from its last run."""
     for profile in profile_names():
         try:
             if run_name(profile) == run:
                 return profile
         except AccentError:  # a profile that cannot be read does not hide the message about another
             continue
-    return None
+    records = notebooks.read_json(notebooks.runs_folder() / run / "provenance.json") or {}
+    used = sorted({record.get("profile", "") for record in records.values()})
+    return next((path for path in used if Path(path).is_absolute() and Path(path).is_file()), None)

@@ -1,0 +1,365 @@
+"""Any table of a file or a DataFrame, as columns of values that know in which line they stand.
+
+Text in which every line is a row of as many fields is read by pandas.  Any other is read row by row, which
+takes many times longer: pandas tells no line, and fills up or cuts off a row that has too few or too many
+fields without a word.
+"""
+
+import csv
+import importlib.util
+import io
+import numbers
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from accent_lib.datasets.columns import KNOWN, plain
+from accent_lib.datasets.ratings import object_array
+from accent_lib.errors import AccentError
+
+#: What may separate fields, the surest first, and what it is called. `None` is any white space.
+SEPARATORS = {"::": "'::'", "\t": "tabs", ";": "semicolons", ",": "commas", "|": "'|'", None: "white space"}
+#: What stands for a value that is missing.
+MISSING = {"", "nan", "null", "<na>", "nat", "\\n"}
+#: Lines that a separator is judged by.
+HEAD = 20
+#: Characters that are read at a time, and rows where the text has to be read row by row.
+CHARACTERS, BLOCK = 2**22, 2**16
+#: Stands for what separates fields where that is no single character.
+MARK = "\x01"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of a table.
+
+    Attributes
+    ----------
+    where : str
+        What an error calls the table.
+    names : list of str or int
+        Of all its columns; their positions where it has no header.
+    columns : dict of ndarray of object or Categorical, shape (n_rows,)
+        Those that were asked for: texts without white space around them, or what the DataFrame holds.
+    lines : ndarray of int, shape (n_rows,)
+        Line of each row, from 1; for a DataFrame its position, from 0.
+    is_text : bool
+        Whether it was a text.
+    said : str
+        How the table was read.
+    """
+
+    where: str
+    names: list
+    columns: dict
+    lines: np.ndarray
+    is_text: bool
+    said: str
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows, the header left out."""
+        return len(next(iter(self.columns.values())))
+
+    @property
+    def typed(self) -> bool:
+        """Whether the header names types, as RecBole's files do."""
+        return all(isinstance(name, str) and ":" in name for name in self.names)
+
+    def error(self, row, sentence) -> AccentError:
+        """The error about one row."""
+        return AccentError(f"{self.where}, {'line' if self.is_text else 'row'} {self.lines[row]}: {sentence}")
+
+    def take(self, rows) -> "Table":
+        """The table of some of its rows, a bool for each."""
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        return replace(self, columns=columns, lines=self.lines[rows])
+
+
+def is_missing(value) -> bool:
+    """Whether a value of a table stands for none."""
+    if isinstance(value, str):
+        return len(value) < 5 and value.strip().casefold() in MISSING
+    missing = pd.isna(value)
+    return isinstance(missing, bool) and missing
+
+
+def read_table(source, choose: Callable, sep=None, given=()) -> Table:
+    """Read a table.
+
+    Parameters
+    ----------
+    source : path or DataFrame
+        Delimited text, Parquet (``.parquet`` or ``.pq``), or a DataFrame.
+    choose : callable
+        Takes what an error calls the table and the names of all columns, gives those to be read.
+    sep : str, optional
+        What separates the fields of a text; found where it is not given.
+    given : tuple
+        Columns that the caller named, by name or position.
+
+    Raises
+    ------
+    AccentError
+        If the table cannot be read.
+    """
+    if isinstance(source, pd.DataFrame):
+        return _of_frame(source, "The DataFrame", choose, "a DataFrame")
+    try:
+        path = Path(source)
+    except TypeError:
+        raise AccentError(
+            f"Ratings and items are read from a path or a DataFrame, not from {type(source).__name__}."
+        ) from None
+    if path.is_dir():
+        inside = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
+        raise AccentError(f"{path} is a folder with {inside}; name the file in it.")
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return _of_frame(_parquet(path), str(path), choose, "Parquet")
+    encoding = _encoding(path)
+    with open(path, encoding=encoding) as lines:
+        head = list(islice((line for line in lines if line.strip()), HEAD))
+    if not head:
+        raise AccentError(f"{path} is empty; name another file.")
+    if sep is not None and (not isinstance(sep, str) or not sep):
+        raise AccentError(f"`sep` is {sep!r}, but must be what separates the fields, such as ',' or '::'.")
+    sep = _separator(path, head, given) if sep is None else None if sep == " " else sep
+    first = next(_records(path, head, sep))[1]
+    has_names = _is_header(path, first, given)
+    names = [name.strip() if has_names and name.strip() else place for place, name in enumerate(first)]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise AccentError(f"{path}: two columns are called {twice!r}; rename one of them.")
+    wanted = choose(str(path), names)
+    columns = _regular_columns(path, encoding, sep, has_names, names, wanted)
+    if columns and len(columns[wanted[0]]):
+        numbers = np.arange(len(columns[wanted[0]])) + 1 + has_names
+    else:
+        with open(path, encoding=encoding) as lines:
+            records = _records(path, lines, sep)
+            if has_names:
+                next(records)
+            columns, numbers = _columns(path, records, names, wanted)
+    header = "the first line has the names" if has_names else "no header"
+    code = "Latin-1" if encoding == "latin-1" else "UTF-8"
+    said = f"{SEPARATORS.get(sep, repr(sep))}, {code}, {header}"
+    return Table(str(path), names, columns, numbers, True, said)
+
+
+def _of_frame(frame, where, choose, said):
+    names = list(frame.columns)
+    if len(set(names)) < len(names):
+        raise AccentError(f"{where} has two columns of one name; rename one of them.")
+    if not len(frame):
+        raise AccentError(f"{where} has no rows; name another one.")
+    odd = next((name for name in names if not isinstance(name, str | numbers.Integral)), "")
+    if odd != "":
+        raise AccentError(f"{where} has a column called {odd!r}; names are texts: rename it.")
+    try:
+        wanted = choose(where, names)
+    except AccentError:
+        index = [str(name) for name in frame.index.names if name is not None]
+        if not index:
+            raise
+        raise AccentError(
+            f"{where} has {', '.join(index)} in its index; make columns of them by reset_index()."
+        ) from None
+    columns = {name: object_array(frame[name].array) for name in wanted}
+    return Table(where, names, columns, np.arange(len(frame)), False, said)
+
+
+def _parquet(path):
+    if importlib.util.find_spec("pyarrow") is None:
+        raise AccentError(
+            f"{path}: a Parquet file needs the package pyarrow; install it, or save the table as CSV."
+        )
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise AccentError(f"{path} cannot be read as Parquet ({reason}); write it anew.") from error
+
+
+def _encoding(path):
+    """UTF-8 if all of the file is, else Latin-1; refuse what is no text."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(4)
+        if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise AccentError(f"{path} is written in UTF-16; save it as UTF-8.")
+        if start[:2] in (b"PK", b"\x1f\x8b"):
+            raise AccentError(f"{path} is an archive or a spreadsheet; unpack it, or save the table as CSV.")
+        for encoding in ("utf-8-sig", "latin-1"):
+            try:
+                with open(path, encoding=encoding) as file:
+                    while block := file.read(2**20):
+                        if "\0" in block:
+                            raise AccentError(f"{path} is no text but a binary file; save the table as CSV.")
+                return encoding
+            except UnicodeDecodeError:
+                pass
+    except OSError as error:
+        raise AccentError(
+            f"{path} cannot be read ({error.strerror}); put the file there or correct the path."
+        ) from error
+
+
+def _separator(path, head, given):
+    """What separates the fields: what makes sense of the header, else what gives all lines as many fields."""
+    fits = {}
+    for sep in SEPARATORS:
+        rows = []
+        try:
+            rows.extend(fields for _, fields in _records(path, head, sep))
+        except AccentError:  # a text in quotation marks that the head cuts off, or marks that mean nothing
+            if not rows:
+                continue
+        named = sum(name.strip() in given or plain(name) in KNOWN for name in rows[0])
+        fits[sep] = named, len({len(fields) for fields in rows}) == 1 and len(rows[0])
+    best = max(fits, key=lambda sep: fits[sep][0])  # of equals the first, which is the surest
+    if fits[best][0] > 1:
+        return best
+    apart = [sep for sep, (_, fields) in fits.items() if fields > 2 and sep is not None] or [
+        sep for sep, (_, fields) in fits.items() if fields > 1
+    ]
+    if len(apart) == 1:
+        return apart[0]
+    found = " or ".join(SEPARATORS[sep] for sep in apart)
+    problem = f"may be separated by {found}" if found else "have no separator that gives all as many fields"
+    raise AccentError(f"{path}: the first {len(head)} lines {problem}; name it, such as sep=','.")
+
+
+def _records(path, lines, sep):
+    """Each row that is not blank: the line that it begins in, and its fields.
+
+    Only commas and semicolons may stand between quotation marks over several lines. Elsewhere the marks are
+    taken off a field that has them at both ends; titles may begin with one.
+    """
+    if sep not in (",", ";"):
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                fields = [field.strip() for field in line.rstrip("\n").split(sep)]
+                yield number, [_unquoted(field) for field in fields] if '"' in line else fields
+        return
+    reader = csv.reader(lines, delimiter=sep, skipinitialspace=True, strict=True)
+    while True:
+        number = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise AccentError(
+                f"{path}, line {number}: a quotation mark is not closed as it should be ({error}); close it, "
+                "or write it twice where it belongs to the text."
+            ) from None
+        if fields and (fields[0] or any(map(str.strip, fields))):
+            yield number, fields
+
+
+def _unquoted(field):
+    return field[1:-1].replace('""', '"') if len(field) > 1 and field[0] == field[-1] == '"' else field
+
+
+def _is_header(path, first, given):
+    """Whether the first row has the names: names that are known, or at least nothing that is a number."""
+    if any(name.strip() in given for name in first):
+        return True
+    missing = next((name for name in given if isinstance(name, str)), None)
+    if missing is not None:
+        raise AccentError(f"{path} has no column {missing!r}: its first line is {', '.join(first)}.")
+    # One name that is known may be an id: somebody rates a book called Game.
+    known = sum(plain(name) in KNOWN for name in first)
+    return known > 1 or not any(
+        re.fullmatch(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?", name.strip()) for name in first
+    )
+
+
+def _regular_columns(path, encoding, sep, has_names, names, wanted):
+    """The wanted columns as :func:`_columns` reads them, by pandas; none unless each line is such a row."""
+    by = sep if sep is None or (len(sep) == 1 and sep.isascii()) else MARK
+    regular = _regular_lines(by, sep in (",", ";"), len(names))
+    places = [names.index(name) for name in wanted]
+    options = {
+        "sep": r"\s+" if by is None else by,
+        "header": None,
+        "names": list(range(len(names))),
+        "usecols": sorted(places),
+        "index_col": False,
+        "dtype": object,
+        "na_filter": False,
+        "quoting": csv.QUOTE_NONE,
+        "low_memory": False,
+    }
+    parts, skip, before = [[] for _ in places], int(has_names), ""
+    with open(path, encoding=encoding) as file:
+        while block := file.read(CHARACTERS) + file.readline():
+            if not block.endswith("\n"):
+                block += "\n"
+            if by == MARK:
+                block = "" if MARK in block else block.replace(sep, MARK)
+            # Blank lines may end the text, but no row may follow them.
+            if before.endswith("\n\n") or not regular.fullmatch(block):
+                return {}
+            rows = pd.read_csv(io.BytesIO(block.encode()), skiprows=skip, **options)
+            before, skip = block[-2:], 0
+            for place, of_column in zip(places, parts, strict=True):
+                numbers, texts = pd.factorize(rows[place].to_numpy(object))
+                if re.search(r'[\s"]', "".join(texts)):
+                    texts = object_array(_unquoted(text.strip()).strip() for text in texts)
+                of_column.append((numbers.astype(np.int32), texts))
+    columns = (_joined(*zip(*of_column, strict=True)) for of_column in parts)
+    return dict(zip(wanted, columns, strict=True))
+
+
+def _joined(numbers, texts):
+    """One column of the numbers of texts, and those texts, in each part of it."""
+    of_all, distinct = pd.factorize(np.concatenate(texts))
+    of_parts = np.split(of_all.astype(np.int32), np.cumsum([len(part) for part in texts])[:-1])
+    codes = np.concatenate([known[part] for known, part in zip(of_parts, numbers, strict=True)])
+    return pd.Categorical.from_codes(codes, pd.Index(distinct, dtype=object), validate=False)
+
+
+def _regular_lines(by, quotes, n_fields):
+    """A pattern of lines that are rows of several fields, none with a quotation mark that could mean more."""
+    if by is None:
+        blank, field, between, ends = r"[^\S\n]", r"\S++", r"[ \t]++", r"[ \t]*+"
+    else:
+        sign = re.escape(by)
+        blank, field, between, ends = rf"(?:{sign}|[^\S\n])", rf"[^{sign}\n]*+", sign, ""
+        if quotes:
+            field = rf'(?: *+"[^{sign}"\n]*+"|[^{sign}"\n]*+)'
+    row = rf"(?!{blank}*+\n){ends}{field}(?:{between}{field}){{{n_fields - 1}}}{ends}\n"
+    # One field has no separator to tell it from a blank line; a second byte order mark would get lost.
+    return re.compile(rf"(?!\ufeff)(?:{row})++\n*" if n_fields > 1 else r"(?!)")
+
+
+def _columns(path, records, names, wanted):
+    """The wanted columns, shape (n_rows,) each, and the line of each row."""
+    places = [names.index(name) for name in wanted]
+    values, numbers, same = [[] for _ in places], [], {}
+    while block := list(islice(records, BLOCK)):
+        lines, rows = zip(*block, strict=True)
+        for place, fields in enumerate(rows):
+            if len(fields) != len(names):
+                is_last = place + 1 == len(rows) and next(records, None) is None
+                way = (
+                    " and is the last one, so the file is probably truncated; fetch it again or correct it."
+                    if is_last
+                    else "; correct it, or put a field that holds the separator between quotation marks."
+                )
+                found = f"it has {len(fields)} field(s) instead of {len(names)}"
+                raise AccentError(f"{path}, line {lines[place]}: {found}{way}")
+        numbers += lines
+        for place, column in zip(places, values, strict=True):
+            # An id comes again and again, and is kept once.
+            column += [same.setdefault(field := row[place].strip(), field) for row in rows]
+    if not numbers:
+        raise AccentError(f"{path} has a header but no rows.")
+    columns = {name: object_array(column) for name, column in zip(wanted, values, strict=True)}
+    return columns, np.array(numbers)

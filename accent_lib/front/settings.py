@@ -1,0 +1,112 @@
+"""Settings by name: how a model is built, trained and retrained, scaled to the data at hand."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from accent_lib.datasets import Interactions
+from accent_lib.training import ANNEALED, PAPER, Recipe, Round, recipes
+
+#: Of a wide, smooth NCF that is stopped early: width, epochs, rate; its weight decay is as strong as a share
+#: of a user's ratings, but at most as so many.
+WIDTH, EPOCHS, RATE, SHARE, RIDGE = 32, 19, 2.5e-3, 1 / 20, 6
+#: Steps in which an epoch is cut, where the data are few.
+STEPS = 64
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a model is built, trained and retrained.
+
+    Attributes
+    ----------
+    network : mapping
+        Arguments of the network.
+    rounds : tuple of Round
+        Of the search over starts.
+    retraining : Recipe
+        For verification.
+    from_scratch : bool
+        Whether retraining starts where training did; else it starts from the trained parameters.
+    influence : mapping
+        Options of :func:`~accent_lib.influence.fast_influence`.
+    why : str
+        These, in words.
+
+    Examples
+    --------
+    >>> Setting({}, (Round(4, ANNEALED),), ANNEALED).influence
+    {'variant': 'paper'}
+    """
+
+    network: Mapping = field(default_factory=dict)
+    rounds: tuple[Round, ...] = (Round(1, ANNEALED),)
+    retraining: Recipe = recipes.NCF_RETRAINING
+    from_scratch: bool = False
+    influence: Mapping = field(default_factory=lambda: {"variant": "paper"})
+    why: str = "as the paper ran it"
+
+
+def of_dict(facts: Mapping) -> Setting:
+    """A setting from what :func:`dataclasses.asdict` makes of one, such as a file has it.
+
+    Examples
+    --------
+    >>> from dataclasses import asdict
+    >>> of_dict(asdict(Setting())) == Setting()
+    True
+    """
+    rounds = tuple(Round(each["starts"], Recipe(**each["recipe"])) for each in facts["rounds"])
+    return Setting(**{**facts, "rounds": rounds, "retraining": Recipe(**facts["retraining"])})
+
+
+def ncf(name: str, data: Interactions) -> Setting:
+    """A setting of NCF: ``generalising``, or ``paper``.
+
+    ``generalising`` is a wide and smooth network that is stopped early.  Width costs nothing on held-out
+    ratings: what so many parameters memorise of one pair hardly shows in another.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> data = prepare(load("sample"))
+    >>> ncf("paper", data).rounds[0].recipe.steps, ncf("generalising", data).network["activation"]
+    (120000, 'gelu')
+    """
+    if name == "paper":
+        return Setting({}, (Round(1, PAPER),))
+    n = len(data.train)
+    batch = max(32, min(PAPER.batch_size, n // STEPS))
+    ridge = min(RIDGE, SHARE * n / data.n_users)
+    recipe = Recipe(math.ceil(EPOCHS * n / batch), RATE, "linear", batch_size=batch)
+    return Setting(
+        {"dim": WIDTH, "activation": "gelu", "weight_decay": ridge / n},
+        (Round(4, recipe),),
+        recipe,
+        from_scratch=True,
+        influence={"variant": "objective"},
+        why="the exact block of the objective that was trained",
+    )
+
+
+def rcf(name: str, data: Interactions) -> Setting:
+    """A setting of RCF: ``short``, of 20 epochs, or ``paper``, of 50.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> data = prepare(load("sample"))
+    >>> rcf("paper", data).retraining.steps > rcf("short", data).retraining.steps
+    True
+    """
+    n = int(data.train["positive"].sum())
+    epochs = recipes.RCF_EPOCHS if name == "paper" else 20
+    recipe = replace(recipes.RCF, steps=epochs * math.ceil(n / recipes.RCF.batch_size))
+    return Setting(
+        {},
+        (Round(1, recipe),),
+        recipe,
+        from_scratch=True,
+        influence={"variant": "shared"},
+        why="one Hessian for all actions of a user, which explains no worse than the paper's",
+    )

@@ -1,0 +1,162 @@
+"""What is found out about a net as it is wrapped, by trying it; what does not fit is refused."""
+
+import copy
+import inspect
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Size, Tensor, nn
+from torch.func import functional_call, vmap
+
+from accent_lib.errors import AccentError
+
+READS = ("nothing", "graph", "history")
+#: Parameters of a block at most: its Hessian has a row and a column for each.
+LARGEST = 4096
+
+
+def reads_of(net: nn.Module) -> str:
+    """What a net reads, by how the parameters of its ``forward`` are called."""
+    names = list(inspect.signature(net.forward).parameters)
+    if len(names) < 2:
+        raise AccentError(
+            "The net's `forward` must take (users, items), (users, items, keep) or (histories, items), but "
+            f"takes ({', '.join(names)})."
+        )
+    if names[0].startswith(("hist", "seq")):
+        return "history"
+    return "graph" if names[2:3] == ["keep"] else "nothing"
+
+
+def decays_of(net: nn.Module, weight_decay: float | Mapping[str, float]) -> dict[str, float]:
+    """Weight decay of each parameter of a net, by name."""
+    names = [name for name, _ in net.named_parameters()]
+    if not isinstance(weight_decay, Mapping):
+        return dict.fromkeys(names, float(weight_decay))
+    for name in weight_decay:
+        if name not in names:
+            raise AccentError(f"`weight_decay` names {name!r}, but the net has {', '.join(names)}.")
+    return {name: float(weight_decay.get(name, 0)) for name in names}
+
+
+def settings_of(net: nn.Module) -> dict:
+    """What a net is beside parameters and buffers: classes of its modules, their numbers and words."""
+    settings = {}
+    for name, module in net.named_modules():
+        plain = {
+            key: value
+            for key, value in vars(module).items()
+            if isinstance(value, str | int | float) and not key.startswith("_") and key != "training"
+        }
+        kind = type(module)
+        settings[name] = [f"{kind.__module__}.{kind.__qualname__}", getattr(kind, "revision", 1), plain]
+    return settings
+
+
+def shapes_of(model) -> list[Size]:
+    """Shapes of the parts of a block, by the names that were given for it."""
+    parameters, n = dict(model.net.named_parameters()), model.n_users
+    tables = [name for name, value in parameters.items() if value.dim() and len(value) == n]
+    with_rows = f"with {n:,} rows, one a user: {', '.join(tables) or 'none'}"
+    if not model.names:
+        raise AccentError(
+            f"Influence has nothing to move: name the parameters of users (`user_parameters`; {with_rows}), "
+            "or, where they have none, a shared one (`block`), such as the weights of the last layer."
+        )
+    for name in model.names:
+        if name not in (parameters if model.shared else tables):
+            has = ", ".join(parameters) if model.shared else f"those {with_rows}"
+            raise AccentError(f"The net has no parameter {name!r} of this kind; it has {has}.")
+    if model.reads == "history" and not model.shared:
+        raise AccentError(
+            "A net that reads the history is not told the user, so that no row is hers; give a shared "
+            "`block`, such as the weights of the last layer, instead of `user_parameters`."
+        )
+    shapes = [parameters[name].shape[0 if model.shared else 1 :] for name in model.names]
+    size = sum(shape.numel() for shape in shapes)
+    if size > LARGEST:
+        raise AccentError(
+            f"The block has {size:,} parameters, and its Hessian a row for each; name smaller ones, up to "
+            f"{LARGEST:,} in all, such as the bias of a layer."
+        )
+    return shapes
+
+
+def check_scores(model) -> None:
+    """Refuse a net that cannot score the first pairs."""
+    rows = torch.arange(min(3, model.n_actions))
+    items = model.items[rows][:, None].repeat(1, 2)
+    try:
+        with torch.no_grad():
+            model.pair_scores({}, model.users[rows], model.read(rows, model.ones), items)
+    except AccentError:
+        raise
+    except Exception as error:
+        raise AccentError(
+            f"The net, which is to read {model.reads}, could not score items {items[:, 0].tolist()} for "
+            f"users {model.users[rows].tolist()} ({type(error).__name__}: {error}); see `reads`, and how "
+            "many rows its tables have."
+        ) from error
+
+
+def may_have_one_row(model) -> bool:
+    """Whether tables of one row and a user 0 score as all rows do: work for one user, not for all."""
+    if model.shared or model.reads != "nothing":
+        return False
+    trial, generator = copy.deepcopy(model), torch.Generator().manual_seed(0)
+    with torch.no_grad():  # rows that are all alike would hide that another table is looked up, too
+        for value in trial.parameters():
+            value.copy_(torch.randn(value.shape, generator=generator))
+        items = torch.tensor(np.unique(model.items)[:8])
+        try:
+            for user in np.unique(np.linspace(0, model.n_users - 1, 8).astype(int)).tolist():
+                trial._one_row = False
+                by_all = trial.scores(trial.block(user), user, items)
+                trial._one_row = True
+                torch.testing.assert_close(trial.scores(trial.block(user), user, items), by_all)
+        except Exception:
+            return False
+    return True
+
+
+class _Loss(nn.Module):
+    """Gives ``functional_call`` a ``forward`` that is the loss of a batch."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch, keep):
+        return self.model.batch_loss(batch, keep)
+
+
+@torch.no_grad()
+def training_needs(model) -> tuple[tuple[str, ...], bool, bool]:
+    """Buffers that training changes, whether it draws by lot, and whether copies must be trained apart."""
+    batch = next(iter(model.batches(64, None)))
+    trial, keep = copy.deepcopy(model), torch.ones(2, model.n_actions).to(model.ones)
+    plain, before = trial.batch_loss(batch), {name: each.clone() for name, each in trial.net.named_buffers()}
+    draws = not torch.equal(plain, trial.train().batch_loss(batch))
+    changed = tuple(
+        f"net.{name}" for name, each in trial.net.named_buffers() if not torch.equal(each, before[name])
+    )
+    frozen = not all(value.requires_grad for value in model.parameters())
+    if changed or frozen:
+        return changed, draws and not changed, True
+    for value in trial.parameters():
+        value.mul_(1.5).add_(0.01)
+    keep[:, batch.rows[0]] = 0
+    here = copy.deepcopy(model).train()
+    losses = torch.stack([each.batch_loss(batch, keep[0]) for each in (here, trial)])
+
+    def loss(parameters: dict[str, Tensor], keep: Tensor) -> Tensor:
+        return functional_call(_Loss(here), parameters, (batch, keep))
+
+    there = dict(trial.named_parameters())
+    both = {f"model.{name}": torch.stack([each, there[name]]) for name, each in model.named_parameters()}
+    try:  # a recurrent layer may leave out parameters that are put in, and say nothing
+        torch.testing.assert_close(vmap(loss, randomness="same")(both, keep), losses)
+    except Exception:
+        return (), draws, True
+    return (), draws, False

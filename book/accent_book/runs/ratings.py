@@ -1,0 +1,189 @@
+"""The ratings that a run is about: a set known by name, or a reader's own file."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from accent_book.runs import notebooks
+from accent_book.runs.wording import speak, words_of
+from accent_lib.errors import AccentError
+
+if TYPE_CHECKING:
+    from accent_lib.datasets import Interactions, Ratings
+
+#: Data that anyone may have; the rest never gets into the book's explorer.
+PUBLIC = ("sample",)
+#: What may be said of the columns of a file.
+ROLES = ("user", "item", "rating", "time")
+#: What says where the ratings come from: parameters of notebook 01, kept in its record.
+SOURCE = ("dataset", "data_home", "items", "columns")
+
+
+def located(value: str, *folders) -> str:
+    """A file's name made absolute, if it lies in one of some folders; else the text as it is.
+
+    Names of data sets have neither a point nor a slash, so a file named ``ratings`` is ``./ratings``.
+
+    Examples
+    --------
+    >>> located("sample", Path.cwd())
+    'sample'
+    """
+    if "." not in value and "/" not in value and os.sep not in value:
+        return value
+    for folder in folders:
+        path = Path(folder) / Path(value).expanduser()
+        if path.is_file():
+            return str(path.resolve())
+    return value
+
+
+def load_ratings(dataset: str, data_home: str = "", items: str = "", columns: str = "") -> "Ratings":
+    """Load a set by its name, or read a file.
+
+    Parameters
+    ----------
+    dataset : str
+        A name that :func:`accent_lib.datasets.load` knows, or a file of ratings.
+    data_home : str
+        Where a named set lies; empty: the usual places.
+    items : str
+        A file that describes the items of a file of ratings; empty: there is none.
+    columns : str
+        Which columns of a file are what, such as ``"user=reader, item=book, rating=points, time="``; what
+        stands empty is not there, and of what is not named the usual names are looked for.
+
+    Raises
+    ------
+    AccentError
+        If there is neither such a set nor such a file, or the file cannot be read.
+
+    Examples
+    --------
+    >>> load_ratings("sample").name
+    'sample'
+    """
+    from accent_lib.datasets import TABLES, load, read_ratings
+
+    if dataset in ("sample", "ml-100k", *TABLES):
+        if items or columns:
+            raise AccentError(f"items and columns say how to read a file, but {dataset} is a known set.")
+        return load(dataset, data_home or None)
+    for what, name in {"dataset": dataset, "items": items}.items():
+        if name and not Path(name).is_file():
+            known = f"; known sets are sample, ml-100k, {', '.join(TABLES)}" if what == "dataset" else ""
+            raise AccentError(f"{what} is {name!r}, but there is no such file{known}.")
+    return read_ratings(dataset, items or None, **_columns(columns))
+
+
+def _columns(text):
+    """Arguments of ``read_ratings``: a name, a position, or False for what is not there."""
+    given = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        role, equals, column = (piece.strip() for piece in part.partition("="))
+        if not equals or role not in ROLES or role in given:
+            raise AccentError(
+                f"columns is {text!r}, but must name {', '.join(ROLES)} at most once each, such as "
+                "'user=reader, item=book, rating=points, time='."
+            )
+        given[role] = int(column) if column.isdecimal() else column or False
+    if given.get("item", "") is False:
+        raise AccentError(
+            "columns leaves item empty, but ratings without items say nothing; name its column."
+        )
+    return given
+
+
+class OwnFile(NamedTuple):
+    """A reader's own file, as :func:`accent_lib.read_ratings` takes it."""
+
+    ratings: Path
+    items: Path | None
+    columns: dict
+    verb: str
+
+
+def own_file(run, ratings: str = "", items: str = "") -> OwnFile:
+    """The file that chapter 10 is about: one that is named, else the run's own, else that of the book club.
+
+    Parameters
+    ----------
+    run : Run
+        With the record of notebook 01.
+    ratings, items : str
+        Paths, from the project's folder if they are relative; empty: as the run has them.
+
+    Returns
+    -------
+    OwnFile
+    """
+    record, root = run.read_json("data.json"), notebooks.project_root()
+    if ratings:
+        return OwnFile(root / ratings, root / items if items else None, {}, record.get("verb", "rated"))
+    if record.get("files"):
+        described = Path(record["items"]) if record["items"] else None
+        return OwnFile(Path(record["dataset"]), described, _columns(record["columns"]), record["verb"])
+    club = root / "data" / "club"
+    return OwnFile(club / "ratings.csv", club / "books.csv", {}, "read")
+
+
+def source_of(settings: dict) -> dict:
+    """What the record keeps of where ratings come from: parameters, and hashes of the files among them.
+
+    Parameters
+    ----------
+    settings : dict
+        Parameters of notebook 01.
+
+    Examples
+    --------
+    >>> source_of({"dataset": "sample", "data_home": "", "items": "", "columns": ""})["files"]
+    {}
+    """
+    source = {name: settings.get(name, "") for name in SOURCE}
+    files = [source[name] for name in ("dataset", "items") if source[name] and Path(source[name]).is_file()]
+    hashes = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files}
+    return source | {"files": hashes}
+
+
+def interactions(run) -> "Interactions":
+    """The prepared data that notebook 01 settled on; figures of this process speak its words from now on.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    Interactions
+
+    Raises
+    ------
+    AccentError
+        If the data has changed since.
+    """
+    from accent_lib.datasets import prepare
+
+    record = run.read_json("data.json")
+    again = f"run 01_data again, and all after it, or results of two files would be mixed in {run.folder}."
+    for file, known in record.get("files", {}).items():
+        if not Path(file).is_file():
+            raise AccentError(f"{file}, which notebook 01_data read, is gone; put it back, or {again}")
+        if source_of({"dataset": file})["files"][file] != known:
+            raise AccentError(f"{file} has changed since notebook 01_data read it: {again}")
+    ratings = load_ratings(**{name: record.get(name, "") for name in SOURCE})
+    data = prepare(ratings, **record["settings"])
+    if data.fingerprint != record["fingerprint"]:
+        raise AccentError(
+            f"The data is not the one that notebook 01_data saw in {run.folder}: run 01_data again, and all"
+            " after it."
+        )
+    speak(words_of(record.get("noun", "film"), record.get("verb", "rated"), data.scale))
+    return data
+
+
+def located_settings(settings: dict) -> dict:
+    """Files among the parameters, found from the working directory, else from the project's folder."""
+    places = Path.cwd(), notebooks.project_root()
+    return {name: located(settings[name], *places) for name in ("dataset", "items") if settings.get(name)}

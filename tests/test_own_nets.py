@@ -1,0 +1,161 @@
+"""Nets of one's own through the front: what is told when, and the five nets of the table of results."""
+
+import inspect
+import textwrap
+import warnings
+
+import pandas as pd
+import pytest
+import torch
+
+import accent_lib as al
+from accent_book import runs
+from accent_book.experiments import own_nets
+from accent_book.experiments.nets import FactorisationMachine, TwoTowers
+from accent_lib import AccentError, AccentWarning
+
+TABLE = runs.results_folder() / "own-nets.csv"
+
+
+def told(call):
+    """What a call returns, and the sentences that it warns with."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = call()
+    return result, [str(each.message) for each in caught if each.category is AccentWarning]
+
+
+def wrapped(data, net=None, **options):
+    net = net or own_nets.seeded(FactorisationMachine, data)
+    how = {"weight_decay": 4 / len(data.train), "recipe": own_nets.annealed(200), **options}
+    return al.wrap(net, data, "users.weight", **how)
+
+
+@pytest.fixture(scope="module")
+def machine(sample):
+    """The factorisation machine of the table, fitted here."""
+    return own_nets.machine(sample).fit()
+
+
+def of_somebody(model):
+    """An explanation with a set."""
+    users = model.data.user_ids[own_nets.users_of(model.data)]
+    return next(each for each in (al.explain(model, user, 5) for user in users) if each.found)
+
+
+# --- what is told when
+
+
+def test_a_net_that_is_not_trained_yet_is_told_nothing_of_training(sample):
+    model, sentences = told(lambda: wrapped(sample))
+    assert sentences == [] and "not fitted yet" in repr(model)
+    assert any("The gradient of the objective" in sentence for sentence in al.check(model))
+    _, sentences = told(model.fit)
+    assert sentences == [] and al.check(model) == [] and "different recommendations" in repr(model)
+
+
+def test_training_that_is_too_short_is_told_by_fit(sample):
+    model, _ = told(lambda: wrapped(sample, recipe=own_nets.annealed(1)))
+    _, sentences = told(model.fit)
+    assert sum("The gradient of the objective" in sentence for sentence in sentences) == 1
+    user = model.data.user_ids[0]
+    assert told(lambda: al.explain(model, user))[1] == []
+
+
+def test_a_net_that_was_never_trained_is_told_at_the_first_explanation_once(sample):
+    model, _ = told(lambda: wrapped(sample))
+    users = model.data.user_ids[:2]
+    _, first = told(lambda: al.explain_users(model, users))
+    assert sum("The gradient of the objective" in sentence for sentence in first) == 1
+    assert told(lambda: al.explain(model, users[0]))[1] == []
+
+
+def test_a_fault_of_the_wrapping_is_told_at_once(sample):
+    net = own_nets.seeded(FactorisationMachine, sample)
+    net.genres.weight.requires_grad_(False)
+    _, sentences = told(lambda: wrapped(sample, net))
+    assert len(sentences) == 1 and "(net.genres.weight) and are never trained" in sentences[0]
+
+
+def test_a_warm_start_is_told(sample, machine):
+    """What is removed had been learned before, in a training that verification cannot do without it."""
+    remembers = "had learned before its fit"
+    trained, sentences = told(lambda: wrapped(sample, machine.network.net))
+    assert sentences == []
+    assert [remembers in sentence for sentence in al.check(trained)] == [True]
+    explanation, sentences = told(lambda: of_somebody(trained))
+    assert sentences == []
+    assert [remembers in sentence for sentence in told(lambda: explanation.verify(orders=1))[1]] == [True]
+    assert told(lambda: explanation.verify(orders=1))[1] == []
+
+    def fit(keep, seed):
+        return machine.network.net
+
+    assert told(lambda: explanation.verify(orders=1, fit=fit))[1] == []
+    assert al.check(wrapped(sample, machine.network.net, fit=fit)) == []
+    on, _ = told(lambda: wrapped(sample, machine.network.net, recipe=own_nets.annealed(20)).fit())
+    assert any(remembers in sentence for sentence in al.check(on))
+
+
+@pytest.mark.parametrize(
+    ("gives", "says"),
+    [
+        (lambda data: 3, "`fit` must return a module or a state dict, not int"),
+        (TwoTowers, "What `fit` returned does not fit FactorisationMachine: .*items.weight"),
+        (lambda data: {"users.weight": torch.zeros(2, 2)}, "What `fit` returned does not fit Fact"),
+    ],
+)
+def test_what_is_not_the_net_is_refused(sample, gives, says):
+    with pytest.raises(AccentError, match=says):
+        wrapped(sample, fit=lambda keep, seed: gives(sample)).fit()
+
+
+def test_a_recommender_of_ones_own_is_fitted_by_ones_own_training(sample):
+    network, other = (
+        al.wrap(own_nets.seeded(FactorisationMachine, sample), sample, "users.weight").network for _ in "ab"
+    )
+    with torch.no_grad():
+        other.net.users.weight.mul_(2)
+    for gives in (other, other.state_dict(), other.net, other.net.state_dict()):
+        model = al.wrap(network, sample, fit=lambda keep, seed, gives=gives: gives)
+        told(model.fit)
+        assert torch.equal(model.network.net.users.weight, other.net.users.weight)
+
+
+# --- the five nets
+
+
+@pytest.mark.parametrize("name", own_nets.NETS)
+def test_a_net_is_wrapped_in_five_lines(name):
+    source = textwrap.dedent(inspect.getsource(own_nets.NETS[name])).splitlines()
+    body = [line for line in source[1:] if line.strip() and '"""' not in line]
+    assert 0 < len(body) <= 5 and all(len(line) <= 79 for line in body)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return pd.read_csv(TABLE)
+
+
+def test_accents_sets_hold_more_often_than_random_ones_of_their_size(table, sample):
+    users = sample.user_ids[own_nets.users_of(sample)].tolist()
+    for name, part in table.groupby("net"):
+        sets, random = (part[part["method"] == method] for method in own_nets.METHODS)
+        assert sets["user"].tolist() == random["user"].tolist() == users, name
+        assert sets["size"].tolist() == random["size"].tolist()
+        assert not (part["held"] & (part["size"] == 0)).any()
+    rows = own_nets.summary(table).set_index("net")
+    assert rows.index.tolist() == [*own_nets.NETS, "pooled"]
+    assert rows.loc["pooled", "users"] == 100 and rows.loc["pooled", "p"] < 0.05
+    assert rows.loc["pooled", "accent"] == rows["accent"].iloc[:-1].sum()
+
+
+def test_a_row_of_the_table_is_what_verification_says(table, machine):
+    rows = table[(table["net"] == "machine") & (table["size"] > 0)]
+    for row in rows[rows["user"].isin(rows["user"].unique()[:3])].itertuples():
+        explanation = al.explain(machine, row.user, own_nets.K, row.method)
+        assert len(explanation.removed) == row.size
+        table_here = explanation.verify(orders=1).table.set_index("world")
+        gaps = table_here["recommendation"] - table_here["replacement"]
+        # Sums in another order and on other processors, which Adam magnifies where a gradient is tiny.
+        assert gaps.tolist() == pytest.approx([row.gap, row.control_gap], abs=0.02)
