@@ -21,6 +21,8 @@ from accent_lib.training import Recipe, Round, State, objective, train
 
 #: Epochs, and learning rate at first, of the training that a net of one's own gets by default.
 EPOCHS, RATE = 40, 0.01
+#: A net has learned something where its loss is below this share of a constant score's.
+LEARNED = 0.95
 
 
 class OwnModel(Estimator):
@@ -77,7 +79,7 @@ class OwnModel(Estimator):
         else:
             recipe = self.setting.rounds[0].recipe
             self._look_ahead(self.network, say if progress else None, device)
-            self.start, self._remembers = State.of(self.network), not unrest(self.network)
+            self.start, self._remembers = State.of(self.network), _has_learned(self.network)
             (state,) = train(self.network, recipe, [self.start], seed=self.seed, device=device)
             self._take(state.into(self.network))
             self.setting = replace(self.setting, from_scratch=True)
@@ -126,6 +128,13 @@ class OwnModel(Estimator):
     @property
     def _name(self):
         return type(getattr(self.network, "net", self.network)).__name__
+
+
+def _has_learned(network):
+    """Whether parameters fit the actions already, before training here."""
+    if hasattr(network, "chance_loss"):
+        return float(network.data_loss().detach()) < LEARNED * float(network.chance_loss())
+    return not unrest(network)
 
 
 def wrap(

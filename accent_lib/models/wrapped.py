@@ -411,6 +411,17 @@ class Wrapped(nn.Module):
                 total = total + (losses * keep[rows]).sum()
         return total / self.n_actions
 
+    @torch.no_grad()
+    def chance_loss(self) -> Tensor:
+        """Mean loss of the best scores that are one number for all: of a net that has learned nothing."""
+        ratings, negatives = self.ratings, self._data.negatives
+        low, high = (-5, 5) if negatives is not None else (float(ratings.min()), float(ratings.max()))
+        scores = torch.linspace(low, high, 101).to(ratings)
+        if negatives is not None:
+            return _SAMPLED[self.loss](scores, scores[:, None].expand(-1, negatives.shape[1])).min()
+        loss = F.mse_loss if self.loss == "mse" else lambda *pair: self.loss(*pair).mean()
+        return torch.stack([loss(each.expand_as(ratings), ratings) for each in scores]).min()
+
     # --- influence
 
     def slope(self, user: int) -> Tensor:

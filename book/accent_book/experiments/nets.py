@@ -122,6 +122,9 @@ class SelfAttentive(nn.Module):
         self.positions = nn.Embedding(length, dim)
         self.query, self.value, self.output = (nn.Linear(dim, dim) for _ in range(3))
         self.key = nn.Linear(dim, dim, bias=False)  # softmax would not see one
+        with torch.no_grad():
+            for table in (self.items, self.positions):
+                table.weight.mul_(0.1)  # the padding's zeros stay
 
     def forward(self, histories, items):
         """Scores of items ``(n, m)`` after sequences ``(n, length)``."""
