@@ -203,7 +203,7 @@ def test_processes_that_cannot_import_it_are_not_asked(trained, tables, tmp_path
     (model, state), (slates, explanations) = trained, tables
     arguments = ("mf", model, Recipe(5), state, worlds_of(explanations), slates_of(slates))
     with Store(tmp_path / "a.sqlite", "f") as store, ProcessPoolExecutor(1) as processes:
-        with pytest.raises(AccentError, match="move the class into a module"):
+        with pytest.raises(AccentError, match="move it into a module"):
             verify(*arguments, store, executor=processes)
         assert store.outcomes().empty
 

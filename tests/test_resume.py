@@ -97,7 +97,7 @@ def base(sample):
     model = NCF(sample, dim=4)
     (state,) = train(model, Recipe(1500, 1e-2, "linear", batch_size=256), [State.of(model)])
     analysis, starts = fast_influence(state.into(model)), {}
-    for user in range(12):
+    for user in range(24):
         items, scores = top_k(model, user, K + 1)  # the slate goes on beyond the candidates
         influence = analysis(user, items[:K]).influence
         starts[user] = Start(items, influence, accent(scores[:K], influence))
@@ -319,7 +319,7 @@ def test_sets_from_another_grouping_are_not_retrained_but_get_their_control(base
         verify_sets("ncf", model, RECIPE, state, hers, slates, store, stack_size=2)
         assert set(store.outcomes()["world"]) == {group, ""}
         assert store.done("ncf", 0, slates)[""] == set(hers)
-        options = {"users_per_world": 12, "stack_size": 2}
+        options = {"users_per_world": 24, "stack_size": 2}
         shown = verify_sets("ncf", model, RECIPE, state, asked, slates, store, **options)
         others = World(tuple((user, removed) for user, removed in asked.items() if user not in hers))
         assert set(store.outcomes()["world"]) == {group, "", others.key}

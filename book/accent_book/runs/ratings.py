@@ -125,7 +125,7 @@ def own_file(run, ratings: str = "", items: str = "") -> OwnFile:
         described = Path(record["items"]) if record["items"] else None
         return OwnFile(Path(record["dataset"]), described, _columns(record["columns"]), record["verb"])
     club = root / "data" / "club"
-    return OwnFile(club / "ratings.csv", club / "books.csv", {}, "read")
+    return OwnFile(club / "club.csv", club / "books.csv", {}, "read")
 
 
 def source_of(settings: dict) -> dict:
