@@ -40,7 +40,9 @@ def test_data_is_what_the_library_computes(explored, name):
     interactions = runs.interactions(run)
     model = runs.trained_model(run, name, interactions)[0]
     shown, sets, lacking = of_model(data, name), 0, 0
-    assert shown["methods"][0] == "accent" and [user["user"] for user in shown["users"]] == list(range(interactions.n_users))
+    assert shown["methods"][0] == "accent" and [user["user"] for user in shown["users"]] == list(
+        range(interactions.n_users)
+    )
     assert ("attention" in shown["methods"]) == (name == "rcf")
     half = 0.51 / shown["parts"]  # rounded to whole parts
     for user in (0, 7, 40):

@@ -24,7 +24,8 @@ def provenance(**extra) -> dict:
     Returns
     -------
     dict
-        ``commit`` (``None`` outside a repository) and ``dirty`` (uncommitted changes; ``None`` if unknown),
+        ``commit`` (``None`` outside a repository) and ``dirty`` (uncommitted changes, those of result tables
+        apart; ``None`` if unknown),
         ``date`` (UTC, ISO 8601), ``versions``, ``device``, ``cpu`` (``model``, ``count``), then `extra`.
 
     Examples
@@ -60,7 +61,9 @@ def _commit():
         # An installed copy may lie inside somebody else's repository, whose commit says nothing about it.
         if not git("ls-files", "errors.py"):
             return None, None
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
+        # A long run rewrites its own tables as it goes on.
+        changed = git("status", "--porcelain", "--", ":/", ":(top,exclude)data/results")
+        return git("rev-parse", "HEAD"), bool(changed)
     except (OSError, subprocess.SubprocessError):
         return None, None
 
