@@ -17,8 +17,6 @@ from accent_lib import AccentError
 from accent_lib.explanations import closeup
 from tests.test_book import Page
 
-VARIANTS = {"ncf": "paper", "rcf": "shared"}
-
 
 @pytest.fixture(scope="module")
 def explored(tiny_run):
@@ -47,9 +45,10 @@ def test_data_is_what_the_library_computes(explored, name):
     half = 0.51 / shown["parts"]  # rounded to whole parts
     for user in (0, 7, 40):
         of_user = shown["users"][user]
+        variant = run.setting("04_explanations", f"{name}_variant")
         for method in shown["methods"]:
             for k, number in zip(shown["ks"], of_user["by_method"][method], strict=True):
-                seen = closeup(model, user, k, method, variant=VARIANTS[name])
+                seen = closeup(model, user, k, method, variant=variant)
                 assert of_user["slate"][:k] == seen.items.tolist()
                 assert of_user["history"] == seen.history.tolist()
                 np.testing.assert_allclose(

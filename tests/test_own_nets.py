@@ -1,5 +1,6 @@
 """Nets of one's own through the front: what is told when, and the five nets of the table of results."""
 
+import copy
 import inspect
 import textwrap
 import warnings
@@ -80,7 +81,8 @@ def test_a_fault_of_the_wrapping_is_told_at_once(sample):
 def test_a_warm_start_is_told(sample, machine):
     """What is removed had been learned before, in a training that verification cannot do without it."""
     remembers = "had learned before its fit"
-    trained, sentences = told(lambda: wrapped(sample, machine.network.net))
+    net = copy.deepcopy(machine.network.net)
+    trained, sentences = told(lambda: wrapped(sample, net))
     assert sentences == []
     assert [remembers in sentence for sentence in al.check(trained)] == [True]
     explanation, sentences = told(lambda: of_somebody(trained))
@@ -89,11 +91,11 @@ def test_a_warm_start_is_told(sample, machine):
     assert told(lambda: explanation.verify(orders=1))[1] == []
 
     def fit(keep, seed):
-        return machine.network.net
+        return net
 
     assert told(lambda: explanation.verify(orders=1, fit=fit))[1] == []
-    assert al.check(wrapped(sample, machine.network.net, fit=fit)) == []
-    on, _ = told(lambda: wrapped(sample, machine.network.net, recipe=own_nets.annealed(20)).fit())
+    assert al.check(wrapped(sample, net, fit=fit)) == []
+    on, _ = told(lambda: wrapped(sample, net, recipe=own_nets.annealed(20)).fit())
     assert any(remembers in sentence for sentence in al.check(on))
 
 
