@@ -33,7 +33,7 @@ class OwnExplanation:
         Slate, history, influences and explanation.
     data : Interactions
         With the new user as the last one.
-    model : NCF
+    model : accent_lib.models.NCF
         That knows her.
     rmse : float
         Of her ratings as the fitted model predicts them, in the unit of the ratings.
