@@ -51,6 +51,7 @@ def test_a_net_that_is_not_trained_yet_is_told_nothing_of_training(sample):
     model, sentences = told(lambda: wrapped(sample))
     assert sentences == [] and "not fitted yet" in repr(model)
     assert any("The gradient of the objective" in sentence for sentence in al.check(model))
+    assert not any("had learned before" in sentence for sentence in al.check(model))
     _, sentences = told(model.fit)
     assert sentences == [] and al.check(model) == [] and "different recommendations" in repr(model)
 

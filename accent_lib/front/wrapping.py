@@ -60,7 +60,7 @@ class OwnModel(Estimator):
         elif getattr(network, "reads_history", False):
             influence, why = {"variant": "shared"}, "one Hessian for all actions of a user"
         self.setting = Setting({}, (Round(1, recipe),), recipe, influence=influence, why=why)
-        self._told, self._looked, self._remembers = set(), False, True
+        self._told, self._looked, self._remembers = set(), False, None
         self._take(network)
         self.start = self.state
         self._warn(check_network(network, trained=False))
@@ -100,7 +100,12 @@ class OwnModel(Estimator):
 
     def memory(self) -> list[str]:
         """That verification starts from parameters that have learned already, if it does, as a sentence."""
-        if self.own_fit is not None or not self._remembers:
+        if self.own_fit is not None:
+            return []
+        remembers = self._remembers
+        if remembers is None:  # never fitted here: verification starts from the parameters of now
+            remembers = _has_learned(self.network)
+        if not remembers:
             return []
         return [
             f"Verification starts from what {self._name} had learned before its fit() was called here, so "
