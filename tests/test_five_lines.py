@@ -133,7 +133,7 @@ def test_the_five_lines_on_a_file(kind, tmp_path, monkeypatch, capsys):
 
 
 def test_the_five_lines_on_movielens(capsys):
-    """As the acceptance asks: no worse than means on held-out ratings, and many different recommendations."""
+    """No worse than means on held-out ratings, and many different recommendations."""
     try:
         ratings, movies = (fetch(f"ml-latest-small/{name}.csv") for name in ("ratings", "movies"))
     except AccentError as error:
