@@ -7,9 +7,9 @@ lots, and of three rules that are harder to beat than lots.
 
 NCF goes on from its trained weights and moments, with one user's set taken out of a world.  RCF (``rcf-0
 paper``) is trained from scratch, and a world does without the sets of one method of up to 16 users.  With
-``--users 200`` there are so many users, drawn once, the first methods, and the shortest slate.  With
-``--margins 0 0.05 0.1`` methods go on until the replacement leads by each of these, with the shortest slate;
-they are called ``accent@0.05`` and so on.
+``--users 200`` there are so many users, drawn once, the first methods without the rules, and the shortest
+slate.  With ``--margins 0 0.05 0.1`` methods go on until the replacement leads by each of these, with the
+shortest slate; they are called ``accent@0.05`` and so on.
 """
 
 import argparse
@@ -102,6 +102,8 @@ def sets_of(
                 parts.append(sets.assign(method=sets["method"] + f"@{margin:g}"))
             return slates, pd.concat(parts, ignore_index=True)
         slates, sets, _ = explain_users(name, model, users, ks, methods, executor, **options)
+    if n_users is not None:
+        return slates, sets
     accent = sets[(sets["method"] == "accent") & (sets["k"] == KS[0])]
     return slates, pd.concat([sets, by_rules(model, data, VARIANTS[name], slates, accent)], ignore_index=True)
 
