@@ -13,6 +13,7 @@ import accent_lib as al
 from accent_book import runs
 from accent_book.experiments import own_nets
 from accent_book.experiments.nets import FactorisationMachine, TwoTowers
+from accent_book.figures.tables import held_by_net
 from accent_lib import AccentError, AccentWarning
 
 TABLE = runs.results_folder() / "own-nets.csv"
@@ -147,7 +148,7 @@ def test_accents_sets_hold_more_often_than_random_ones_of_their_size(table, samp
         assert sets["user"].tolist() == random["user"].tolist() == users, name
         assert sets["size"].tolist() == random["size"].tolist()
         assert not (part["held"] & (part["size"] == 0)).any()
-    rows = own_nets.summary(table).set_index("net")
+    rows = held_by_net(table).set_index("net")
     assert rows.index.tolist() == [*own_nets.NETS, "pooled"]
     assert rows.loc["pooled", "users"] == 100 and rows.loc["pooled", "p"] < 0.05
     assert rows.loc["pooled", "accent"] == rows["accent"].iloc[:-1].sum()

@@ -29,9 +29,9 @@ from accent_book.experiments.nets import (
     SelfAttentive,
     TwoTowers,
 )
+from accent_book.figures.tables import held_by_net
 from accent_book.runs.notebooks import read_json
 from accent_lib.datasets import load, prepare
-from accent_lib.evaluation.significance import mcnemar
 from accent_lib.front.verified import FIRST_ORDER, put
 from accent_lib.retraining.engine import observe, run_stack
 from accent_lib.retraining.worlds import World, world_of
@@ -204,30 +204,6 @@ def table_of(name: str, model) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """How many sets held, net by net and pooled (the last row), and whether chance would explain it."""
-    rows = []
-    for name, part in [*table.groupby("net", sort=False), ("pooled", table)]:
-        held = {method: part.loc[part["method"] == method, "held"].to_numpy(bool) for method in METHODS}
-        test = mcnemar(*held.values())
-        of_accent = part[part["method"] == "accent"]
-        found = of_accent["size"] > 0
-        rows.append(
-            {
-                "net": name,
-                "users": len(of_accent),
-                "sets": int(found.sum()),
-                "mean_size": of_accent.loc[found, "size"].mean(),
-                **{method: int(each.sum()) for method, each in held.items()},
-                "control": int((of_accent["control_gap"] < 0).sum()),
-                "only_accent": test["only_first"],
-                "only_random": test["only_second"],
-                "p": test["p_two_sided"],
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 def main() -> None:
     """Fit, explain and verify each net, and put it into the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -253,7 +229,7 @@ def main() -> None:
         seconds = round(time.thread_time() - begin, 1)
         facts["nets"][name] = {"check": told, "seconds": seconds, **model.facts}
         write_about(path.with_suffix(".json"), facts)
-        print(summary(table).to_string(index=False), flush=True)
+        print(held_by_net(table).to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import pandas as pd
 
 from accent_book.figures.legend import METHOD_NAMES
 from accent_lib.evaluation import table1
+from accent_lib.evaluation.significance import mcnemar
 
 
 def named(table) -> pd.DataFrame:
@@ -83,3 +84,46 @@ def in_papers_layout(beside, marks=None) -> pd.DataFrame:
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return table
+
+
+def held_by_net(table: pd.DataFrame) -> pd.DataFrame:
+    """How many sets of nets of one's own held, and whether chance would explain it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``data/results/own-nets.csv``.
+
+    Returns
+    -------
+    DataFrame
+        One row a net, and one for all, ``pooled``: users, those with a set and its mean size, and how many
+        ACCENT's set, a random one, and no removal put the replacement ahead for; McNemar's exact p.
+
+    Examples
+    --------
+    >>> sets = pd.DataFrame({"net": "mine", "user": 1, "method": ["accent", "random"], "size": 2})
+    >>> shown = held_by_net(sets.assign(held=[True, False], control_gap=0.1))
+    >>> shown[["net", "accent", "random"]].values.tolist()
+    [['mine', 1, 0], ['pooled', 1, 0]]
+    """
+    rows = []
+    for name, part in [*table.groupby("net", sort=False), ("pooled", table)]:
+        held = {method: of_method["held"].to_numpy(bool) for method, of_method in part.groupby("method")}
+        test = mcnemar(held["accent"], held["random"])
+        of_accent = part[part["method"] == "accent"]
+        found = of_accent["size"] > 0
+        rows.append(
+            {
+                "net": name,
+                "users": len(of_accent),
+                "sets": int(found.sum()),
+                "mean_size": of_accent.loc[found, "size"].mean(),
+                **{method: int(each.sum()) for method, each in held.items()},
+                "control": int((of_accent["control_gap"] < 0).sum()),
+                "only_accent": test["only_first"],
+                "only_random": test["only_second"],
+                "p": test["p_two_sided"],
+            }
+        )
+    return pd.DataFrame(rows)
