@@ -483,6 +483,50 @@ class Shapes(nn.Module):
         return self.users(users)[:, :1]
 
 
+class Detached(BiasedFactors):
+    """Scores that nothing can be learned from."""
+
+    def forward(self, users, items):
+        return super().forward(users, items).detach()
+
+
+class Rounded(BiasedFactors):
+    """Scores whose gradient is zero everywhere."""
+
+    def forward(self, users, items):
+        return super().forward(users, items).round()
+
+
+class Idle(BiasedFactors):
+    """A table of users that no score is made of."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.idle = nn.Embedding(data.n_users, 2)
+
+
+class Short(BiasedFactors):
+    """No row for the last item, which is not among the first pairs."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.items = nn.Embedding(int(data.train["item"].max()), self.items.embedding_dim)
+
+
+class Swapped(BiasedFactors):
+    """Items before users."""
+
+    def forward(self, items, users):
+        return super().forward(users, items)
+
+
+class Talkative(BiasedFactors):
+    """Fails in two lines."""
+
+    def forward(self, users, items):
+        raise ValueError("one line\nand another")
+
+
 @pytest.mark.parametrize(
     ("make", "arguments", "says"),
     [
@@ -505,13 +549,69 @@ class Shapes(nn.Module):
             {"user_parameters": "users.weight", "loss": "bpr", "negatives": 0},
             "`negatives` is 0",
         ),
-        (Shapes, {"user_parameters": "users.weight"}, r"scores of shape \(6, 1\) .* squeeze"),
+        (Shapes, {"user_parameters": "users.weight"}, r"scores of shape \(\d, 1\) .* squeeze"),
         (lambda data: nn.Linear(2, 1), {"user_parameters": "weight"}, r"takes \(input\)"),
+        (lambda data: BiasedFactors, {"user_parameters": "users.weight"}, "The net is the class BiasedFact"),
+        (lambda data: None, {"user_parameters": "users.weight"}, "The net is of type NoneType"),
+        (BiasedFactors, {"user_parameters": 5}, "given by their names, such as 'users.weight', not by int"),
+        (BiasedFactors, {"user_parameters": nn.Embedding(2, 2)}, "given by their names, .* not by Embedding"),
+        (BiasedFactors, {"user_parameters": ["users.weight"] * 2}, "'users.weight' is named twice"),
+        (BiasedFactors, {"user_parameters": "users.weight", "weight_decay": -1}, "`weight_decay` is -1, but"),
+        (BiasedFactors, {"user_parameters": "users.weight", "weight_decay": None}, "`weight_decay` is None"),
+        (
+            BiasedFactors,
+            {"user_parameters": "users.weight", "weight_decay": {"users.weight": np.nan}},
+            "`weight_decay` is nan",
+        ),
+        (
+            BiasedFactors,
+            {"user_parameters": "users.weight", "loss": "bpr", "negatives": 10**6},
+            "`negatives` is 1,000,000, but there are only",
+        ),
+        (
+            BiasedFactors,
+            {"user_parameters": "users.weight", "loss": nn.MSELoss()},
+            r"`loss` gives a tensor of shape \(\) for 4 ratings; .* reduction='none'",
+        ),
+        (BiasedFactors, {"user_parameters": "users.weight", "loss": lambda s, r: 0}, "`loss` gives 0 for"),
+        (BiasedFactors, {"user_parameters": "users.weight", "loss": lambda s: s}, "`loss` could not be call"),
+        (
+            BiasedFactors,
+            {"user_parameters": "users.weight", "loss": lambda s, r: (s - r).detach()},
+            "losses without a gradient",
+        ),
+        (
+            lambda data: BiasedFactors(data).requires_grad_(False),
+            {"user_parameters": "users.weight"},
+            "The scores of the net have no gradient",
+        ),
+        (
+            lambda data: Detached(data),
+            {"user_parameters": "users.weight"},
+            "The scores of the net have no gr",
+        ),
+        (
+            lambda data: BiasedFactors(data).half(),
+            {"user_parameters": "users.weight"},
+            "torch.float16, which",
+        ),
+        (lambda data: Short(data), {"user_parameters": "users.weight"}, "how many rows its tables have"),
+        (lambda data: Swapped(data), {"user_parameters": "users.weight"}, r"but takes \(items, users\)"),
+        (lambda data: Talkative(data), {"user_parameters": "users.weight"}, "ValueError: one line and anoth"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_a_sentence(sample, make, arguments, says):
-    with pytest.raises(AccentError, match=says):
+    with pytest.raises(AccentError, match=says) as error:
         Wrapped(make(sample), sample, **arguments)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("named", ["users.weight", "idle.weight"])
+def test_a_block_that_moves_nothing_explains_nothing(sample, named):
+    model = Wrapped(Rounded(sample) if named == "users.weight" else Idle(sample), sample, named)
+    items = model.candidates(USER)[:5]
+    influence = fast_influence(model.double(), "objective", damping=0.1)(USER, items).influence
+    assert influence.shape == (5, len(model.actions(USER))) and not influence.any()
 
 
 def test_a_block_that_is_too_large_is_refused(sample):

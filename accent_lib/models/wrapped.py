@@ -26,6 +26,7 @@ from accent_lib.models.wrapped_setup import (
     check_scores,
     decays_of,
     may_have_one_row,
+    names_of,
     reads_of,
     settings_of,
     shapes_of,
@@ -132,6 +133,7 @@ class Wrapped(nn.Module):
         super().__init__()
         if not (callable(loss) or loss in ("mse", *_SAMPLED)):
             raise AccentError(f"`loss` is {loss!r}, but must be 'mse', 'bce', 'bpr' or a function.")
+        self.names = names_of(net, user_parameters if block is None else block)
         self.net, self.loss, self.reads = net, loss, reads_of(net) if reads is None else reads
         if self.reads not in READS:
             raise AccentError(f"`reads` is {reads!r}, but must be one of {', '.join(READS)}.")
@@ -139,8 +141,6 @@ class Wrapped(nn.Module):
         self.shared = user_parameters is None
         if None not in (block, user_parameters):
             raise AccentError("Give `user_parameters` or a shared `block`, not both.")
-        named = block if self.shared else user_parameters
-        self.names = [named] if isinstance(named, str) else list(named or ())
         self._shapes = shapes_of(self)
         self._sizes = [shape.numel() for shape in self._shapes]
         self._decay = decays_of(net, weight_decay)

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Mapping
+from numbers import Real
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ LARGEST = 4096
 def reads_of(net: nn.Module) -> str:
     """What a net reads, by how the parameters of its ``forward`` are called."""
     names = list(inspect.signature(net.forward).parameters)
-    if len(names) < 2:
+    if len(names) < 2 or names[0].startswith("item"):
         raise AccentError(
             "The net's `forward` must take (users, items), (users, items, keep) or (histories, items), but "
             f"takes ({', '.join(names)})."
@@ -29,12 +30,31 @@ def reads_of(net: nn.Module) -> str:
     return "graph" if names[2:3] == ["keep"] else "nothing"
 
 
+def names_of(net, named) -> list[str]:
+    """Names of parameters of a net, as a list."""
+    if not isinstance(net, nn.Module):
+        what = f"the class {net.__name__}" if isinstance(net, type) else f"of type {type(net).__name__}"
+        raise AccentError(f"The net is {what}, but must be a torch.nn.Module that has been made.")
+    names = [named] if isinstance(named, str) or named is None else named
+    if not isinstance(names, list | tuple):
+        raise AccentError(
+            f"Parameters are given by their names, such as 'users.weight', not by {type(named).__name__}."
+        )
+    names = [name for name in names if name is not None]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise AccentError(f"The parameter {twice!r} is named twice; name it once.")
+    return names
+
+
 def decays_of(net: nn.Module, weight_decay: float | Mapping[str, float]) -> dict[str, float]:
     """Weight decay of each parameter of a net, by name."""
     names = [name for name, _ in net.named_parameters()]
     if not isinstance(weight_decay, Mapping):
-        return dict.fromkeys(names, float(weight_decay))
-    for name in weight_decay:
+        weight_decay = dict.fromkeys(names, weight_decay)
+    for name, decay in weight_decay.items():
+        if isinstance(decay, bool) or not isinstance(decay, Real) or not 0 <= decay < np.inf:
+            raise AccentError(f"`weight_decay` is {decay!r:.60}, but must be a number of at least 0.")
         if name not in names:
             raise AccentError(f"`weight_decay` names {name!r}, but the net has {', '.join(names)}.")
     return {name: float(weight_decay.get(name, 0)) for name in names}
@@ -84,20 +104,55 @@ def shapes_of(model) -> list[Size]:
 
 
 def check_scores(model) -> None:
-    """Refuse a net that cannot score the first pairs."""
-    rows = torch.arange(min(3, model.n_actions))
+    """Refuse a net that cannot score some pairs, the last user and the last item among them, or not train."""
+    rows = torch.unique(torch.tensor([0, 1, int(model.items.argmax()), model.n_actions - 1]))
+    rows = rows[rows < model.n_actions]
     items = model.items[rows][:, None].repeat(1, 2)
     try:
-        with torch.no_grad():
-            model.pair_scores({}, model.users[rows], model.read(rows, model.ones), items)
+        scores = model.pair_scores({}, model.users[rows], model.read(rows, model.ones), items)
     except AccentError:
         raise
     except Exception as error:
         raise AccentError(
             f"The net, which is to read {model.reads}, could not score items {items[:, 0].tolist()} for "
-            f"users {model.users[rows].tolist()} ({type(error).__name__}: {error}); see `reads`, and how "
-            "many rows its tables have."
+            f"users {model.users[rows].tolist()} ({_reason(error)}); see `reads`, and how many rows its "
+            "tables have."
         ) from error
+    if scores.dtype not in (torch.float32, torch.float64):
+        raise AccentError(
+            f"The net gives scores of {scores.dtype}, which is too coarse to be differentiated twice; let it "
+            "give float32 or float64, for example by net.float()."
+        )
+    if not scores.requires_grad:
+        raise AccentError(
+            "The scores of the net have no gradient: let parameters take one (`requires_grad`), and let "
+            "`forward` neither detach() nor round nor run in no_grad()."
+        )
+    if callable(model.loss):
+        _check_loss(model, scores[:, 0], model.ratings[rows])
+
+
+def _check_loss(model, scores, ratings):
+    """Refuse a function that does not give one loss, with a gradient, for each rating."""
+    try:
+        losses = model.loss(scores, ratings)
+    except Exception as error:
+        raise AccentError(
+            f"`loss` could not be called with scores and ratings of shape {tuple(ratings.shape)} "
+            f"({_reason(error)}); correct the function."
+        ) from error
+    if not isinstance(losses, Tensor) or losses.shape != ratings.shape:
+        given = f"a tensor of shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else repr(losses)
+        raise AccentError(
+            f"`loss` gives {given:.60} for {len(ratings)} ratings; let it give one loss for each, for "
+            "example by reduction='none'."
+        )
+    if not losses.requires_grad:
+        raise AccentError("`loss` gives losses without a gradient; let it neither detach() nor round.")
+
+
+def _reason(error):
+    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
 
 
 def may_have_one_row(model) -> bool:
