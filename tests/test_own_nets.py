@@ -112,6 +112,23 @@ def test_what_is_not_the_net_is_refused(sample, gives, says):
         wrapped(sample, fit=lambda keep, seed: gives(sample)).fit()
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"fit": 5}, r"`fit` is 5, but must be a function fit\(keep, seed\)"),
+        ({"fit": lambda keep: None}, r"must be a function fit\(keep, seed\)"),
+        ({"recipe": 100}, "`recipe` is 100, but must be a Recipe"),
+        ({"length": 0}, "`length` is 0, but must be a whole number of at least 1"),
+        ({"negatives": "a"}, "`negatives` is 'a'"),
+        ({"seed": 2**70}, "but must be below 2"),
+        ({"seed": "a"}, "`seed` is 'a'"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_at_once(sample, options, says):
+    with pytest.raises(AccentError, match=says):
+        wrapped(sample, **options)
+
+
 def test_a_recommender_of_ones_own_is_fitted_by_ones_own_training(sample):
     network, other = (
         al.wrap(own_nets.seeded(FactorisationMachine, sample), sample, "users.weight").network for _ in "ab"

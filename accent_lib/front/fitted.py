@@ -265,7 +265,7 @@ class Model(Estimator):
         elif not isinstance(setting, Setting):
             raise AccentError(f"A setting is one of {', '.join(self.names)}, not {setting!r}.")
         self.setting = replace(setting, network=self._checked({**setting.network, **network}))
-        self.seed = whole(seed, "seed", 0)
+        self.seed = seed_of(seed)
 
     def _checked(self, network):
         """Arguments of the network, as plain numbers and words."""
@@ -402,7 +402,13 @@ class Model(Estimator):
         path = _file(path)
         if not path.exists():
             raise AccentError(f"There is no file {path}; correct the path, or save() a fitted model.")
-        state, about = load_checkpoint(path)
+        try:
+            state, about = load_checkpoint(path)
+        except AccentError as error:
+            raise AccentError(
+                f"{path} cannot be read as a model that save() wrote; name another file, or fit "
+                "the model again."
+            ) from error
         kind = about.get("kind") if isinstance(about, dict) else None
         if kind != cls.__name__ or not about.keys() >= {"setting", "seed", "start", "facts", "fingerprint"}:
             raise AccentError(
@@ -515,6 +521,13 @@ def whole(value, name: str, least: int) -> int:
     return int(value)
 
 
+def seed_of(value) -> int:
+    """A seed that every generator takes, or an error that names it."""
+    if (seed := whole(value, "seed", 0)) >= 2**32:
+        raise AccentError(f"`seed` is {value!r:.60}, but must be below 2**32.")
+    return seed
+
+
 def _position(value, index: pd.Index, kind: str, data) -> int:
     told = f"{' '.join(repr(value).split()):.60}"
     if value is None or not pd.api.types.is_scalar(value):
@@ -525,11 +538,23 @@ def _position(value, index: pd.Index, kind: str, data) -> int:
         place = -1
     if place < 0 or isinstance(value, bool | np.bool_):
         least = "`min_positive`" if kind == "user" else "`min_ratings`"
+        other = _written_alike(value, index)
+        if other is not None:
+            raise AccentError(
+                f"There is no {kind} {told} in '{data.name}', but there is {other}; name that one."
+            )
         raise AccentError(
             f"There is no {kind} {told} among the {len(index):,} of '{data.name}'; an id is such as "
             f"{_example(index)}, and who has too few ratings is left out (see {least} of prepare())."
         )
     return int(place)
+
+
+def _written_alike(value, index):
+    """An id that is written as a value is, but is of another type or has other white space, for an error."""
+    text = str(value).strip()
+    alike = [each for each in index if str(each).strip() == text] if isinstance(value, str | Integral) else []
+    return _example(alike) if alike and not isinstance(value, bool | np.bool_) else None
 
 
 def _example(index):

@@ -11,9 +11,9 @@ import numpy as np
 from torch import nn
 
 from accent_lib.errors import AccentError, AccentWarning
-from accent_lib.front.fitted import Estimator, speaker, usable, whole
+from accent_lib.front.fitted import Estimator, seed_of, speaker, usable, whole
 from accent_lib.front.settings import Setting
-from accent_lib.front.verified import put
+from accent_lib.front.verified import checked_training, put
 from accent_lib.models import Recommender, Wrapped
 from accent_lib.models import check as check_network
 from accent_lib.models.checks import unrest
@@ -50,7 +50,7 @@ class OwnModel(Estimator):
     def __init__(self, network: Recommender, data, recipe: Recipe | None, fit, on_scale: bool, seed: int):
         super().__init__(data)
         self._low, self._unit = 1, 1  # a net of one's own sees ratings as they are, and scores in their unit
-        self.on_scale, self.own_fit, self.seed = on_scale, fit, whole(seed, "seed", 0)
+        self.on_scale, self.own_fit, self.seed = on_scale, fit, seed
         batch = max(32, min(1024, network.n_actions // 32))
         steps = EPOCHS * math.ceil(network.n_actions / batch)
         recipe = recipe or Recipe(steps=steps, learning_rate=RATE, schedule="linear", batch_size=batch)
@@ -215,12 +215,14 @@ def wrap(
     >>> model.recommend(data.user_ids[3], k=5).shape
     (5, 3)
     """
+    fit, recipe = checked_training(fit, recipe)
+    seed = seed_of(seed)
     if isinstance(net, Recommender):
         network, on_scale = net, True
     else:
         data = Estimator(data).data
-        about = {"block": block, "reads": reads, "length": length}
-        about |= {"negatives": negatives, "weight_decay": weight_decay}
+        about = {"block": block, "reads": reads, "length": whole(length, "length", 1)}
+        about |= {"negatives": whole(negatives, "negatives", 1), "weight_decay": weight_decay}
         network = Wrapped(net, data, user_parameters, loss, **about, seed=seed)
         on_scale = loss not in ("bce", "bpr")
     return OwnModel(network, data, recipe, fit, on_scale, seed)
