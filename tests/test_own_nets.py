@@ -141,6 +141,35 @@ def test_a_recommender_of_ones_own_is_fitted_by_ones_own_training(sample):
         assert torch.equal(model.network.net.users.weight, other.net.users.weight)
 
 
+def test_files_of_a_net(sample, machine, tmp_path):
+    path = tmp_path / "net.npz"
+    machine.save(path)
+    back = wrapped(sample).load(path)
+    assert repr(back) == repr(machine) and al.check(back) == al.check(machine)
+    explanation = of_somebody(machine)
+    again = al.explain(back, explanation.user, 5)
+    assert repr(again) == repr(explanation)
+    (_, table), (_, other) = ((each, each.verify(1).table) for each in (explanation, again))
+    assert table.equals(other)
+    untrained = wrapped(sample)
+    before = untrained.network.net.users.weight.clone()
+    for call, says in (
+        (lambda: untrained.load(tmp_path / "nowhere.npz"), r"There is no file .*nowhere\.npz"),
+        (lambda: al.NCF.load(path, sample), "holds OwnModel, not NCF"),
+        (
+            lambda: wrapped(sample, own_nets.seeded(TwoTowers, sample)).load(path),
+            "another net than this TwoT",
+        ),
+        (lambda: wrapped(sample, weight_decay=1.0).load(path), "or one that was wrapped in another way"),
+        (lambda: wrapped(al.prepare(al.load("sample"), holdout=0.5)).load(path), "fitted to other data"),
+    ):
+        with pytest.raises(AccentError, match=says):
+            call()
+    with pytest.raises(AccentError, match="wrapped in another way"):
+        al.wrap(untrained.network.net, sample, "users.weight", weight_decay=1.0).load(path)
+    assert torch.equal(untrained.network.net.users.weight, before)
+
+
 # --- the five nets
 
 

@@ -378,11 +378,7 @@ class Model(Estimator):
         self.fitted()
         about = {"kind": type(self).__name__, "setting": asdict(self.setting)}
         about |= {"seed": self.seed, "start": self._start, "facts": self.facts}
-        path = _file(path)
-        try:
-            save_checkpoint(path, self.state, self.data.fingerprint, **about)
-        except OSError as error:
-            raise AccentError(f"{path} cannot be written ({error.strerror}); name another file.") from error
+        write(path, self.state, self.data, about)
 
     @classmethod
     def load(cls, path, data):
@@ -399,27 +395,9 @@ class Model(Estimator):
         AccentError
             If there is no such file, or it is not whole, or holds another kind of model or one of other data.
         """
-        path = _file(path)
-        if not path.exists():
-            raise AccentError(f"There is no file {path}; correct the path, or save() a fitted model.")
-        try:
-            state, about = load_checkpoint(path)
-        except AccentError as error:
-            raise AccentError(
-                f"{path} cannot be read as a model that save() wrote; name another file, or fit "
-                "the model again."
-            ) from error
-        kind = about.get("kind") if isinstance(about, dict) else None
-        if kind != cls.__name__ or not about.keys() >= {"setting", "seed", "start", "facts", "fingerprint"}:
-            raise AccentError(
-                f"{path} holds {'something else' if kind in (None, cls.__name__) else kind}, not "
-                f"{cls.__name__}; name another file."
-            )
+        path, state, about = read(path, cls.__name__, {"setting", "seed", "start", "facts"})
         model = cls(data, settings.of_dict(about["setting"]), seed=about["seed"])
-        if about["fingerprint"] != model.data.fingerprint:
-            raise AccentError(
-                f"{path} was fitted to other data than '{model.data.name}'; fit the model again."
-            )
+        same_data(path, about, model.data)
         model._seen, model.facts = model._inside(), about["facts"]
         model._take(state, about["start"])
         return model
@@ -493,6 +471,39 @@ def _file(path) -> Path:
     if Path(path).is_dir():
         raise AccentError(f"{path} is a folder; name a file in it, such as model.npz.")
     return Path(path)
+
+
+def write(path, state: State, data, about: dict) -> None:
+    """Write what was learned from data, or say why not."""
+    path = _file(path)
+    try:
+        save_checkpoint(path, state, data.fingerprint, **about)
+    except OSError as error:
+        raise AccentError(f"{path} cannot be written ({error.strerror}); name another file.") from error
+
+
+def read(path, kind: str, needed: set) -> tuple[Path, State, dict]:
+    """What :func:`write` wrote of a kind of model, or an error that names the file."""
+    path = _file(path)
+    if not path.exists():
+        raise AccentError(f"There is no file {path}; correct the path, or save() a fitted model.")
+    try:
+        state, about = load_checkpoint(path)
+    except AccentError as error:
+        raise AccentError(
+            f"{path} cannot be read as a model that save() wrote; name another file, or fit the model again."
+        ) from error
+    found = about.get("kind") if isinstance(about, dict) else None
+    if found != kind or not about.keys() >= {*needed, "fingerprint"}:
+        other = "something else" if found in (None, kind) else found
+        raise AccentError(f"{path} holds {other}, not {kind}; name another file.")
+    return path, state, about
+
+
+def same_data(path, about: dict, data) -> None:
+    """Refuse a file about other data."""
+    if about["fingerprint"] != data.fingerprint:
+        raise AccentError(f"{path} was fitted to other data than '{data.name}'; fit the model again.")
 
 
 def usable(device) -> str | None:

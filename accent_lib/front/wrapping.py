@@ -4,15 +4,15 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from torch import nn
 
 from accent_lib.errors import AccentError, AccentWarning
-from accent_lib.front.fitted import Estimator, seed_of, speaker, usable, whole
-from accent_lib.front.settings import Setting
+from accent_lib.front.fitted import Estimator, read, same_data, seed_of, speaker, usable, whole, write
+from accent_lib.front.settings import Setting, of_dict
 from accent_lib.front.verified import checked_training, put
 from accent_lib.models import Recommender, Wrapped
 from accent_lib.models import check as check_network
@@ -23,6 +23,8 @@ from accent_lib.training import Recipe, Round, State, objective, train
 EPOCHS, RATE = 40, 0.01
 #: A net has learned something where its loss is below this share of a constant score's.
 LEARNED = 0.95
+#: In a file, before the names of the parameters that verification starts from.
+START = "start of "
 
 
 class OwnModel(Estimator):
@@ -86,6 +88,55 @@ class OwnModel(Estimator):
         self._told.clear()
         self._look(begin)
         say(repr(self))
+        return self
+
+    def save(self, path) -> None:
+        """Write what the net has learned into a file of plain arrays; the net itself is code, and is not.
+
+        Parameters
+        ----------
+        path : path-like
+            Such as ``model.npz``.
+        """
+        self.look()
+        start = {START + name: value for name, value in self.start.parameters.items()}
+        about = {"kind": "OwnModel", "facts": self.facts, "remembers": self._remembers}
+        about |= {"setting": asdict(self.setting)}
+        write(path, State({**self.state.parameters, **start}, self.state.moments), self.data, about)
+
+    def load(self, path):
+        """Read what :meth:`save` wrote into this net, which is to be made and wrapped as that one was.
+
+        Returns
+        -------
+        The model itself.
+
+        Raises
+        ------
+        AccentError
+            If there is no such file, or it is about another net or other data.
+        """
+        path, kept, about = read(path, "OwnModel", {"facts", "remembers", "setting"})
+        same_data(path, about, self.data)
+        of_start = [name for name in kept.parameters if name.startswith(START)]
+        start = State({name.removeprefix(START): kept.parameters.pop(name) for name in of_start})
+        before = State.of(self.network)
+        shapes = [
+            {name: value.shape for name, value in state.parameters.items()} for state in (before, kept, start)
+        ]
+        alike = shapes[0] == shapes[1] == shapes[2]
+        if alike:
+            (reached,) = objective(kept.into(self.network), [kept])
+            alike = math.isclose(reached, about["facts"]["objective"], rel_tol=1e-4)
+        if not alike:
+            before.into(self.network)
+            raise AccentError(
+                f"{path} holds another net than this {self._name}, or one that was wrapped in another way; "
+                "make and wrap it as it was when it was saved."
+            )
+        self.network, self.state, self.start = self.network.eval(), kept, start
+        self.facts, self._remembers, self._looked = about["facts"], about["remembers"], True
+        self.setting = of_dict(about["setting"])
         return self
 
     def look(self) -> None:
