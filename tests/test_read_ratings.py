@@ -487,6 +487,10 @@ def test_a_file_that_cannot_be_read(tmp_path, write):
     write(HEADER)
     for source, says in (
         (tmp_path, r"is a folder with ratings\.csv; name the file in it"),
+        (
+            "https://example.org/ratings.csv",
+            "https://example.org/ratings.csv is an address on the web; fetch",
+        ),
         (tmp_path / "nowhere.csv", r"cannot be read \(No such file"),
         (None, "not from NoneType"),
         ([1, 2], "not from list"),

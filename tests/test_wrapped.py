@@ -505,6 +505,13 @@ class Idle(BiasedFactors):
         self.idle = nn.Embedding(data.n_users, 2)
 
 
+def sparse(data):
+    """A table with sparse gradients."""
+    net = BiasedFactors(data)
+    net.users.sparse = True
+    return net
+
+
 class Short(BiasedFactors):
     """No row for the last item, which is not among the first pairs."""
 
@@ -518,6 +525,48 @@ class Swapped(BiasedFactors):
 
     def forward(self, items, users):
         return super().forward(users, items)
+
+
+class Attending(BiasedFactors):
+    """Layers of torch that go another way where nothing is differentiated."""
+
+    def __init__(self, data, whole=False):
+        super().__init__(data)
+        width = self.users.embedding_dim
+        self.whole, self.layer = whole, nn.MultiheadAttention(width, 2, batch_first=True)
+        if whole:
+            self.layer = nn.TransformerEncoderLayer(width, 2, 8, dropout=0, batch_first=True)
+
+    def forward(self, users, items):
+        pair = torch.stack([self.users(users), self.items(items)], 1)
+        read = self.layer(pair) if self.whole else self.layer(pair, pair, pair)[0]
+        return 3 + read.prod(1).sum(1)
+
+
+class Doubled(BiasedFactors):
+    """One module under two names."""
+
+    def __init__(self, data, name="items"):
+        super().__init__(data)
+        self.again = getattr(self, name)
+
+    def forward(self, users, items):
+        return super().forward(users, items) + self.again(items).sum(-1)
+
+
+class Keeping(BiasedFactors):
+    """Remembers what it gave."""
+
+    def forward(self, users, items):
+        self.last = super().forward(users, items).detach()
+        return self.last + super().forward(users, items)
+
+
+class Endless(BiasedFactors):
+    """The logarithm of something negative."""
+
+    def forward(self, users, items):
+        return (super().forward(users, items) - 100).log()
 
 
 class Talkative(BiasedFactors):
@@ -597,6 +646,19 @@ class Talkative(BiasedFactors):
         ),
         (lambda data: Short(data), {"user_parameters": "users.weight"}, "how many rows its tables have"),
         (lambda data: Swapped(data), {"user_parameters": "users.weight"}, r"but takes \(items, users\)"),
+        (
+            lambda data: Keeping(data),
+            {"user_parameters": "users.weight"},
+            r"keeps a tensor in the net \(last\)",
+        ),
+        (lambda data: Endless(data), {"user_parameters": "users.weight"}, "not finite, such as nan, though"),
+        (lambda data: Doubled(data, "users"), {"user_parameters": "users.weight"}, "under two names"),
+        (lambda data: sparse(data), {"user_parameters": "users.weight"}, r"sparse gradients \(users\)"),
+        (
+            lambda data: torch.jit.trace(BiasedFactors(data), (torch.tensor([0, 1]), torch.tensor([0, 1]))),
+            {"user_parameters": "users.weight"},
+            "compiled by torch.jit",
+        ),
         (lambda data: Talkative(data), {"user_parameters": "users.weight"}, "ValueError: one line and anoth"),
     ],
 )
@@ -604,6 +666,25 @@ def test_what_does_not_fit_is_refused_with_a_sentence(sample, make, arguments, s
     with pytest.raises(AccentError, match=says) as error:
         Wrapped(make(sample), sample, **arguments)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_layers_of_attention_are_trained_and_differentiated_twice(sample, whole):
+    model = Wrapped(seeded(Attending, sample, whole), sample, "users.weight", weight_decay=1e-3)
+    assert model.one_by_one  # in a stack they would go a way that has no gradient
+    (state,) = train(model, Recipe(steps=3, learning_rate=0.01, batch_size=64), [State.of(model)])
+    assert not torch.equal(state.parameters["net.users.weight"], model.net.users.weight)
+    model, items = state.into(model).double(), model.candidates(USER)[:3]
+    found = fast_influence(model, "objective", damping=0.1)(USER, items)
+    assert np.isfinite(found.influence).all() and found.influence.any()
+    assert torch.backends.cuda.flash_sdp_enabled()  # as before
+
+
+def test_a_module_under_two_names_is_trained_as_one(sample):
+    model = Wrapped(seeded(Doubled, sample), sample, "users.weight")
+    assert model.one_by_one
+    (state,) = train(model, Recipe(steps=3, learning_rate=0.01, batch_size=64), [State.of(model)])
+    assert torch.equal(state.into(model).net.again.weight, state.parameters["net.items.weight"])
 
 
 @pytest.mark.parametrize("named", ["users.weight", "idle.weight"])

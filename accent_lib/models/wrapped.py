@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.autograd import grad
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from accent_lib.errors import AccentError
 from accent_lib.models.wrapped_data import Actions, sequences
@@ -40,6 +41,32 @@ _SAMPLED = {
     "bpr": lambda good, bad: F.softplus(bad - good[:, None]).sum(1),
 }
 _CHANCE = threading.Lock()  # torch has one generator for all threads
+
+
+class _PlainAttention:
+    """Attention of torch by plain arithmetic: its faster ways cannot be differentiated twice.
+
+    torch has one setting for all threads, so that it stays as long as one of them wants it.
+    """
+
+    def __init__(self):
+        self._lock, self._wanted, self._setting = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self._lock:
+            if not self._wanted:
+                self._setting = sdpa_kernel(SDPBackend.MATH)
+                self._setting.__enter__()
+            self._wanted += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._wanted -= 1
+            if not self._wanted:
+                self._setting.__exit__(None, None, None)
+
+
+_PLAIN_ATTENTION = _PlainAttention()
 
 
 class Batch(NamedTuple):
@@ -229,7 +256,8 @@ class Wrapped(nn.Module):
         if self.reads != "history":
             inputs = users[:, None].expand(items.shape).flatten(), items.flatten()
             inputs += (read,) if self.reads == "graph" else ()
-        scores = functional_call(self.net, placed, inputs) if placed else self.net(*inputs)
+        with _PLAIN_ATTENTION:
+            scores = functional_call(self.net, placed, inputs) if placed else self.net(*inputs)
         if scores.shape != inputs[1].shape:
             raise AccentError(
                 f"The net gives scores of shape {tuple(scores.shape)} for items of shape "

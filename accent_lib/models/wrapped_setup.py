@@ -2,12 +2,15 @@
 
 import copy
 import inspect
+import warnings
+from collections import Counter
 from collections.abc import Mapping
 from numbers import Real
 
 import numpy as np
 import torch
 from torch import Size, Tensor, nn
+from torch.autograd import grad
 from torch.func import functional_call, vmap
 
 from accent_lib.errors import AccentError
@@ -35,6 +38,14 @@ def names_of(net, named) -> list[str]:
     if not isinstance(net, nn.Module):
         what = f"the class {net.__name__}" if isinstance(net, type) else f"of type {type(net).__name__}"
         raise AccentError(f"The net is {what}, but must be a torch.nn.Module that has been made.")
+    if isinstance(net, torch.jit.ScriptModule):
+        raise AccentError("The net was compiled by torch.jit; wrap the module that it was made from.")
+    sparse = [name for name, module in net.named_modules() if getattr(module, "sparse", False)]
+    if sparse:
+        raise AccentError(
+            f"Tables with sparse gradients ({', '.join(sparse[:3]):.60}) cannot be differentiated twice; "
+            "make them with sparse=False."
+        )
     names = [named] if isinstance(named, str) or named is None else named
     if not isinstance(names, list | tuple):
         raise AccentError(
@@ -93,6 +104,13 @@ def shapes_of(model) -> list[Size]:
             "A net that reads the history is not told the user, so that no row is hers; give a shared "
             "`block`, such as the weights of the last layer, instead of `user_parameters`."
         )
+    again = _modules_again(model.net)
+    for name in model.names:
+        if name.rpartition(".")[0] in again:
+            raise AccentError(
+                f"The module of {name!r} stands in the net under two names, of which torch restores one "
+                "alone when it puts other values in; let the net keep it once."
+            )
     shapes = [parameters[name].shape[0 if model.shared else 1 :] for name in model.names]
     size = sum(shape.numel() for shape in shapes)
     if size > LARGEST:
@@ -103,12 +121,30 @@ def shapes_of(model) -> list[Size]:
     return shapes
 
 
+def _modules_again(net) -> set[str]:
+    """Names of modules that stand in a net more than once."""
+    every = list(net.named_modules(remove_duplicate=False))
+    count = Counter(id(module) for _, module in every)
+    return {name for name, module in every if count[id(module)] > 1}
+
+
+def _kept(net) -> dict[str, Tensor]:
+    """Tensors of a net that are attributes, and neither parameters nor buffers."""
+    return {
+        f"{name}.{key}".lstrip("."): value
+        for name, module in net.named_modules()
+        for key, value in vars(module).items()
+        if isinstance(value, Tensor)
+    }
+
+
 def check_scores(model) -> None:
     """Refuse a net that cannot score some pairs, the last user and the last item among them, or not train."""
     rows = torch.unique(torch.tensor([0, 1, int(model.items.argmax()), model.n_actions - 1]))
     rows = rows[rows < model.n_actions]
     items = model.items[rows][:, None].repeat(1, 2)
     try:
+        before = _kept(model.net)
         scores = model.pair_scores({}, model.users[rows], model.read(rows, model.ones), items)
     except AccentError:
         raise
@@ -127,6 +163,17 @@ def check_scores(model) -> None:
         raise AccentError(
             "The scores of the net have no gradient: let parameters take one (`requires_grad`), and let "
             "`forward` neither detach() nor round nor run in no_grad()."
+        )
+    if not scores.isfinite().all() and all(value.isfinite().all() for value in model.net.parameters()):
+        raise AccentError(
+            f"The net gives scores that are not finite, such as {scores[~scores.isfinite()][0].item()}, "
+            "though its parameters are; look for a division, a root or a logarithm in `forward`."
+        )
+    kept = [name for name, value in _kept(model.net).items() if before.get(name) is not value]
+    if kept:
+        raise AccentError(
+            f"`forward` keeps a tensor in the net ({', '.join(kept[:3]):.60}), which cannot be copied "
+            "in training; let it keep none."
         )
     if callable(model.loss):
         _check_loss(model, scores[:, 0], model.ratings[rows])
@@ -197,7 +244,7 @@ def training_needs(model) -> tuple[tuple[str, ...], bool, bool]:
         f"net.{name}" for name, each in trial.net.named_buffers() if not torch.equal(each, before[name])
     )
     frozen = not all(value.requires_grad for value in model.parameters())
-    if changed or frozen:
+    if changed or frozen or _modules_again(model.net):
         return changed, draws and not changed, True
     for value in trial.parameters():
         value.mul_(1.5).add_(0.01)
@@ -211,7 +258,13 @@ def training_needs(model) -> tuple[tuple[str, ...], bool, bool]:
     there = dict(trial.named_parameters())
     both = {f"model.{name}": torch.stack([each, there[name]]) for name, each in model.named_parameters()}
     try:  # a recurrent layer may leave out parameters that are put in, and say nothing
-        torch.testing.assert_close(vmap(loss, randomness="same")(both, keep), losses)
+        together = vmap(loss, randomness="same")
+        torch.testing.assert_close(together(both, keep), losses)
+        here.eval()._draws = draws  # as it is trained
+        with torch.enable_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some layers, such as attention, have no gradient then
+            values = [value.requires_grad_() for value in both.values()]
+            grad(together(both, keep).sum(), values, allow_unused=True)
     except Exception:
         return (), draws, True
     return (), draws, False
