@@ -192,6 +192,16 @@ def test_impossible_thresholds_are_refused(arguments, says):
     assert says in str(error.value)
 
 
+def test_what_is_not_ratings_is_refused(sample):
+    for what, says in (
+        (sample, "has prepared these Interactions already"),
+        (pd.DataFrame(), "takes ratings, .* not DataFrame"),
+        ("ratings.csv", "takes ratings, .* not str"),
+    ):
+        with pytest.raises(AccentError, match=says):
+            prepare(what)
+
+
 def test_tables_that_do_not_fit_together_are_refused():
     good = make([(1, 10, 5, 0), (1, 20, 2, 1)])
 

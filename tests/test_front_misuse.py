@@ -12,7 +12,7 @@ import pytest
 
 import accent_lib as al
 from accent_lib.errors import AccentError, AccentWarning
-from accent_lib.front import Setting
+from accent_lib.front import Setting, verify
 from accent_lib.retraining import memory
 from accent_lib.training import Recipe, Round
 
@@ -129,6 +129,11 @@ def test_an_index_that_is_not_needed_is_none_of_our_business():
         (lambda m, e: e.verify(1, fit=lambda keep, seed: None), "`fit` must return a module or a state dict"),
         (lambda m, e: e.verify(1, fit=lambda keep, seed: {"a": 1}), "What `fit` returned does not fit NCF"),
         (lambda m, e: e.verify(1, seed=-1), "`seed` is -1"),
+        (lambda m, e: e.verify(1, seed=2**32), r"`seed` is 4294967296, but must be below 2\*\*32"),
+        (lambda m, e: al.NCF(m.data, seed=2**70), "`seed` is 1180591620717411303424, but must be below"),
+        (lambda m, e: e.verify(1, fit=lambda keep: None), r"must be a function fit\(keep, seed\)"),
+        (lambda m, e: verify(m), "What is verified is an explanation, as explain.. gives it, not NCF"),
+        (lambda m, e: verify(None), "not NoneType"),
         (lambda m, e: e.sentence(""), "`verb` is '', but must be a participle"),
         (lambda m, e: e.sentence(None), "`verb` is None"),
         (lambda m, e: al.explain(m, e.user, 5, ["accent"]), r"There is no method \['accent'\]"),
@@ -141,7 +146,16 @@ def test_an_index_that_is_not_needed_is_none_of_our_business():
         (lambda m, e: m.user_position(3.5), "There is no user 3.5"),
         (
             lambda m, e: m.user_position("3"),
-            "There is no user '3' among the 14 of 'ratings'; an id is such as",
+            "There is no user '3' in 'ratings', but there is 3; name that one",
+        ),
+        (lambda m, e: m.user_position(" 3 "), "but there is 3; name that one"),
+        (
+            lambda m, e: m.user_position("x"),
+            "There is no user 'x' among the 14 of 'ratings'; an id is such a",
+        ),
+        (
+            lambda m, e: m.item_position("3"),
+            "There is no item '3' in 'ratings', but there is 3; name that one",
         ),
         (lambda m, e: m.user_position(np.True_), "There is no user np.True_"),
         (
@@ -155,6 +169,18 @@ def test_an_index_that_is_not_needed_is_none_of_our_business():
 )
 def test_arguments_that_make_no_sense(model, explained, call, sentence):
     refused(lambda: call(model, explained), sentence)
+
+
+def test_an_item_that_there_is_not_is_none_and_ids_stay_what_they_are(model):
+    table = al.explain_users(model, k=2)
+    missing = table["size"] == 0
+    assert missing.any() and not missing.all()
+    for name in ("replacement", "replacement_title"):
+        assert all(value is None for value in table.loc[missing, name])
+    for row in table.itertuples():
+        explanation = al.explain(model, row.user, 2)
+        assert explanation.replacement == row.replacement == explanation.to_frame()["replacement"][0]
+    assert not any(isinstance(value, float) for value in table["replacement"])
 
 
 def test_one_id_however_it_is_written(model):

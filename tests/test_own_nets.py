@@ -114,6 +114,23 @@ def test_what_is_not_the_net_is_refused(sample, gives, says):
         wrapped(sample, fit=lambda keep, seed: gives(sample)).fit()
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"fit": 5}, r"`fit` is 5, but must be a function fit\(keep, seed\)"),
+        ({"fit": lambda keep: None}, r"must be a function fit\(keep, seed\)"),
+        ({"recipe": 100}, "`recipe` is 100, but must be a Recipe"),
+        ({"length": 0}, "`length` is 0, but must be a whole number of at least 1"),
+        ({"negatives": "a"}, "`negatives` is 'a'"),
+        ({"seed": 2**70}, "but must be below 2"),
+        ({"seed": "a"}, "`seed` is 'a'"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_at_once(sample, options, says):
+    with pytest.raises(AccentError, match=says):
+        wrapped(sample, **options)
+
+
 def test_a_recommender_of_ones_own_is_fitted_by_ones_own_training(sample):
     network, other = (
         al.wrap(own_nets.seeded(FactorisationMachine, sample), sample, "users.weight").network for _ in "ab"
@@ -124,6 +141,35 @@ def test_a_recommender_of_ones_own_is_fitted_by_ones_own_training(sample):
         model = al.wrap(network, sample, fit=lambda keep, seed, gives=gives: gives)
         told(model.fit)
         assert torch.equal(model.network.net.users.weight, other.net.users.weight)
+
+
+def test_files_of_a_net(sample, machine, tmp_path):
+    path = tmp_path / "net.npz"
+    machine.save(path)
+    back = wrapped(sample).load(path)
+    assert repr(back) == repr(machine) and al.check(back) == al.check(machine)
+    explanation = of_somebody(machine)
+    again = al.explain(back, explanation.user, 5)
+    assert repr(again) == repr(explanation)
+    (_, table), (_, other) = ((each, each.verify(1).table) for each in (explanation, again))
+    assert table.equals(other)
+    untrained = wrapped(sample)
+    before = untrained.network.net.users.weight.clone()
+    for call, says in (
+        (lambda: untrained.load(tmp_path / "nowhere.npz"), r"There is no file .*nowhere\.npz"),
+        (lambda: al.NCF.load(path, sample), "holds OwnModel, not NCF"),
+        (
+            lambda: wrapped(sample, own_nets.seeded(TwoTowers, sample)).load(path),
+            "another net than this TwoT",
+        ),
+        (lambda: wrapped(sample, weight_decay=1.0).load(path), "or one that was wrapped in another way"),
+        (lambda: wrapped(al.prepare(al.load("sample"), holdout=0.5)).load(path), "fitted to other data"),
+    ):
+        with pytest.raises(AccentError, match=says):
+            call()
+    with pytest.raises(AccentError, match="wrapped in another way"):
+        al.wrap(untrained.network.net, sample, "users.weight", weight_decay=1.0).load(path)
+    assert torch.equal(untrained.network.net.users.weight, before)
 
 
 # --- the five nets

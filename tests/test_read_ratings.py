@@ -1,6 +1,7 @@
 """Any ratings table: files of every kind from reading to explaining, and one sentence where one is wrong."""
 
 import importlib.util
+import warnings
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -277,6 +278,9 @@ def test_times_in_every_unit_and_way():
     ]
     assert times(["2020-09-13 12:26:40", "2020-09-13T12:26:41Z"]) == [seconds, seconds + 1]
     assert times(["13.09.2020", "14.09.2020"], time_format="%d.%m.%Y") == [1_599_955_200, 1_600_041_600]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # pandas would rather have numbers without a format
+        assert times([20200913, 20200914], time_format="%Y%m%d") == [1_599_955_200, 1_600_041_600]
     assert times([None, None]) == [0, 1] and times([5, 4], time=False) == [0, 1]
 
 
@@ -455,6 +459,9 @@ OPEN = {
     "ratings that may be counts": (HEADER + "1,2,3,4\n2,2,3000,4\n", {}, "go up to 3,000; if they are"),
     "a rule that is none": (HEADER + GOOD, {"duplicates": "best"}, "`duplicates` is 'best'"),
     "a missing that is none": (HEADER + GOOD, {"missing": "ignore"}, "`missing` is 'ignore'"),
+    "one column for two": (HEADER + GOOD, {"user": "item"}, "'item' would be both"),
+    "a rating that is the time": (HEADER + GOOD, {"time": "rating"}, "'rating' would be both the time and"),
+    "an attribute that is not there": (HEADER + GOOD, {"attributes": "mood"}, "has no column 'mood' for"),
     "a scale upside down": (HEADER + GOOD, {"scale": (5, 1)}, r"`scale` is \(5, 1\)"),
     "a scale of a word": (HEADER + GOOD, {"scale": "1-5"}, "`scale` is '1-5'"),
     "a middle off the scale": (HEADER + GOOD, {"positive_at": 7}, "`positive_at` is 7, but must lie"),
@@ -480,6 +487,10 @@ def test_a_file_that_cannot_be_read(tmp_path, write):
     write(HEADER)
     for source, says in (
         (tmp_path, r"is a folder with ratings\.csv; name the file in it"),
+        (
+            "https://example.org/ratings.csv",
+            "https://example.org/ratings.csv is an address on the web; fetch",
+        ),
         (tmp_path / "nowhere.csv", r"cannot be read \(No such file"),
         (None, "not from NoneType"),
         ([1, 2], "not from list"),

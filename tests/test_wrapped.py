@@ -483,6 +483,99 @@ class Shapes(nn.Module):
         return self.users(users)[:, :1]
 
 
+class Detached(BiasedFactors):
+    """Scores that nothing can be learned from."""
+
+    def forward(self, users, items):
+        return super().forward(users, items).detach()
+
+
+class Rounded(BiasedFactors):
+    """Scores whose gradient is zero everywhere."""
+
+    def forward(self, users, items):
+        return super().forward(users, items).round()
+
+
+class Idle(BiasedFactors):
+    """A table of users that no score is made of."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.idle = nn.Embedding(data.n_users, 2)
+
+
+def sparse(data):
+    """A table with sparse gradients."""
+    net = BiasedFactors(data)
+    net.users.sparse = True
+    return net
+
+
+class Short(BiasedFactors):
+    """No row for the last item, which is not among the first pairs."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.items = nn.Embedding(int(data.train["item"].max()), self.items.embedding_dim)
+
+
+class Swapped(BiasedFactors):
+    """Items before users."""
+
+    def forward(self, items, users):
+        return super().forward(users, items)
+
+
+class Attending(BiasedFactors):
+    """Layers of torch that go another way where nothing is differentiated."""
+
+    def __init__(self, data, whole=False):
+        super().__init__(data)
+        width = self.users.embedding_dim
+        self.whole, self.layer = whole, nn.MultiheadAttention(width, 2, batch_first=True)
+        if whole:
+            self.layer = nn.TransformerEncoderLayer(width, 2, 8, dropout=0, batch_first=True)
+
+    def forward(self, users, items):
+        pair = torch.stack([self.users(users), self.items(items)], 1)
+        read = self.layer(pair) if self.whole else self.layer(pair, pair, pair)[0]
+        return 3 + read.prod(1).sum(1)
+
+
+class Doubled(BiasedFactors):
+    """One module under two names."""
+
+    def __init__(self, data, name="items"):
+        super().__init__(data)
+        self.again = getattr(self, name)
+
+    def forward(self, users, items):
+        return super().forward(users, items) + self.again(items).sum(-1)
+
+
+class Keeping(BiasedFactors):
+    """Remembers what it gave."""
+
+    def forward(self, users, items):
+        self.last = super().forward(users, items).detach()
+        return self.last + super().forward(users, items)
+
+
+class Endless(BiasedFactors):
+    """The logarithm of something negative."""
+
+    def forward(self, users, items):
+        return (super().forward(users, items) - 100).log()
+
+
+class Talkative(BiasedFactors):
+    """Fails in two lines."""
+
+    def forward(self, users, items):
+        raise ValueError("one line\nand another")
+
+
 @pytest.mark.parametrize(
     ("make", "arguments", "says"),
     [
@@ -505,13 +598,101 @@ class Shapes(nn.Module):
             {"user_parameters": "users.weight", "loss": "bpr", "negatives": 0},
             "`negatives` is 0",
         ),
-        (Shapes, {"user_parameters": "users.weight"}, r"scores of shape \(6, 1\) .* squeeze"),
+        (Shapes, {"user_parameters": "users.weight"}, r"scores of shape \(\d, 1\) .* squeeze"),
         (lambda data: nn.Linear(2, 1), {"user_parameters": "weight"}, r"takes \(input\)"),
+        (lambda data: BiasedFactors, {"user_parameters": "users.weight"}, "The net is the class BiasedFact"),
+        (lambda data: None, {"user_parameters": "users.weight"}, "The net is of type NoneType"),
+        (BiasedFactors, {"user_parameters": 5}, "given by their names, such as 'users.weight', not by int"),
+        (BiasedFactors, {"user_parameters": nn.Embedding(2, 2)}, "given by their names, .* not by Embedding"),
+        (BiasedFactors, {"user_parameters": ["users.weight"] * 2}, "'users.weight' is named twice"),
+        (BiasedFactors, {"user_parameters": "users.weight", "weight_decay": -1}, "`weight_decay` is -1, but"),
+        (BiasedFactors, {"user_parameters": "users.weight", "weight_decay": None}, "`weight_decay` is None"),
+        (
+            BiasedFactors,
+            {"user_parameters": "users.weight", "weight_decay": {"users.weight": np.nan}},
+            "`weight_decay` is nan",
+        ),
+        (
+            BiasedFactors,
+            {"user_parameters": "users.weight", "loss": "bpr", "negatives": 10**6},
+            "`negatives` is 1,000,000, but there are only",
+        ),
+        (
+            BiasedFactors,
+            {"user_parameters": "users.weight", "loss": nn.MSELoss()},
+            r"`loss` gives a tensor of shape \(\) for 4 ratings; .* reduction='none'",
+        ),
+        (BiasedFactors, {"user_parameters": "users.weight", "loss": lambda s, r: 0}, "`loss` gives 0 for"),
+        (BiasedFactors, {"user_parameters": "users.weight", "loss": lambda s: s}, "`loss` could not be call"),
+        (
+            BiasedFactors,
+            {"user_parameters": "users.weight", "loss": lambda s, r: (s - r).detach()},
+            "losses without a gradient",
+        ),
+        (
+            lambda data: BiasedFactors(data).requires_grad_(False),
+            {"user_parameters": "users.weight"},
+            "The scores of the net have no gradient",
+        ),
+        (
+            lambda data: Detached(data),
+            {"user_parameters": "users.weight"},
+            "The scores of the net have no gr",
+        ),
+        (
+            lambda data: BiasedFactors(data).half(),
+            {"user_parameters": "users.weight"},
+            "torch.float16, which",
+        ),
+        (lambda data: Short(data), {"user_parameters": "users.weight"}, "how many rows its tables have"),
+        (lambda data: Swapped(data), {"user_parameters": "users.weight"}, r"but takes \(items, users\)"),
+        (
+            lambda data: Keeping(data),
+            {"user_parameters": "users.weight"},
+            r"keeps a tensor in the net \(last\)",
+        ),
+        (lambda data: Endless(data), {"user_parameters": "users.weight"}, "not finite, such as nan, though"),
+        (lambda data: Doubled(data, "users"), {"user_parameters": "users.weight"}, "under two names"),
+        (lambda data: sparse(data), {"user_parameters": "users.weight"}, r"sparse gradients \(users\)"),
+        (
+            lambda data: torch.jit.trace(BiasedFactors(data), (torch.tensor([0, 1]), torch.tensor([0, 1]))),
+            {"user_parameters": "users.weight"},
+            "compiled by torch.jit",
+        ),
+        (lambda data: Talkative(data), {"user_parameters": "users.weight"}, "ValueError: one line and anoth"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_a_sentence(sample, make, arguments, says):
-    with pytest.raises(AccentError, match=says):
+    with pytest.raises(AccentError, match=says) as error:
         Wrapped(make(sample), sample, **arguments)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_layers_of_attention_are_trained_and_differentiated_twice(sample, whole):
+    model = Wrapped(seeded(Attending, sample, whole), sample, "users.weight", weight_decay=1e-3)
+    assert model.one_by_one  # in a stack they would go a way that has no gradient
+    (state,) = train(model, Recipe(steps=3, learning_rate=0.01, batch_size=64), [State.of(model)])
+    assert not torch.equal(state.parameters["net.users.weight"], model.net.users.weight)
+    model, items = state.into(model).double(), model.candidates(USER)[:3]
+    found = fast_influence(model, "objective", damping=0.1)(USER, items)
+    assert np.isfinite(found.influence).all() and found.influence.any()
+    assert torch.backends.cuda.flash_sdp_enabled()  # as before
+
+
+def test_a_module_under_two_names_is_trained_as_one(sample):
+    model = Wrapped(seeded(Doubled, sample), sample, "users.weight")
+    assert model.one_by_one
+    (state,) = train(model, Recipe(steps=3, learning_rate=0.01, batch_size=64), [State.of(model)])
+    assert torch.equal(state.into(model).net.again.weight, state.parameters["net.items.weight"])
+
+
+@pytest.mark.parametrize("named", ["users.weight", "idle.weight"])
+def test_a_block_that_moves_nothing_explains_nothing(sample, named):
+    model = Wrapped(Rounded(sample) if named == "users.weight" else Idle(sample), sample, named)
+    items = model.candidates(USER)[:5]
+    influence = fast_influence(model.double(), "objective", damping=0.1)(USER, items).influence
+    assert influence.shape == (5, len(model.actions(USER))) and not influence.any()
 
 
 def test_a_block_that_is_too_large_is_refused(sample):

@@ -99,7 +99,7 @@ def roles_of(where, names, asked, counts=None) -> dict:
                     f"{where} has {len(names)} column(s) without names; say which are meant, such as user=0, "
                     "item=1, rating=2."
                 )
-        return roles
+        return _apart(where, roles)
     for role in asked:
         if asked[role] is None:
             roles |= _found(role, find(where, names, role, RATINGS[role]))
@@ -121,6 +121,17 @@ def roles_of(where, names, asked, counts=None) -> dict:
                 f"{where} has no column that is known as the rating; say which by rating='…', one of "
                 f"{', '.join(map(str, unknown))}, or rating=False if a row just says that an item was liked."
             )
+    return _apart(where, roles)
+
+
+def _apart(where, roles):
+    """The roles, each of a column of its own."""
+    for role, column in roles.items():
+        first = next(each for each in roles if roles[each] == column)
+        if first != role:
+            raise AccentError(
+                f"{where}: {column!r} would be both the {first} and the {role}; name another column."
+            )
     return roles
 
 
@@ -140,7 +151,7 @@ def about_items(where, names, attributes=None, taken=()) -> dict:
     columns = {}
     for role, groups in {"title": ITEMS["title"], "year": ITEMS["year"], **ATTRIBUTES}.items():
         columns |= _found(role, find(where, free, role, groups))
-    for name in attributes or ():
+    for name in [attributes] if isinstance(attributes, str) else attributes or ():
         column = place(where, names, "attributes", name)
         if column not in columns.values():
             columns[str(name)] = column

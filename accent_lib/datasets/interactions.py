@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from accent_lib.datasets.ratings import RATING_COLUMNS, add_columns, add_tuples
+from accent_lib.datasets.ratings import RATING_COLUMNS, Ratings, add_columns, add_tuples
 from accent_lib.errors import AccentError
 
 INTERACTION_COLUMNS = (*RATING_COLUMNS, "positive")
@@ -170,6 +170,13 @@ def prepare(
     >>> prepare(load("sample")).n_users > 0
     True
     """
+    if not isinstance(ratings, Ratings):
+        what = (
+            "has prepared these Interactions already: take them as they are"
+            if isinstance(ratings, Interactions)
+            else f"takes ratings, as from read_ratings() or load(), not {type(ratings).__name__}"
+        )
+        raise AccentError(f"prepare() {what}.")
     positive_at = ratings.positive_at if positive_at is None else positive_at
     least = {"min_positive": min_positive, "min_negative": min_negative, "min_ratings": min_ratings}
     share = _check_settings(ratings.scale, positive_at, least, holdout)

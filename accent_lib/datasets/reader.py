@@ -228,7 +228,11 @@ def _once(table, frame, duplicates, counts, left_out):
         return frame
     user, item = frame.loc[int(twice.argmax()), pair]
     if duplicates == "refuse" or (duplicates == "sum" and not counts):
-        way = "keep one of the two" if duplicates == "refuse" else "only counts can be added up"
+        way = (
+            "keep one of the two, or say which counts, such as duplicates='last'"
+            if duplicates == "refuse"
+            else "only counts can be added up: say counts=True, or duplicates='mean'"
+        )
         raise table.error(
             int(twice.argmax()), f"user {user} has already rated item {item} further up; {way}."
         )

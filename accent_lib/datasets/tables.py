@@ -116,6 +116,8 @@ def read_table(source, choose: Callable, sep=None, given=()) -> Table:
         raise AccentError(
             f"Ratings and items are read from a path or a DataFrame, not from {type(source).__name__}."
         ) from None
+    if "://" in str(source):
+        raise AccentError(f"{str(source):.100} is an address on the web; fetch the file, and name it.")
     if path.is_dir():
         inside = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
         raise AccentError(f"{path} is a folder with {inside}; name the file in it.")

@@ -100,6 +100,13 @@ def read_ids(table, column, role):
     return object_array(texts)[codes]
 
 
+def _as_written(values, form):
+    """Dates that are numbers, such as 20201231, as texts: a format is about what is written."""
+    if form is None:
+        return values
+    return object_array(str(value) if _is_whole(value) else value for value in values)
+
+
 def _is_whole(value):
     return isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_)
 
@@ -118,7 +125,9 @@ def read_times(table, column, time_format):
     are_texts = all(isinstance(value, str) for value in distinct)
     for form in [time_format] if time_format else DATES if are_texts else [None]:
         try:
-            dates = pd.Series(pd.to_datetime(distinct, format=form, utc=True, errors="coerce"))
+            dates = pd.Series(
+                pd.to_datetime(_as_written(distinct, form), format=form, utc=True, errors="coerce")
+            )
         except (ValueError, TypeError) as error:
             raise AccentError(
                 f"{table.where}: the times cannot be read as {form!r} ({' '.join(str(error).split())}); "

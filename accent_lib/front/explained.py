@@ -143,7 +143,7 @@ class Counterfactual:
 
     def to_frame(self) -> pd.DataFrame:
         """The explanation as a table of one row."""
-        return pd.DataFrame([self.row()])
+        return _frame([self.row()])
 
     def verify(self, orders: int = 3, **options) -> Verification:
         """Train without the set and look what is recommended then: see :func:`~accent_lib.front.verify`."""
@@ -298,7 +298,7 @@ def explain_users(
         best = items[0] if len(items) else -1
         for method in methods:
             rows[user, method] = _row(model, user, method, options["variant"], k, best, *nothing)
-    return pd.DataFrame([rows[user, method] for user in positions for method in methods], columns=COLUMNS)
+    return _frame([rows[user, method] for user in positions for method in methods])
 
 
 def _row(model, user, method, variant, k, recommendation, replacement, removed, gap, remaining_gap):
@@ -319,6 +319,16 @@ def _row(model, user, method, variant, k, recommendation, replacement, removed, 
         "gap": float(model.differences_in_unit(gap)),
         "remaining_gap": float(model.differences_in_unit(remaining_gap)),
     }
+
+
+def _frame(rows):
+    """A table of rows in which an item that there is not is None, and ids are what they are in the file."""
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    for name in COLUMNS:  # left to itself, pandas makes NaN of None, and floats of the ids beside it
+        values = [row[name] for row in rows]
+        if any(value is None for value in values):
+            table[name] = pd.Series(values, dtype=object)
+    return table
 
 
 def _short(title):

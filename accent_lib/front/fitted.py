@@ -265,7 +265,7 @@ class Model(Estimator):
         elif not isinstance(setting, Setting):
             raise AccentError(f"A setting is one of {', '.join(self.names)}, not {setting!r}.")
         self.setting = replace(setting, network=self._checked({**setting.network, **network}))
-        self.seed = whole(seed, "seed", 0)
+        self.seed = seed_of(seed)
 
     def _checked(self, network):
         """Arguments of the network, as plain numbers and words."""
@@ -378,11 +378,7 @@ class Model(Estimator):
         self.fitted()
         about = {"kind": type(self).__name__, "setting": asdict(self.setting)}
         about |= {"seed": self.seed, "start": self._start, "facts": self.facts}
-        path = _file(path)
-        try:
-            save_checkpoint(path, self.state, self.data.fingerprint, **about)
-        except OSError as error:
-            raise AccentError(f"{path} cannot be written ({error.strerror}); name another file.") from error
+        write(path, self.state, self.data, about)
 
     @classmethod
     def load(cls, path, data):
@@ -399,21 +395,9 @@ class Model(Estimator):
         AccentError
             If there is no such file, or it is not whole, or holds another kind of model or one of other data.
         """
-        path = _file(path)
-        if not path.exists():
-            raise AccentError(f"There is no file {path}; correct the path, or save() a fitted model.")
-        state, about = load_checkpoint(path)
-        kind = about.get("kind") if isinstance(about, dict) else None
-        if kind != cls.__name__ or not about.keys() >= {"setting", "seed", "start", "facts", "fingerprint"}:
-            raise AccentError(
-                f"{path} holds {'something else' if kind in (None, cls.__name__) else kind}, not "
-                f"{cls.__name__}; name another file."
-            )
+        path, state, about = read(path, cls.__name__, {"setting", "seed", "start", "facts"})
         model = cls(data, settings.of_dict(about["setting"]), seed=about["seed"])
-        if about["fingerprint"] != model.data.fingerprint:
-            raise AccentError(
-                f"{path} was fitted to other data than '{model.data.name}'; fit the model again."
-            )
+        same_data(path, about, model.data)
         model._seen, model.facts = model._inside(), about["facts"]
         model._take(state, about["start"])
         return model
@@ -489,6 +473,39 @@ def _file(path) -> Path:
     return Path(path)
 
 
+def write(path, state: State, data, about: dict) -> None:
+    """Write what was learned from data, or say why not."""
+    path = _file(path)
+    try:
+        save_checkpoint(path, state, data.fingerprint, **about)
+    except OSError as error:
+        raise AccentError(f"{path} cannot be written ({error.strerror}); name another file.") from error
+
+
+def read(path, kind: str, needed: set) -> tuple[Path, State, dict]:
+    """What :func:`write` wrote of a kind of model, or an error that names the file."""
+    path = _file(path)
+    if not path.exists():
+        raise AccentError(f"There is no file {path}; correct the path, or save() a fitted model.")
+    try:
+        state, about = load_checkpoint(path)
+    except AccentError as error:
+        raise AccentError(
+            f"{path} cannot be read as a model that save() wrote; name another file, or fit the model again."
+        ) from error
+    found = about.get("kind") if isinstance(about, dict) else None
+    if found != kind or not about.keys() >= {*needed, "fingerprint"}:
+        other = "something else" if found in (None, kind) else found
+        raise AccentError(f"{path} holds {other}, not {kind}; name another file.")
+    return path, state, about
+
+
+def same_data(path, about: dict, data) -> None:
+    """Refuse a file about other data."""
+    if about["fingerprint"] != data.fingerprint:
+        raise AccentError(f"{path} was fitted to other data than '{data.name}'; fit the model again.")
+
+
 def usable(device) -> str | None:
     """A device that there is, or an error that names it."""
     try:
@@ -515,6 +532,13 @@ def whole(value, name: str, least: int) -> int:
     return int(value)
 
 
+def seed_of(value) -> int:
+    """A seed that every generator takes, or an error that names it."""
+    if (seed := whole(value, "seed", 0)) >= 2**32:
+        raise AccentError(f"`seed` is {value!r:.60}, but must be below 2**32.")
+    return seed
+
+
 def _position(value, index: pd.Index, kind: str, data) -> int:
     told = f"{' '.join(repr(value).split()):.60}"
     if value is None or not pd.api.types.is_scalar(value):
@@ -525,11 +549,23 @@ def _position(value, index: pd.Index, kind: str, data) -> int:
         place = -1
     if place < 0 or isinstance(value, bool | np.bool_):
         least = "`min_positive`" if kind == "user" else "`min_ratings`"
+        other = _written_alike(value, index)
+        if other is not None:
+            raise AccentError(
+                f"There is no {kind} {told} in '{data.name}', but there is {other}; name that one."
+            )
         raise AccentError(
             f"There is no {kind} {told} among the {len(index):,} of '{data.name}'; an id is such as "
             f"{_example(index)}, and who has too few ratings is left out (see {least} of prepare())."
         )
     return int(place)
+
+
+def _written_alike(value, index):
+    """An id that is written as a value is, but is of another type or has other white space, for an error."""
+    text = str(value).strip()
+    alike = [each for each in index if str(each).strip() == text] if isinstance(value, str | Integral) else []
+    return _example(alike) if alike and not isinstance(value, bool | np.bool_) else None
 
 
 def _example(index):

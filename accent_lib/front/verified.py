@@ -1,6 +1,7 @@
 """Training without a set of ratings, to see whether an explanation holds."""
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import pandas as pd
 from torch import nn
 
 from accent_lib.errors import AccentError
-from accent_lib.front.fitted import usable, whole
+from accent_lib.front.fitted import seed_of, usable, whole
 from accent_lib.models import Wrapped
 from accent_lib.retraining.engine import observe, retrain
 from accent_lib.retraining.memory import stack_bytes
@@ -135,17 +136,18 @@ def verify(
     >>> verify(explanation, orders=1)
     held in ... of 1 orders, as first of all items in ...; the control in ... of 1
     """
-    orders, seed = whole(orders, "orders", 1), whole(seed, "seed", 0)
+    orders, seed = whole(orders, "orders", 1), seed_of(seed)
+    if not hasattr(explanation, "closeup"):
+        raise AccentError(
+            f"What is verified is an explanation, as explain() gives it, not {type(explanation).__name__}."
+        )
     if not explanation.found:
         raise AccentError(f"There is no set to leave out: {explanation.sentence()}")
     model, user = explanation.model, explanation.closeup.user
     network, slate = model.fitted(), {user: explanation.closeup.items}
     world = world_of(user, explanation.closeup.explanation.removed)
+    fit, recipe = checked_training(fit, recipe)
     fit, recipe = fit or model.own_fit, recipe or model.setting.retraining
-    if fit is not None and not callable(fit):
-        raise AccentError(f"`fit` is {fit!r:.60}, but must be a function fit(keep, seed) that trains anew.")
-    if not isinstance(recipe, Recipe):
-        raise AccentError(f"`recipe` is {recipe!r:.60}, but must be a Recipe of accent_lib.training.")
     device = usable(device)
     state = model.start if model.setting.from_scratch else model.state
     if fit is None:
@@ -165,6 +167,22 @@ def verify(
                 raise AccentError(f"Training {name} diverged in order {order}: a score is not finite.")
             rows.append({"order": order, "world": name, **_row(model, explanation, outcome)})
     return Verification(explanation, pd.DataFrame(rows))
+
+
+def checked_training(fit, recipe):
+    """Somebody's own training and a recipe, each None where it was not given."""
+    if fit is not None:
+        try:
+            inspect.signature(fit).bind("keep", "seed")
+        except TypeError:
+            raise AccentError(
+                f"`fit` is {fit!r:.60}, but must be a function fit(keep, seed) that trains anew."
+            ) from None
+        except ValueError:  # of some functions that are not written in Python nothing is known
+            pass
+    if recipe is not None and not isinstance(recipe, Recipe):
+        raise AccentError(f"`recipe` is {recipe!r:.60}, but must be a Recipe of accent_lib.training.")
+    return fit, recipe
 
 
 def put(trained, network):

@@ -4,16 +4,16 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from torch import nn
 
 from accent_lib.errors import AccentError, AccentWarning
-from accent_lib.front.fitted import Estimator, speaker, usable, whole
-from accent_lib.front.settings import Setting
-from accent_lib.front.verified import put
+from accent_lib.front.fitted import Estimator, read, same_data, seed_of, speaker, usable, whole, write
+from accent_lib.front.settings import Setting, of_dict
+from accent_lib.front.verified import checked_training, put
 from accent_lib.models import Recommender, Wrapped
 from accent_lib.models import check as check_network
 from accent_lib.models.checks import unrest
@@ -23,6 +23,8 @@ from accent_lib.training import Recipe, Round, State, objective, train
 EPOCHS, RATE = 40, 0.01
 #: A net has learned something where its loss is below this share of a constant score's.
 LEARNED = 0.95
+#: In a file, before the names of the parameters that verification starts from.
+START = "start of "
 
 
 class OwnModel(Estimator):
@@ -50,7 +52,7 @@ class OwnModel(Estimator):
     def __init__(self, network: Recommender, data, recipe: Recipe | None, fit, on_scale: bool, seed: int):
         super().__init__(data)
         self._low, self._unit = 1, 1  # a net of one's own sees ratings as they are, and scores in their unit
-        self.on_scale, self.own_fit, self.seed = on_scale, fit, whole(seed, "seed", 0)
+        self.on_scale, self.own_fit, self.seed = on_scale, fit, seed
         batch = max(32, min(1024, network.n_actions // 32))
         steps = EPOCHS * math.ceil(network.n_actions / batch)
         recipe = recipe or Recipe(steps=steps, learning_rate=RATE, schedule="linear", batch_size=batch)
@@ -86,6 +88,55 @@ class OwnModel(Estimator):
         self._told.clear()
         self._look(begin)
         say(repr(self))
+        return self
+
+    def save(self, path) -> None:
+        """Write what the net has learned into a file of plain arrays; the net itself is code, and is not.
+
+        Parameters
+        ----------
+        path : path-like
+            Such as ``model.npz``.
+        """
+        self.look()
+        start = {START + name: value for name, value in self.start.parameters.items()}
+        about = {"kind": "OwnModel", "facts": self.facts, "remembers": self._remembers}
+        about |= {"setting": asdict(self.setting)}
+        write(path, State({**self.state.parameters, **start}, self.state.moments), self.data, about)
+
+    def load(self, path):
+        """Read what :meth:`save` wrote into this net, which is to be made and wrapped as that one was.
+
+        Returns
+        -------
+        The model itself.
+
+        Raises
+        ------
+        AccentError
+            If there is no such file, or it is about another net or other data.
+        """
+        path, kept, about = read(path, "OwnModel", {"facts", "remembers", "setting"})
+        same_data(path, about, self.data)
+        of_start = [name for name in kept.parameters if name.startswith(START)]
+        start = State({name.removeprefix(START): kept.parameters.pop(name) for name in of_start})
+        before = State.of(self.network)
+        shapes = [
+            {name: value.shape for name, value in state.parameters.items()} for state in (before, kept, start)
+        ]
+        alike = shapes[0] == shapes[1] == shapes[2]
+        if alike:
+            (reached,) = objective(kept.into(self.network), [kept])
+            alike = math.isclose(reached, about["facts"]["objective"], rel_tol=1e-4)
+        if not alike:
+            before.into(self.network)
+            raise AccentError(
+                f"{path} holds another net than this {self._name}, or one that was wrapped in another way; "
+                "make and wrap it as it was when it was saved."
+            )
+        self.network, self.state, self.start = self.network.eval(), kept, start
+        self.facts, self._remembers, self._looked = about["facts"], about["remembers"], True
+        self.setting = of_dict(about["setting"])
         return self
 
     def look(self) -> None:
@@ -220,12 +271,14 @@ def wrap(
     >>> model.recommend(data.user_ids[3], k=5).shape
     (5, 3)
     """
+    fit, recipe = checked_training(fit, recipe)
+    seed = seed_of(seed)
     if isinstance(net, Recommender):
         network, on_scale = net, True
     else:
         data = Estimator(data).data
-        about = {"block": block, "reads": reads, "length": length}
-        about |= {"negatives": negatives, "weight_decay": weight_decay}
+        about = {"block": block, "reads": reads, "length": whole(length, "length", 1)}
+        about |= {"negatives": whole(negatives, "negatives", 1), "weight_decay": weight_decay}
         network = Wrapped(net, data, user_parameters, loss, **about, seed=seed)
         on_scale = loss not in ("bce", "bpr")
     return OwnModel(network, data, recipe, fit, on_scale, seed)

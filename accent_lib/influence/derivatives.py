@@ -56,7 +56,7 @@ def differentiate(
     zero = 0 * block.square().sum()
     each = losses(block)
     weights = torch.ones_like(each, requires_grad=scores is not None)
-    (slope,) = grad((weights * each).sum() + zero, block, create_graph=True)
+    (slope,) = grad((weights * each).sum() + zero * weights.sum(), block, create_graph=True)
     wanted = (block,) if scores is None else (block, weights)
     # Some directions at a time, so that what they compute stays in the processor's cache.
     parts = [grad(slope, wanted, some, True, is_grads_batched=True) for some in identity.split(16)]
@@ -65,7 +65,7 @@ def differentiate(
     of_penalty = slope_and_curvature(penalty, value)
     here = slopes = None
     if scores is not None:
-        here = scores(block)
+        here = scores(block) + zero
         each_score = torch.eye(len(here), dtype=block.dtype, device=block.device)
         (slopes,) = grad(here, block, each_score, is_grads_batched=True)
         here = here.detach()

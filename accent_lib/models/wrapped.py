@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.autograd import grad
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from accent_lib.errors import AccentError
 from accent_lib.models.wrapped_data import Actions, sequences
@@ -26,6 +27,7 @@ from accent_lib.models.wrapped_setup import (
     check_scores,
     decays_of,
     may_have_one_row,
+    names_of,
     reads_of,
     settings_of,
     shapes_of,
@@ -39,6 +41,32 @@ _SAMPLED = {
     "bpr": lambda good, bad: F.softplus(bad - good[:, None]).sum(1),
 }
 _CHANCE = threading.Lock()  # torch has one generator for all threads
+
+
+class _PlainAttention:
+    """Attention of torch by plain arithmetic: its faster ways cannot be differentiated twice.
+
+    torch has one setting for all threads, so that it stays as long as one of them wants it.
+    """
+
+    def __init__(self):
+        self._lock, self._wanted, self._setting = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self._lock:
+            if not self._wanted:
+                self._setting = sdpa_kernel(SDPBackend.MATH)
+                self._setting.__enter__()
+            self._wanted += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._wanted -= 1
+            if not self._wanted:
+                self._setting.__exit__(None, None, None)
+
+
+_PLAIN_ATTENTION = _PlainAttention()
 
 
 class Batch(NamedTuple):
@@ -132,6 +160,7 @@ class Wrapped(nn.Module):
         super().__init__()
         if not (callable(loss) or loss in ("mse", *_SAMPLED)):
             raise AccentError(f"`loss` is {loss!r}, but must be 'mse', 'bce', 'bpr' or a function.")
+        self.names = names_of(net, user_parameters if block is None else block)
         self.net, self.loss, self.reads = net, loss, reads_of(net) if reads is None else reads
         if self.reads not in READS:
             raise AccentError(f"`reads` is {reads!r}, but must be one of {', '.join(READS)}.")
@@ -139,8 +168,6 @@ class Wrapped(nn.Module):
         self.shared = user_parameters is None
         if None not in (block, user_parameters):
             raise AccentError("Give `user_parameters` or a shared `block`, not both.")
-        named = block if self.shared else user_parameters
-        self.names = [named] if isinstance(named, str) else list(named or ())
         self._shapes = shapes_of(self)
         self._sizes = [shape.numel() for shape in self._shapes]
         self._decay = decays_of(net, weight_decay)
@@ -229,7 +256,8 @@ class Wrapped(nn.Module):
         if self.reads != "history":
             inputs = users[:, None].expand(items.shape).flatten(), items.flatten()
             inputs += (read,) if self.reads == "graph" else ()
-        scores = functional_call(self.net, placed, inputs) if placed else self.net(*inputs)
+        with _PLAIN_ATTENTION:
+            scores = functional_call(self.net, placed, inputs) if placed else self.net(*inputs)
         if scores.shape != inputs[1].shape:
             raise AccentError(
                 f"The net gives scores of shape {tuple(scores.shape)} for items of shape "

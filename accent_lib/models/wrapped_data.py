@@ -41,6 +41,8 @@ def _draw(test, known, own, starts, n, seed):
     """Items with which a user has no interaction at all, ``n`` for each of her actions."""
     if n < 1:
         raise AccentError(f"`negatives` is {n}, but this loss needs at least 1 for each action.")
+    if n > len(known):
+        raise AccentError(f"`negatives` is {n:,}, but there are only {len(known):,} items; take fewer.")
     generator, drawn = np.random.default_rng(seed), [np.empty((0, n), int)]
     held_out = np.split(test["item"].to_numpy(), np.searchsorted(test["user"], np.arange(1, len(own))))
     for user, n_actions in enumerate(np.diff(starts)):

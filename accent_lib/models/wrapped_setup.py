@@ -2,11 +2,15 @@
 
 import copy
 import inspect
+import warnings
+from collections import Counter
 from collections.abc import Mapping
+from numbers import Real
 
 import numpy as np
 import torch
 from torch import Size, Tensor, nn
+from torch.autograd import grad
 from torch.func import functional_call, vmap
 
 from accent_lib.errors import AccentError
@@ -19,7 +23,7 @@ LARGEST = 4096
 def reads_of(net: nn.Module) -> str:
     """What a net reads, by how the parameters of its ``forward`` are called."""
     names = list(inspect.signature(net.forward).parameters)
-    if len(names) < 2:
+    if len(names) < 2 or names[0].startswith("item"):
         raise AccentError(
             "The net's `forward` must take (users, items), (users, items, keep) or (histories, items), but "
             f"takes ({', '.join(names)})."
@@ -29,12 +33,39 @@ def reads_of(net: nn.Module) -> str:
     return "graph" if names[2:3] == ["keep"] else "nothing"
 
 
+def names_of(net, named) -> list[str]:
+    """Names of parameters of a net, as a list."""
+    if not isinstance(net, nn.Module):
+        what = f"the class {net.__name__}" if isinstance(net, type) else f"of type {type(net).__name__}"
+        raise AccentError(f"The net is {what}, but must be a torch.nn.Module that has been made.")
+    if isinstance(net, torch.jit.ScriptModule):
+        raise AccentError("The net was compiled by torch.jit; wrap the module that it was made from.")
+    sparse = [name for name, module in net.named_modules() if getattr(module, "sparse", False)]
+    if sparse:
+        raise AccentError(
+            f"Tables with sparse gradients ({', '.join(sparse[:3]):.60}) cannot be differentiated twice; "
+            "make them with sparse=False."
+        )
+    names = [named] if isinstance(named, str) or named is None else named
+    if not isinstance(names, list | tuple):
+        raise AccentError(
+            f"Parameters are given by their names, such as 'users.weight', not by {type(named).__name__}."
+        )
+    names = [name for name in names if name is not None]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise AccentError(f"The parameter {twice!r} is named twice; name it once.")
+    return names
+
+
 def decays_of(net: nn.Module, weight_decay: float | Mapping[str, float]) -> dict[str, float]:
     """Weight decay of each parameter of a net, by name."""
     names = [name for name, _ in net.named_parameters()]
     if not isinstance(weight_decay, Mapping):
-        return dict.fromkeys(names, float(weight_decay))
-    for name in weight_decay:
+        weight_decay = dict.fromkeys(names, weight_decay)
+    for name, decay in weight_decay.items():
+        if isinstance(decay, bool) or not isinstance(decay, Real) or not 0 <= decay < np.inf:
+            raise AccentError(f"`weight_decay` is {decay!r:.60}, but must be a number of at least 0.")
         if name not in names:
             raise AccentError(f"`weight_decay` names {name!r}, but the net has {', '.join(names)}.")
     return {name: float(weight_decay.get(name, 0)) for name in names}
@@ -73,6 +104,13 @@ def shapes_of(model) -> list[Size]:
             "A net that reads the history is not told the user, so that no row is hers; give a shared "
             "`block`, such as the weights of the last layer, instead of `user_parameters`."
         )
+    again = _modules_again(model.net)
+    for name in model.names:
+        if name.rpartition(".")[0] in again:
+            raise AccentError(
+                f"The module of {name!r} stands in the net under two names, of which torch restores one "
+                "alone when it puts other values in; let the net keep it once."
+            )
     shapes = [parameters[name].shape[0 if model.shared else 1 :] for name in model.names]
     size = sum(shape.numel() for shape in shapes)
     if size > LARGEST:
@@ -83,21 +121,85 @@ def shapes_of(model) -> list[Size]:
     return shapes
 
 
+def _modules_again(net) -> set[str]:
+    """Names of modules that stand in a net more than once."""
+    every = list(net.named_modules(remove_duplicate=False))
+    count = Counter(id(module) for _, module in every)
+    return {name for name, module in every if count[id(module)] > 1}
+
+
+def _kept(net) -> dict[str, Tensor]:
+    """Tensors of a net that are attributes, and neither parameters nor buffers."""
+    return {
+        f"{name}.{key}".lstrip("."): value
+        for name, module in net.named_modules()
+        for key, value in vars(module).items()
+        if isinstance(value, Tensor)
+    }
+
+
 def check_scores(model) -> None:
-    """Refuse a net that cannot score the first pairs."""
-    rows = torch.arange(min(3, model.n_actions))
+    """Refuse a net that cannot score some pairs, the last user and the last item among them, or not train."""
+    rows = torch.unique(torch.tensor([0, 1, int(model.items.argmax()), model.n_actions - 1]))
+    rows = rows[rows < model.n_actions]
     items = model.items[rows][:, None].repeat(1, 2)
     try:
-        with torch.no_grad():
-            model.pair_scores({}, model.users[rows], model.read(rows, model.ones), items)
+        before = _kept(model.net)
+        scores = model.pair_scores({}, model.users[rows], model.read(rows, model.ones), items)
     except AccentError:
         raise
     except Exception as error:
         raise AccentError(
             f"The net, which is to read {model.reads}, could not score items {items[:, 0].tolist()} for "
-            f"users {model.users[rows].tolist()} ({type(error).__name__}: {error}); see `reads`, and how "
-            "many rows its tables have."
+            f"users {model.users[rows].tolist()} ({_reason(error)}); see `reads`, and how many rows its "
+            "tables have."
         ) from error
+    if scores.dtype not in (torch.float32, torch.float64):
+        raise AccentError(
+            f"The net gives scores of {scores.dtype}, which is too coarse to be differentiated twice; let it "
+            "give float32 or float64, for example by net.float()."
+        )
+    if not scores.requires_grad:
+        raise AccentError(
+            "The scores of the net have no gradient: let parameters take one (`requires_grad`), and let "
+            "`forward` neither detach() nor round nor run in no_grad()."
+        )
+    if not scores.isfinite().all() and all(value.isfinite().all() for value in model.net.parameters()):
+        raise AccentError(
+            f"The net gives scores that are not finite, such as {scores[~scores.isfinite()][0].item()}, "
+            "though its parameters are; look for a division, a root or a logarithm in `forward`."
+        )
+    kept = [name for name, value in _kept(model.net).items() if before.get(name) is not value]
+    if kept:
+        raise AccentError(
+            f"`forward` keeps a tensor in the net ({', '.join(kept[:3]):.60}), which cannot be copied "
+            "in training; let it keep none."
+        )
+    if callable(model.loss):
+        _check_loss(model, scores[:, 0], model.ratings[rows])
+
+
+def _check_loss(model, scores, ratings):
+    """Refuse a function that does not give one loss, with a gradient, for each rating."""
+    try:
+        losses = model.loss(scores, ratings)
+    except Exception as error:
+        raise AccentError(
+            f"`loss` could not be called with scores and ratings of shape {tuple(ratings.shape)} "
+            f"({_reason(error)}); correct the function."
+        ) from error
+    if not isinstance(losses, Tensor) or losses.shape != ratings.shape:
+        given = f"a tensor of shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else repr(losses)
+        raise AccentError(
+            f"`loss` gives {given:.60} for {len(ratings)} ratings; let it give one loss for each, for "
+            "example by reduction='none'."
+        )
+    if not losses.requires_grad:
+        raise AccentError("`loss` gives losses without a gradient; let it neither detach() nor round.")
+
+
+def _reason(error):
+    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
 
 
 def may_have_one_row(model) -> bool:
@@ -142,7 +244,7 @@ def training_needs(model) -> tuple[tuple[str, ...], bool, bool]:
         f"net.{name}" for name, each in trial.net.named_buffers() if not torch.equal(each, before[name])
     )
     frozen = not all(value.requires_grad for value in model.parameters())
-    if changed or frozen:
+    if changed or frozen or _modules_again(model.net):
         return changed, draws and not changed, True
     for value in trial.parameters():
         value.mul_(1.5).add_(0.01)
@@ -156,7 +258,13 @@ def training_needs(model) -> tuple[tuple[str, ...], bool, bool]:
     there = dict(trial.named_parameters())
     both = {f"model.{name}": torch.stack([each, there[name]]) for name, each in model.named_parameters()}
     try:  # a recurrent layer may leave out parameters that are put in, and say nothing
-        torch.testing.assert_close(vmap(loss, randomness="same")(both, keep), losses)
+        together = vmap(loss, randomness="same")
+        torch.testing.assert_close(together(both, keep), losses)
+        here.eval()._draws = draws  # as it is trained
+        with torch.enable_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some layers, such as attention, have no gradient then
+            values = [value.requires_grad_() for value in both.values()]
+            grad(together(both, keep).sum(), values, allow_unused=True)
     except Exception:
         return (), draws, True
     return (), draws, False
