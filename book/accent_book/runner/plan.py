@@ -117,6 +117,8 @@ def plan(profile, upto=None, root=None) -> list[Chapter]:
             parts["files"] = source_of(settings[notebook.name])["files"]
         if any("results_folder" in text for _, _, text in notebook.cells):
             parts["tables"] = _committed_tables(root / "data" / "results")
+        if any("read_claims" in text for _, _, text in notebook.cells):
+            parts["claims"] = hashlib.sha256((root / "book" / "claims.yml").read_bytes()).hexdigest()
         before = chapters.get(notebook.needs)
         if before is None and notebook.needs:
             raise AccentError(

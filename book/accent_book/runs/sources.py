@@ -7,8 +7,8 @@ from accent_lib.errors import AccentError
 from accent_lib.provenance import PACKAGE, fingerprint
 
 BOOK = Path(__file__).resolve().parents[1]
-#: Folders of this package that a notebook may import, beside the whole of the library.
-FOR_NOTEBOOKS = ("runs", "figures")
+#: Parts of this package that a notebook may import, beside the whole of the library.
+FOR_NOTEBOOKS = ("runs", "figures", "claims.py")
 
 
 def sources_of_notebooks() -> str:
