@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from accent_book.runs.wording import speak, words
 from accent_lib.datasets import load, prepare
 from accent_lib.errors import AccentError
 from tests.trial import take_out_trials, with_trials
@@ -67,6 +68,14 @@ def pytest_xdist_make_scheduler(config, log):
             return "the book" if Path(file).name in sharing else file
 
     return Together(config, log)
+
+
+@pytest.fixture(autouse=True)
+def same_words():
+    """What a data set of one test calls its items and units is not passed on to the next."""
+    before = words()
+    yield
+    speak(before)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from accent_lib.explanations import closeup
 from tests.conftest import ROOT, do_without
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-VARIANTS = {"ncf": "paper", "rcf": "shared"}
 EXPLORER = "_static/explorer.html"
 
 
@@ -150,14 +149,15 @@ def library(tiny_run):
         patch.setenv("ACCENT_RUNS", str(folder))
         run = runs.Run("browser", {"run": "tiny"})
         data = runs.interactions(run)
-        models = {name: runs.trained_model(run, name, data)[0] for name in VARIANTS}
+        models = {name: runs.trained_model(run, name, data)[0] for name in ("ncf", "rcf")}
+        variants = {name: run.setting("04_explanations", f"{name}_variant") for name in models}
         found = run.read_csv("explanations.csv")
-    return models, data, found
+    return models, data, found, variants
 
 
 def computed(library, name, user, k, method):
-    models, data, _ = library
-    return closeup(models[name], user, k, method, variant=VARIANTS[name]), data.titles
+    models, data, _, variants = library
+    return closeup(models[name], user, k, method, variant=variants[name]), data.titles
 
 
 def numbers(page, table, column):

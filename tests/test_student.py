@@ -17,7 +17,7 @@ from tests.trial import checks
 
 # How many exercises a chapter may have, and how many of them must be checked.
 MOST = dict.fromkeys(TINY, 5) | {"03_influence": 7, "04_explanations": 7}
-CHECKED = dict.fromkeys(TINY, 2) | {"08_reproduction": 1, "09_failures": 1}
+CHECKED = dict.fromkeys(TINY, 2) | {"08_reproduction": 1, "09_failures": 1, "10_your_data": 0}
 SENTENCE = re.compile(r"[A-Z\w].{20,}[.?:]", re.DOTALL)
 EXERCISE = "```{exercise-start}\n:label: ex-a\n```\nHow many?\n```{exercise-end}\n```"
 START, END = "```{solution-start} ex-a\n:class: dropdown\n```", "```{solution-end}\n```"
