@@ -198,6 +198,8 @@ def test_accents_sets_hold_more_often_than_random_ones_of_their_size(table, samp
     assert rows.index.tolist() == [*own_nets.NETS, "pooled"]
     assert rows.loc["pooled", "users"] == 100 and rows.loc["pooled", "p"] < 0.05
     assert rows.loc["pooled", "accent"] == rows["accent"].iloc[:-1].sum()
+    # Chapter 10 says of these two that they are no better, and of no other.
+    assert set(rows.index[rows["accent"] <= rows["random"]]) == {"towers", "attentive"}
 
 
 def test_a_row_of_the_table_is_what_verification_says(table, machine):
