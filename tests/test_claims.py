@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from accent_book import runs
 from accent_book.claims import (
     calibration,
     compare_groups,
@@ -15,7 +16,9 @@ from accent_book.claims import (
     read_claims,
     verdicts,
 )
+from accent_book.runs.notebooks import project_root
 from accent_lib import AccentError
+from accent_lib.evaluation import judge
 from accent_lib.evaluation.significance import mcnemar
 
 
@@ -135,3 +138,16 @@ def test_calibration_by_fifths_of_the_overshoot():
     table = calibration(estimated, generator.random(500) < estimated)
     assert table["sets"].tolist() == [100] * 5 and table["holds"].is_monotonic_increasing
     assert ((table["low"] < table["holds"]) & (table["holds"] < table["high"])).all()
+
+
+def test_readme_says_the_verdicts_of_the_headline_tables():
+    kept = [runs.read_results(name) for name in read_claims()["headline"].values()]
+    judged = pd.concat([judge(*each[:3], partial=True) for each in kept], ignore_index=True)
+    methods = judged["method"].isin(["accent", "fia", "pure_fia", "attention", "pure_attention", "random"])
+    found = overall(compared(judged[methods])).set_index(["id", "model"])["verdict"]
+    assert found["accent-holds-most", "ncf"] == "not detectable here"
+    assert found["accent-holds-most", "rcf"] == "does not hold"
+    assert found["better-than-lots", "ncf"] == found["better-than-lots", "rcf"] == "holds"
+    readme = " ".join((project_root() / "README.md").read_text("utf-8").split())
+    assert "is not detectable here on NCF and does not hold on RCF" in readme
+    assert "against sets drawn by lot it holds on both" in readme
