@@ -15,6 +15,7 @@ from accent_lib.errors import AccentError
 from accent_lib.evaluation import (
     DEFINITIONS,
     compare,
+    compare_sizes,
     corrected_together,
     influence_errors,
     judge,
@@ -22,7 +23,7 @@ from accent_lib.evaluation import (
     summary,
     table1,
 )
-from accent_lib.evaluation.significance import bootstrap, holm, mcnemar, paired_t, ratio
+from accent_lib.evaluation.significance import bootstrap, holm, mcnemar, ratio
 from accent_lib.retraining.cells import from_text, to_text
 from accent_lib.retraining.ranking import ranked
 
@@ -173,8 +174,6 @@ def test_comparison_by_hand(judged):
     assert row[["both", "only_first", "only_second", "neither"]].tolist() == [1, 0, 1, 2]
     assert row["cf_difference"] == -25
     assert row["mcnemar_p_two_sided"] == 1 and row["mcnemar_p_one_sided"] == 1
-    assert row[["set_size_first", "set_size_second", "set_size_difference"]].tolist() == [2, 3, -1]
-    assert math.isnan(row["t"]) and math.isnan(row["t_p_one_sided_holm"])  # one user is no sample
     other = compare(judged, "fia", "accent", definition="slate_top").iloc[0]
     assert other[["both", "only_first", "only_second"]].tolist() == [1, 1, 0]
     assert other["cf_difference"] == 25 and other["mcnemar_p_one_sided"] == 0.5
@@ -193,22 +192,29 @@ def test_comparison_corrects_for_all_its_rows():
     )
     table = compare(judged.sample(frac=1, random_state=1), "accent", "fia", "random")
     assert len(table) == 4
-    for name in ("mcnemar_p_two_sided", "mcnemar_p_one_sided", "t_p_two_sided", "t_p_one_sided"):
+    for name in ("mcnemar_p_two_sided", "mcnemar_p_one_sided"):
         assert table[f"{name}_holm"].tolist() == pytest.approx(holm(table[name]).tolist())
         assert (table[f"{name}_holm"] >= table[name]).all()
     # Other pairs of methods can join the family of tests.
     joined = corrected_together(table, compare(judged, "fia", "random"))
     assert len(joined) == 6 and joined["first"].tolist() == ["accent"] * 4 + ["fia"] * 2
-    assert joined["t_p_one_sided_holm"].tolist() == pytest.approx(holm(joined["t_p_one_sided"]).tolist())
+    corrected = holm(joined["mcnemar_p_two_sided"])
+    assert joined["mcnemar_p_two_sided_holm"].tolist() == pytest.approx(corrected.tolist())
     assert joined.columns.tolist() == table.columns.tolist()
-    # Against scipy, on users lined up by hand.
-    wide = judged[judged["k"] == 5].pivot(index="user", columns="method", values=["counterfactual", "size"])
-    both = wide[wide["counterfactual", "accent"].astype(bool) & wide["counterfactual", "fia"].astype(bool)]
-    row = table[(table["k"] == 5) & (table["second"] == "fia")].iloc[0]
-    sizes = [both["size", method].astype(float) for method in ("accent", "fia")]
-    assert row["both"] == len(both)
-    assert row["t"] == pytest.approx(stats.ttest_rel(*sizes).statistic)
-    assert row["t_p_one_sided"] == pytest.approx(stats.ttest_rel(*sizes, alternative="less").pvalue)
+
+
+def test_sizes_are_compared_where_both_methods_find_a_set():
+    sizes = {"accent": [1, 2, 3, 0, 4], "fia": [1, 5, 0, 2, 3]}
+    explanations = pd.DataFrame(
+        [("ncf", method, 5, user, size) for method in sizes for user, size in enumerate(sizes[method])],
+        columns=["model", "method", "k", "user", "size"],
+    ).sample(frac=1, random_state=0)
+    row = compare_sizes(explanations, "accent", "fia", resamples=200).iloc[0]
+    assert row[["users", "smaller", "same", "larger"]].tolist() == [3, 1, 1, 1]
+    assert row["median"] == 0 and row["excess"] == pytest.approx(2 / 3) and row["ratio"] == 9 / 7
+    assert -1 <= row["excess_low"] <= row["excess"] <= row["excess_high"] <= 3
+    with pytest.raises(AccentError, match="cannot be compared"):
+        compare_sizes(explanations, "accent", "attention")
 
 
 def test_noise_floor_by_hand():
@@ -426,31 +432,6 @@ def test_mcnemar_by_hand():
     assert [test[name] for name in ("both", "only_first", "only_second", "neither")] == [3, 5, 1, 2]
     # At least five heads in six tosses: (6 + 1) / 64.
     assert test["p_one_sided"] == pytest.approx(7 / 64) and test["p_two_sided"] == pytest.approx(14 / 64)
-
-
-@given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=2, max_size=40))
-def test_paired_t_is_its_formula(pairs):
-    first, second = np.array(pairs, dtype=float).T
-    difference = first - second
-    test = paired_t(first, second)
-    spread = math.sqrt(((difference - difference.mean()) ** 2).sum() / (len(difference) - 1))
-    if np.ptp(difference) == 0:
-        sign = np.sign(difference[0])
-        assert test == (
-            {"t": sign * math.inf, "p_two_sided": 0, "p_one_sided": float(sign > 0)}
-            if sign
-            else {"t": 0, "p_two_sided": 1, "p_one_sided": 0.5}
-        )
-        return
-    t = difference.mean() / (spread / math.sqrt(len(difference)))
-    assert test["t"] == pytest.approx(t)
-    assert test["p_one_sided"] == pytest.approx(stats.t.cdf(t, len(difference) - 1))
-    assert test["p_two_sided"] == pytest.approx(2 * stats.t.sf(abs(t), len(difference) - 1))
-
-
-def test_paired_t_needs_two_users():
-    assert all(math.isnan(value) for value in paired_t([1], [2]).values())
-    assert all(math.isnan(value) for value in paired_t([], []).values())
 
 
 def test_holm_by_hand():

@@ -3,6 +3,7 @@
 from accent_lib.evaluation.judgement import DEFINITIONS, judge, noise_floor
 from accent_lib.evaluation.tables import (
     compare,
+    compare_sizes,
     corrected_together,
     influence_errors,
     summary,
@@ -12,6 +13,7 @@ from accent_lib.evaluation.tables import (
 __all__ = [
     "DEFINITIONS",
     "compare",
+    "compare_sizes",
     "corrected_together",
     "influence_errors",
     "judge",

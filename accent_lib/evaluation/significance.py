@@ -1,4 +1,4 @@
-"""How sure we can be: bootstrap over users, McNemar's test, the paired t-test, Holm's correction."""
+"""How sure we can be: bootstrap over users, McNemar's test, Holm's correction."""
 
 from __future__ import annotations
 
@@ -101,37 +101,6 @@ def mcnemar(first, second) -> dict:
         # At least so many of the users on whom they differ, were each of them the toss of a coin.
         "p_one_sided": float(stats.binom.sf(only_first - 1, only_first + only_second, 0.5)),
     }
-
-
-def paired_t(first, second) -> dict:
-    """Paired t-test of set sizes, each of shape ``(n_users,)``.
-
-    Returns
-    -------
-    dict
-        ``t``; ``p_two_sided``; ``p_one_sided`` of the alternative that the first is smaller. With fewer than
-        two users all are NaN. Where all sizes are equal, ``t`` is 0 and the p-values are 1 and 0.5.
-
-    Examples
-    --------
-    Differences of -2, -1 and 0: their mean is minus one, with a standard error of one over the root of three.
-
-    >>> round(paired_t([1, 2, 3], [3, 3, 3])["t"] ** 2, 6)
-    3.0
-    """
-    difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
-    if len(difference) < 2:
-        return dict.fromkeys(["t", "p_two_sided", "p_one_sided"], float("nan"))
-    if np.ptp(difference) == 0:
-        # No spread: the limit of the test, which scipy reaches with a warning, or not at all for 0 / 0.
-        t = float(np.sign(difference[0])) * float("inf") if difference[0] else 0.0
-        degrees = len(difference) - 1
-        both, lower = 2 * stats.t.sf(abs(t), degrees), stats.t.cdf(t, degrees)
-    else:
-        test = stats.ttest_1samp(difference, 0)
-        t, both = float(test.statistic), test.pvalue
-        lower = stats.ttest_1samp(difference, 0, alternative="less").pvalue
-    return {"t": t, "p_two_sided": float(both), "p_one_sided": float(lower)}
 
 
 def holm(p_values) -> np.ndarray:
