@@ -246,6 +246,8 @@ def test_influence_errors_by_hand(judged):
     assert gap["bias"] == pytest.approx((estimated - true).mean())
     assert gap["sd_true"] == pytest.approx(true.std())
     assert gap["correlation"] == pytest.approx(np.corrcoef(estimated, true)[0, 1])
+    assert gap["rank_correlation"] == pytest.approx(stats.spearmanr(estimated, true).statistic)
+    assert gap["rank_correlation_low"] <= gap["rank_correlation"] <= gap["rank_correlation_high"]
     assert gap["rmse_low"] <= gap["rmse"] <= gap["rmse_high"]
     original = influence_errors(judged, truth="original").set_index("quantity").loc["gap"]
     true[3] = 0.875

@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 
 from accent_book import runs
+from accent_book.claims import RULES, read_claims
 from accent_lib.evaluation import judge, summary
 from tests.conftest import ROOT
 
 RESULTS = ROOT / "data" / "results"
 MODELS = ("ncf", "rcf")
+HEADLINE = read_claims()["headline"]
 
 
 def rows_of(path):
@@ -59,7 +61,7 @@ def verdicts(folder, tables="outcomes-*.csv.gz"):
 def by_hand(request):
     """A model, and for each method and k: users, CF percentage and mean size of the sets that hold."""
     groups = defaultdict(list)
-    for (method, k, _), (size, holds) in verdicts(f"{request.param}-paper").items():
+    for (method, k, _), (size, holds) in verdicts(HEADLINE[request.param]).items():
         groups[method, k].append((size, holds))
     figures = {}
     for key, found in groups.items():
@@ -70,7 +72,7 @@ def by_hand(request):
 
 def test_the_librarys_table_1_is_that_of_plain_python(by_hand):
     model, figures = by_hand
-    kept = runs.read_results(f"{model}-paper")
+    kept = runs.read_results(HEADLINE[model])
     ours = summary(judge(kept.explanations, kept.slates, kept.outcomes), resamples=10)
     assert len(ours) == len(figures) >= 12
     for row in ours.itertuples():
@@ -97,7 +99,7 @@ def test_readme_says_for_how_many_fias_sets_are_larger():
     larger = {}
     for model in MODELS:
         sizes = defaultdict(dict)
-        for row in rows_of(RESULTS / f"{model}-paper" / "explanations.csv.gz"):
+        for row in rows_of(RESULTS / HEADLINE[model] / "explanations.csv.gz"):
             if row["k"] == "5" and row["size"] != "0":
                 sizes[row["user"]][row["method"]] = int(row["size"])
         both = [(of["accent"], of["fia"]) for of in sizes.values() if {"accent", "fia"} <= of.keys()]
@@ -120,7 +122,7 @@ def glued(folder, name):
 
 
 def test_every_glued_number_of_chapter_8(tiny_run):
-    n_orders = {m: len(list((RESULTS / f"{m}-paper").glob("outcomes-*.json"))) for m in MODELS}
+    n_orders = {m: len(list((RESULTS / HEADLINE[m]).glob("outcomes-*.json"))) for m in MODELS}
     about = json.loads((RESULTS / "rcf-paper" / "outcomes-0.json").read_text())
     found = glued(tiny_run[0], "08_reproduction")
     bases, by_recipe = (found.pop(name) for name in ("told_bases", "told_recipes"))
@@ -154,7 +156,7 @@ def test_every_glued_number_of_chapter_8(tiny_run):
     }
     # The correlation of all slates lies between those of the slates.
     low, high = map(float, found.pop("r_by_slate").split(" to "))
-    kept = runs.read_results("ncf-paper")
+    kept = runs.read_results(HEADLINE["ncf"])
     accent = kept.explanations[kept.explanations["method"] == "accent"]
     for k in (5, 10, 20):
         judged = judge(accent[accent["k"] == k], kept.slates, kept.outcomes).dropna(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from accent_lib.errors import AccentError
 from accent_lib.evaluation.judgement import DEFINITIONS
@@ -135,8 +136,9 @@ def influence_errors(judged, by=("model",), truth="control", **bootstrap_options
     DataFrame
         For each group and ``quantity`` ("gap", "score"): ``sets``, ``users``; in score units ``rmse``,
         ``bias`` (mean of estimated minus true), ``sd_true`` and ``sd_estimated`` (divided by the number of
-        sets, so that an RMSE above ``sd_true`` is worse than to guess the mean); Pearson's ``correlation``;
-        ``rmse_low``, ``rmse_high``, ``correlation_low``, ``correlation_high`` over users.
+        sets, so that an RMSE above ``sd_true`` is worse than to guess the mean); ``correlation`` (Pearson's)
+        and ``rank_correlation`` (Spearman's); and intervals over users of the RMSE and of both correlations,
+        ``..._low`` and ``..._high``.
 
     Examples
     --------
@@ -172,27 +174,31 @@ def influence_errors(judged, by=("model",), truth="control", **bootstrap_options
 def _errors(estimated, true, users, bootstrap_options):
     if len(true) == 0:
         return {"sets": 0, "users": 0}
-    # Centred first, as sums of squares lose their digits far from zero.
-    x, y = (values - values.mean() if np.ptp(values) else 0 * values for values in (estimated, true))
-    sums = np.column_stack([np.ones(len(x)), (estimated - true) ** 2, x, y, x * x, y * y, x * y])
-    by_user = pd.DataFrame(sums).groupby(np.asarray(users)).sum().to_numpy()
-    total = sums.sum(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rmse, correlation = float(_rmse(total)), float(_correlation(total))
-    result = {"sets": len(x), "users": len(by_user), "rmse": rmse, "bias": float(np.mean(estimated - true))}
+    # Ranks are those among all sets, in the resamples, too.
+    users, ranks = np.asarray(users), (stats.rankdata(values) for values in (estimated, true))
+    result = {"sets": len(true), "users": len(np.unique(users)), "bias": float(np.mean(estimated - true))}
     result |= {"sd_true": float(true.std()), "sd_estimated": float(estimated.std())}
-    result["correlation"] = correlation
-    for name, statistic in (("rmse", _rmse), ("correlation", _correlation)):
+    squares = np.column_stack([(estimated - true) ** 2, np.ones(len(true))])
+    for name, sums, statistic in (
+        ("rmse", squares, lambda sums: np.sqrt(ratio(sums))),
+        ("correlation", _moments(estimated, true), _correlation),
+        ("rank_correlation", _moments(*ranks), _correlation),
+    ):
+        by_user = pd.DataFrame(sums).groupby(users).sum().to_numpy()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            result[name] = float(statistic(sums.sum(axis=0)))
         result[f"{name}_low"], result[f"{name}_high"] = bootstrap(by_user, statistic, **bootstrap_options)
     return result
 
 
-def _rmse(sums):
-    return np.sqrt(sums[1] / sums[0])
+def _moments(estimated, true):
+    # Centred first, as sums of squares lose their digits far from zero.
+    x, y = (values - values.mean() if np.ptp(values) else 0 * values for values in (estimated, true))
+    return np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y])
 
 
 def _correlation(sums):
-    n, _, x, y, xx, yy, xy = sums
+    n, x, y, xx, yy, xy = sums
     spread_x, spread_y = xx - x * x / n, yy - y * y / n
     # What is left of a resample without spread is rounding.
     defined = (spread_x > 1e-12 * xx) & (spread_y > 1e-12 * yy)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Columns of :func:`~accent_lib.evaluation.judge` that the criteria stand for.
 CRITERIA = {"replacement": "counterfactual", "slate": "slate_top", "catalogue": "catalogue_top"}
+#: As many actions as ACCENT takes, by a rule: the last ones, the best rated, those on the most rated films.
+RULES = ("recent", "best_rated", "popular")
 VERDICTS = ("holds", "not detectable here", "does not hold")
 #: Standard errors that a difference must have to be detected in 80% of experiments at a level of 5%.
 DETECTABLE = 2.8

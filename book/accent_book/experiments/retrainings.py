@@ -22,6 +22,7 @@ import pandas as pd
 import torch
 
 from accent_book import runs
+from accent_book.claims import RULES
 from accent_book.experiments.base_models import GENERALISING_NAMES, NAMES, RCF_NAMES, base_model, movielens
 from accent_book.experiments.command import positive, write_about
 from accent_book.runs.folder import Run
@@ -48,8 +49,6 @@ WITH_MARGIN = {"ncf": ["accent", "fia", "random", "pure_fia"], "rcf": ["accent",
 USERS_SEED = 15
 USERS_PER_WORLD = {"ncf": 1, "rcf": 16}
 VARIANTS = {"ncf": "paper", "rcf": "shared"}
-#: As many actions as ACCENT takes, by a rule: the last ones, the best rated, those on the most rated films.
-RULES = ["recent", "best_rated", "popular"]
 #: Seconds between two exports.
 EXPORT_EVERY = 600
 

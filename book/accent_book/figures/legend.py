@@ -18,6 +18,9 @@ METHOD_COLOURS = {
     "attention": GREEN,
     "pure_attention": SKY,
     "random": GREY,
+    "recent": GREY,
+    "best_rated": GREY,
+    "popular": GREY,
 }
 #: How a method is called in figures and tables.
 METHOD_NAMES = {
@@ -28,4 +31,7 @@ METHOD_NAMES = {
     "attention": "attention",
     "pure_attention": "pure attention",
     "random": "random",
+    "recent": "most recent",
+    "best_rated": "best rated",
+    "popular": "most popular",
 }

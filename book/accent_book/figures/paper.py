@@ -53,8 +53,8 @@ PAPER_DATA = {
 PAPER_SIGNIFICANCE_LEVEL = 0.05
 
 
-def beside_paper(judged, **bootstrap_options) -> pd.DataFrame:
-    """Our figures beside the paper's, by its own definition of counterfactual.
+def beside_paper(judged, definition="counterfactual", **bootstrap_options) -> pd.DataFrame:
+    """Our figures, by its own definition of counterfactual or another one, beside the paper's.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def beside_paper(judged, **bootstrap_options) -> pd.DataFrame:
     >>> float(row["cf_percentage"]), float(row["cf_percentage_paper"])
     (50.0, 57.3)
     """
-    ours = summary(judged, **bootstrap_options)
+    ours = summary(judged, definition, **bootstrap_options)
     both = ours.merge(PAPER_TABLE1, on=["model", "method", "k"], how="left", suffixes=("", "_paper"))
     for measure in ("cf_percentage", "set_size"):
         both[f"{measure}_difference"] = both[measure] - both[f"{measure}_paper"]
