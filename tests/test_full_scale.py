@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from accent_book import runs
-from accent_book.claims import RULES, read_claims
+from accent_book.claims import read_claims
 from accent_lib.evaluation import judge, summary
 from tests.conftest import ROOT
 

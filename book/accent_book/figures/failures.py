@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from accent_book.figures.legend import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, UNITS, VERMILION
+from accent_book.figures.legend import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, UNITS, VERMILION, YELLOW
 from accent_book.figures.style import new_axes
 
 
@@ -23,14 +23,14 @@ def kinds_of_outcome(shares) -> Axes:
     Axes
     """
     _, axes = new_axes(figsize=(8.0, 0.7 * len(shares) + 1.6))
-    left, colours = np.zeros(len(shares)), (BLUE, SKY, ORANGE, VERMILION, PURPLE, GREY)
+    left, colours = np.zeros(len(shares)), (BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILION, PURPLE, GREY)
     for kind, colour in zip(shares.columns, colours, strict=False):
         widths = shares[kind].to_numpy()
         axes.barh(range(len(shares)), widths, left=left, color=colour, label=kind, height=0.6)
         for place, (start, width) in enumerate(zip(left, widths, strict=True)):
             if width >= 3:
                 text = {"ha": "center", "va": "center", "fontsize": 9}
-                dark = colour in (BLUE, VERMILION, GREY, PURPLE)
+                dark = colour in (BLUE, GREEN, VERMILION, GREY, PURPLE)
                 axes.text(
                     start + width / 2, place, f"{width:.0f}", color="white" if dark else "black", **text
                 )
