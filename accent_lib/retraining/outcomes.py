@@ -129,11 +129,13 @@ def by_set(outcomes: pd.DataFrame, seeds: Collection[int] | None = None) -> dict
     >>> {user_set: world for user_set, (world, rows) in chosen.items()}
     {('ncf', 0, '0:3'): '0:3', ('ncf', 0, ''): ''}
     """
-    worlds = {}
+    worlds, sets = {}, {}
     for row in outcomes.itertuples():
         world = row.world if isinstance(row.world, str) else World.parse(row.world).key
-        own = World.parse(world).only(row.user).key if ";" in world else world
-        if (world and not own.startswith(f"{row.user}:")) or (seeds is not None and row.seed not in seeds):
+        if world not in sets:  # a world of many users is in many rows
+            sets[world] = {pair[0]: World((pair,)).key for pair in World.parse(world).removed}
+        own = sets[world].get(row.user, "")
+        if (world and not own) or (seeds is not None and row.seed not in seeds):
             continue
         by_seed = worlds.setdefault((row.model, row.user, own), {}).setdefault(world, {})
         if row.seed in by_seed:
