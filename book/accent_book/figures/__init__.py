@@ -10,6 +10,7 @@ from accent_book.figures.analysis import (
     estimated_against_true,
     figures_by_method,
     held_and_failed,
+    held_by_method,
 )
 from accent_book.figures.data import heavy_tails, histories, star_counts
 from accent_book.figures.explanations import (
@@ -61,6 +62,7 @@ __all__ = [
     "gaps_in_control",
     "heavy_tails",
     "held_and_failed",
+    "held_by_method",
     "histories",
     "kinds_of_outcome",
     "milestones",

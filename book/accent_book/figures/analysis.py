@@ -197,6 +197,42 @@ def definitions(figures, names) -> Figure:
     return figure
 
 
+def held_by_method(rows) -> Figure:
+    """For how many users each method's sets hold, by two criteria: one panel a model.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        ``model``, ``label`` and, for each of ``holds`` and ``leads``, a percentage and its ends, ``..._low``
+        and ``..._high``; NaN is not drawn. The order of the rows is that of the figure, from the top.
+
+    Returns
+    -------
+    Figure
+    """
+    models, labels = (list(dict.fromkeys(rows[name])) for name in ("model", "label"))
+    size = (8.0, 0.36 * len(labels) + 1.6)
+    figure, panels = new_axes(1, len(models), figsize=size, sharey=True, squeeze=False)
+    criteria = {
+        "holds": ("the replacement overtakes the recommendation (paper)", BLUE, BLUE, -0.12),
+        "leads": ("it leads the whole catalogue, as the sentence says", "white", VERMILION, 0.12),
+    }
+    for model, axes in zip(models, panels.flat, strict=True):
+        mine = rows[rows["model"] == model]
+        at = mine["label"].map(labels.index)
+        for name, (label, face, edge, shift) in criteria.items():
+            reach = [mine[name] - mine[f"{name}_low"], mine[f"{name}_high"] - mine[name]]
+            style = {"fmt": "o", "mfc": face, "mec": edge, "ecolor": edge, "ms": 6, "capsize": 2}
+            axes.errorbar(mine[name], at + shift, xerr=reach, label=label, **style)
+        axes.set_title(model.upper(), loc="left")
+        axes.set(xlabel="users (%)", xlim=(0, 100))
+        axes.grid(axis="y", visible=False)
+    panels[0, 0].set_yticks(range(len(labels)), labels)
+    panels[0, 0].invert_yaxis()
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=1, fontsize=9)
+    return figure
+
+
 def by_setting(figures) -> Figure:
     """CF percentage and set size by setting, such as an order of the batches: one row of panels a model.
 
