@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from accent_lib.arguments import instance, listed, one_of, shown, with_columns
 from accent_lib.errors import AccentError
 from accent_lib.evaluation.judgement import DEFINITIONS
 from accent_lib.evaluation.significance import bootstrap, holm, mcnemar, paired_t, ratio
@@ -54,6 +55,7 @@ def summary(judged, definition="counterfactual", **bootstrap_options) -> pd.Data
     33.3
     """
     _check_definition(definition)
+    with_columns(judged, "judged", "model", "method", "k", "status", "size", "users_in_world", *DEFINITIONS)
     rows = []
     for (model, method, k), everyone in judged.groupby(["model", "method", "k"], sort=False):
         group = everyone[everyone["status"] != "missing"]
@@ -105,8 +107,10 @@ def table1(figures, measures=("cf_percentage", "set_size")) -> pd.DataFrame:
     >>> table1(figures, ["set_size"]).loc[("ncf", "accent")].tolist()
     [4.75, 4.5]
     """
+    with_columns(figures, "figures", "model", "method", "k")
     if "status" in figures:
         figures = summary(figures)
+    with_columns(figures, "figures", *listed(measures, "measures", "a list of columns of the summary"))
     order = list(dict.fromkeys(zip(figures["model"], figures["method"], strict=True)))
     wide = figures.pivot(index=["model", "method"], columns="k", values=list(measures))
     columns = [(k, measure) for k in sorted(figures["k"].unique()) for measure in measures]
@@ -151,9 +155,12 @@ def influence_errors(judged, by=("model",), truth="control", **bootstrap_options
     >>> float(errors.loc["gap", "rmse"]), float(errors.loc["gap", "bias"]), float(errors.loc["score", "rmse"])
     (0.5, 0.0, 0.0)
     """
-    if truth not in ("control", "original"):
-        raise AccentError(f"The truth is 'control' or 'original', not {truth!r}.")
-    by = list(by)
+    one_of(truth, "truth", ("control", "original"))
+    by = listed(by, "by", "a list of columns")
+    with_columns(judged, "judged", "model", "user", "world", "replacement", "status", "size")
+    columns(
+        judged.assign(sizes=0), "judged", *(instance(each, "by", str, "a list of columns") for each in by)
+    )
     suffix = "" if truth == "control" else "_original"
     sets = judged[judged["status"] == "ok"]
     sets = sets.assign(sizes=pd.cut(sets["size"], _SIZE_EDGES, labels=_SIZE_NAMES))
@@ -241,6 +248,7 @@ def compare(judged, first, *others, definition="counterfactual", **bootstrap_opt
     (3, 75.0, -2.0)
     """
     _check_definition(definition)
+    with_columns(judged, "judged", "model", "method", "k", "user", "status", "size", definition)
     table = []
     for (model, k), group in judged[judged["status"] != "missing"].groupby(["model", "k"], sort=False):
         by_method = {method: rows.set_index("user") for method, rows in group.groupby("method")}
@@ -254,7 +262,9 @@ def compare(judged, first, *others, definition="counterfactual", **bootstrap_opt
                 table.append(row | _compare_pair(success, sizes, bootstrap_options))
     if not table:
         methods = ", ".join(judged["method"].unique())
-        raise AccentError(f"{first!r} cannot be compared with {others}; the table has the methods {methods}.")
+        raise AccentError(
+            f"{shown(first)} cannot be compared with {shown(others)}; the table has the methods {methods}."
+        )
     return corrected_together(pd.DataFrame(table))
 
 
@@ -297,5 +307,4 @@ def _divide(part, whole):
 
 
 def _check_definition(definition):
-    if definition not in DEFINITIONS:
-        raise AccentError(f"There is no definition {definition!r}; choose of {', '.join(DEFINITIONS)}.")
+    one_of(definition, "definition", DEFINITIONS)
