@@ -100,7 +100,7 @@ def offers(value: Any, name: str, what: str, *needed: str) -> Any:
 
 def listed(values: Any, name: str, what: str) -> list:
     """What is iterable and no text, as a list."""
-    if isinstance(values, str | bytes | dict) or not isinstance(values, Iterable):
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise refused(values, name, what)
     try:
         return list(values)

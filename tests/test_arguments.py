@@ -15,7 +15,7 @@ from torch import nn
 
 import accent_lib as al
 from accent_book.live import own_ratings
-from accent_lib import explainers, explanations, front, influence, models, training
+from accent_lib import evaluation, explainers, explanations, front, influence, models, training
 from accent_lib.datasets import Ratings, relations
 from accent_lib.errors import AccentError
 from accent_lib.evaluation import accuracy, guarantee, significance
@@ -67,6 +67,15 @@ class Things:
         self.block, self.items = self.ncf.block(3), torch.tensor([0, 1])
         self.like = Explanation((1,), 1, SCORES)
         self.table = pd.DataFrame({"user": [0, 1], "removed": [(3, 1), (1,)]})
+        columns = "model method k user recommendation replacement replacement_position removed size predicted"
+        sets = [["ncf", method, 2, 0, 7, 4, 1, (3,), 1, (2.5, 2.75)] for method in ("accent", "fia")]
+        self.explanations = pd.DataFrame(sets, columns=columns.split())
+        rows = [["ncf", 0, 0, 7, 3.0], ["ncf", 0, 1, 4, 2.75]]
+        self.slate_table = pd.DataFrame(rows, columns="model user position item score".split())
+        control, without = ((3.0, 2.75), 7, "ok"), ((2.0, 2.5), 4, "ok")
+        rows = [["ncf", "", 0, 0, *control], ["ncf", "0:3", 0, 0, *without]]
+        self.outcomes = pd.DataFrame(rows, columns="model world user seed scores top status".split())
+        self.judged = evaluation.judge(self.explanations, self.slate_table, self.outcomes)
         self.stars = pd.DataFrame({"item": [5, 9, 2], "rating": [4.0, 1.0, 5.0]})
 
 
@@ -457,6 +466,33 @@ CALLS = {
     "mcnemar": lambda t: (significance.mcnemar, dict(first=[True, False], second=[True, True])),
     "paired_t": lambda t: (significance.paired_t, dict(first=[1, 2, 3], second=[3, 3, 3])),
     "holm": lambda t: (significance.holm, dict(p_values=[0.01, 0.04])),
+    "judge": lambda t: (
+        evaluation.judge,
+        dict(
+            explanations=t.explanations,
+            slates=t.slate_table,
+            outcomes=t.outcomes,
+            seeds=None,
+            partial=False,
+        ),
+    ),
+    "noise_floor": lambda t: (
+        evaluation.noise_floor,
+        dict(slates=t.slate_table, outcomes=t.outcomes, ks=[2], seeds=None),
+    ),
+    "summary": lambda t: (
+        evaluation.summary,
+        dict(judged=t.judged, definition="counterfactual", level=0.9, resamples=9, seed=0),
+    ),
+    "table1": lambda t: (evaluation.table1, dict(figures=t.judged, measures=["set_size"])),
+    "influence_errors": lambda t: (
+        evaluation.influence_errors,
+        dict(judged=t.judged, by=["model"], truth="control", level=0.9, resamples=9),
+    ),
+    "compare": lambda t: (
+        lambda judged, first, second, **options: evaluation.compare(judged, first, second, **options),
+        dict(judged=t.judged, first="accent", second="fia", definition="counterfactual", resamples=9),
+    ),
     "read own ratings": lambda t: (
         own_ratings.read_ratings,
         dict(path=csv(pd.DataFrame({"item": [5], "stars": [4]})), data=t.data, min_ratings=1),

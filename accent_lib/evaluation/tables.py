@@ -110,7 +110,8 @@ def table1(figures, measures=("cf_percentage", "set_size")) -> pd.DataFrame:
     with_columns(figures, "figures", "model", "method", "k")
     if "status" in figures:
         figures = summary(figures)
-    with_columns(figures, "figures", *listed(measures, "measures", "a list of columns of the summary"))
+    measures = _names(measures, "measures")
+    with_columns(figures, "figures", *measures)
     order = list(dict.fromkeys(zip(figures["model"], figures["method"], strict=True)))
     wide = figures.pivot(index=["model", "method"], columns="k", values=list(measures))
     columns = [(k, measure) for k in sorted(figures["k"].unique()) for measure in measures]
@@ -156,9 +157,9 @@ def influence_errors(judged, by=("model",), truth="control", **bootstrap_options
     (0.5, 0.0, 0.0)
     """
     one_of(truth, "truth", ("control", "original"))
-    by = listed(by, "by", "a list of columns")
+    by = _names(by, "by")
     with_columns(judged, "judged", "model", "user", "world", "replacement", "status", "size")
-    columns(
+    with_columns(
         judged.assign(sizes=0), "judged", *(instance(each, "by", str, "a list of columns") for each in by)
     )
     suffix = "" if truth == "control" else "_original"
@@ -249,6 +250,8 @@ def compare(judged, first, *others, definition="counterfactual", **bootstrap_opt
     """
     _check_definition(definition)
     with_columns(judged, "judged", "model", "method", "k", "user", "status", "size", definition)
+    for name in (first, *others):
+        instance(name, "method", str, "the name of a method in the table")
     table = []
     for (model, k), group in judged[judged["status"] != "missing"].groupby(["model", "k"], sort=False):
         by_method = {method: rows.set_index("user") for method, rows in group.groupby("method")}
@@ -300,6 +303,14 @@ def _compare_pair(success, sizes, bootstrap_options):
     result |= {"set_size_difference_low": low, "set_size_difference_high": high}
     test = paired_t(first, second)
     return result | {"t": test["t"]} | {f"t_{name}": test[name] for name in ("p_two_sided", "p_one_sided")}
+
+
+def _names(values, name):
+    """A list of names of columns, one at least."""
+    values = listed(values, name, "a list of columns")
+    for each in values or [None]:
+        instance(each, name, str, "a list of columns, one at least")
+    return values
 
 
 def _divide(part, whole):

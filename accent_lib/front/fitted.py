@@ -501,9 +501,7 @@ def same_data(path, about: dict, data) -> None:
 
 def seed_of(value) -> int:
     """A seed that every generator takes, or an error that names it."""
-    if (seed := whole(value, "seed", 0)) >= 2**32:
-        raise refused(value, "seed", "below 2**32")
-    return seed
+    return whole(value, "seed", 0, 2**32 - 1)
 
 
 def _position(value, index: pd.Index, kind: str, data) -> int:

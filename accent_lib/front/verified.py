@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from accent_lib.arguments import shown, whole
+from accent_lib.arguments import refused, shown, whole
 from accent_lib.errors import AccentError
 from accent_lib.front.fitted import seed_of
 from accent_lib.models import Wrapped
@@ -174,6 +174,8 @@ def verify(
 def checked_training(fit, recipe):
     """Somebody's own training and a recipe, each None where it was not given."""
     if fit is not None:
+        if not callable(fit):
+            raise refused(fit, "fit", "a function fit(keep, seed) that trains anew")
         try:
             inspect.signature(fit).bind("keep", "seed")
         except TypeError:

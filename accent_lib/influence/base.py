@@ -12,7 +12,7 @@ from torch import Tensor
 
 from accent_lib.arguments import array, listed, number, one_of, refused, users_of, whole
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import checked_model, differentiating, items_of, not_finite
+from accent_lib.models.gate import checked_model, differentiable, differentiating, items_of, not_finite
 
 EFFECTS = ("linear", "substitute")
 
@@ -87,7 +87,7 @@ class FastInfluence(ABC):
     def __init__(self, model, variant: str, effect: str, damping: float, smallest: float | None):
         if not isinstance(variant, str) or variant not in self.variants:
             raise refused(variant, "variant", f"{' or '.join(self.variants)} for a model that {self.reads}")
-        self.model, self.variant = checked_model(model, "losses", "penalty"), variant
+        self.model, self.variant = differentiable(checked_model(model, "losses", "penalty")), variant
         self.effect = one_of(effect, "effect", EFFECTS)
         self.damping = number(damping, "damping", 0)
         self.smallest = None if smallest is None else number(smallest, "smallest")

@@ -67,6 +67,7 @@ class BlockInfluence(FastInfluence):
         own_term: bool = True,
     ):
         super().__init__(model, variant, effect, damping, smallest)
+        model = self.model
         self.own_term = flag(own_term, "own_term")
         # What the blocks of items that were asked for add, by item; users have many of them in common.
         self._halves = {} if variant == "paper" and hasattr(model, "item_block") else None

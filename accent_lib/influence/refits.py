@@ -10,7 +10,7 @@ from torch.func import grad, hessian, jacrev
 
 from accent_lib.arguments import instance, refused, user_of, whole
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import checked_model, differentiating, not_finite
+from accent_lib.models.gate import checked_model, differentiable, differentiating, not_finite
 
 
 class Frozen:
@@ -44,7 +44,7 @@ class Frozen:
 
     @differentiating
     def __init__(self, model, user: int):
-        checked_model(model, "penalty", "ratings", "n_actions")
+        model = differentiable(checked_model(model, "penalty", "ratings", "n_actions"))
         self.model, self.user, self.penalty = model, user_of(model, user), model.penalty
         self.n_users, self.n_items, self.n_actions = model.n_users, model.n_items, model.n_actions
         self.actions, self.action_slice, self.candidates = model.actions, model.action_slice, model.candidates
@@ -132,6 +132,7 @@ def refit(
         user_of(checked_model(model, "losses", "penalty", "n_actions"), user),
         whole(steps, "steps", 0),
     )
+    model = differentiable(model)
     block, n = model.block(user), len(model.actions(user))
     if not n:
         raise AccentError(f"User {user} has no action, so that there is nothing to fit her block to.")

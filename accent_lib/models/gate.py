@@ -1,5 +1,6 @@
 """What a model that is given must offer, and what is said where its numbers are not finite."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -84,3 +85,12 @@ def items_of(model: Any, items: Any) -> np.ndarray | Tensor:
 def differentiating(function: Callable) -> Callable:
     """Let a function take gradients, also for a caller inside ``torch.no_grad()`` or ``inference_mode()``."""
     return torch.inference_mode(False)(torch.enable_grad()(function))
+
+
+@torch.inference_mode(False)
+def differentiable(model: Any) -> Any:
+    """A model whose tensors let gradients pass: itself, or a copy if they were made in inference mode."""
+    if not hasattr(model, "parameters"):
+        return model
+    made = any(value.is_inference() for value in (*model.parameters(), *model.buffers()))
+    return copy.deepcopy(model) if made else model

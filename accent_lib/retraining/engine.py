@@ -19,6 +19,7 @@ from accent_lib.retraining.outcomes import Outcome
 from accent_lib.retraining.ranking import ranked
 from accent_lib.retraining.worlds import World
 from accent_lib.training import Recipe, State, train
+from accent_lib.training.stack import usable
 
 
 def retrain(
@@ -159,7 +160,7 @@ def run_stack(model, recipe, state, worlds, slates, seed, controlled=(), device=
     >>> [outcome.world for outcome in outcomes]
     ['', '3:0 1']
     """
-    worlds = _worlds(worlds)
+    worlds, device = _worlds(worlds), usable(device)
     seed, controlled = whole(seed, "seed", 0, 2**63 - 1), _slates(model, slates, controlled)
     torch.set_num_threads(1)  # one thread a process: two processes of two threads are slower than one
     # Tensors that are sent to a process lie in memory that all processes share: write into a copy.

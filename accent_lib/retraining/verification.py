@@ -59,7 +59,11 @@ def controls_of(stacks: Sequence[Sequence[World]], users: Sequence[int]) -> list
     >>> controls_of(stacks, [0, 1, 2])
     [{0, 2}, {1}]
     """
-    home, users = {}, wholes(users, "users", 0)
+    home, users, what = {}, wholes(users, "users", 0), "a list of stacks, as stacks_of() cuts them"
+    stacks = [listed(stack, "stacks", what) for stack in listed(stacks, "stacks", what)]
+    for stack in stacks or [[stacks]]:
+        for world in stack or [stack]:
+            instance(world, "stacks", World, what)
     for number, stack in enumerate(stacks):
         if not stack[0].removed:
             for world in stack:

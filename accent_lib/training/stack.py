@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from accent_lib.arguments import number, refused
 from accent_lib.errors import AccentError
+from accent_lib.models.gate import differentiable
 from accent_lib.training.recipes import Recipe
 from accent_lib.training.state import State
 
@@ -42,8 +43,7 @@ def on(model: nn.Module, device: str | torch.device | None) -> nn.Module:
     device = usable(device)
     here, there = next(model.parameters()).device, torch.device("cpu" if device is None else device)
     if device is None or (here.type == there.type and there.index in (None, here.index)):
-        # Tensors that were made in inference mode let no gradient pass; their copies do.
-        return copy.deepcopy(model) if any(data.is_inference() for data in model.buffers()) else model
+        return differentiable(model)
     return copy.deepcopy(model).to(there)
 
 
