@@ -92,8 +92,7 @@ def instance(value: Any, name: str, kinds: type | tuple[type, ...], what: str) -
 
 def offers(value: Any, name: str, what: str, *needed: str) -> Any:
     """Something that has some attributes: what a protocol asks for, whatever its type."""
-    lacking = [attribute for attribute in needed if not hasattr(value, attribute)]
-    if isinstance(value, type) or lacking:
+    if not all(hasattr(value, attribute) for attribute in needed):
         raise refused(value, name, what)
     return value
 

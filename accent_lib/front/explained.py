@@ -194,12 +194,14 @@ def explain(
     Raises
     ------
     AccentError
-        If the model is not fitted, or there is no such user or method.
+        If the model is not fitted, there is no such user or method, she knows all items but one or has no
+        action, or a number is not finite.
 
     Warns
     -----
     AccentWarning
-        Once, of what :func:`check` has to say of a net of one's own that was trained elsewhere.
+        Once, of what :func:`check` has to say of a net of one's own that was trained elsewhere; and if the
+        recommendation ties with another item of the slate.
 
     Examples
     --------
@@ -253,7 +255,17 @@ def explain_users(
         One row for each user and method: ``user, method, variant, k, recommendation, recommendation_title,
         replacement, replacement_title, removed, removed_titles, size, gap, remaining_gap``. ``removed`` and
         ``removed_titles`` are lists; of a user for whom no set was found they are empty, and the replacement
-        is None.  Of one who knows all items but one, or all, the gaps are NaN, too.
+        is None.  Of one who knows all items but one, or all, or has no action, the gaps are NaN, too.
+
+    Raises
+    ------
+    AccentError
+        As for :func:`explain`.
+
+    Warns
+    -----
+    AccentWarning
+        Once, if recommendations tie with another item of their slates.
 
     Examples
     --------

@@ -151,7 +151,8 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
     Warns
     -----
     AccentWarning
-        If all stars lie in the lower half of the scale, as they do where they are on a shorter one.
+        If stars differ, but all lie in the lower half of the scale, as they do where they are on a shorter
+        one.
 
     Examples
     --------
@@ -192,7 +193,7 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
     if len(items) < min_ratings:
         raise AccentError(f"{len(items)} ratings are too few: bring at least {min_ratings}.")
     low, high = data.scale
-    if stars and max(stars) <= (low + high) / 2:
+    if len(set(stars)) > 1 and max(stars) <= (low + high) / 2:
         warnings.warn(
             f"None of the ratings is above {max(stars):g}, though the scale goes from {low:g} to {high:g}: "
             "if they are on another scale, convert them.",
