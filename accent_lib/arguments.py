@@ -53,7 +53,7 @@ def whole(value: Any, name: str, at_least: int | None = None, at_most: int | Non
     """A whole number within bounds."""
     one = _one(value)
     fits = isinstance(one, Real) and not isinstance(one, bool | np.bool_)
-    fits = fits and (isinstance(one, Integral) or (np.isfinite(one) and one == one // 1))
+    fits = fits and (isinstance(one, Integral) or one == one // 1)
     at_most = LARGEST if at_most is None else at_most
     if not fits or (at_least is not None and one < at_least) or one > at_most or one < -LARGEST:
         raise refused(value, name, f"a whole number{_range(at_least, at_most)}")

@@ -79,9 +79,7 @@ def obstacle(model, user: int) -> str:
     """
     if (candidates := len(model.candidates(user))) < 2:
         return f"knows all items but {candidates}, so that nothing could be recommended instead"
-    return (
-        "" if len(model.actions(user)) else "has no action that the model learned from, so that none can go"
-    )
+    return "" if len(model.actions(user)) else "has no action that the model learned from"
 
 
 def tied(scores: np.ndarray) -> int:
@@ -92,7 +90,8 @@ def tied(scores: np.ndarray) -> int:
     >>> tied(np.array([3.0, 3.0 - 1e-12, 2.5])), tied(np.array([3.0, 2.5]))
     (1, 0)
     """
-    return int((rounded(scores[1:] - scores[0]) == 0).sum())
+    first, *others = rounded(scores).tolist()
+    return others.count(first)
 
 
 def gather(analysis: FastInfluence, users: Sequence[int], k: int, methods: Iterable[str]) -> list[Evidence]:

@@ -182,9 +182,8 @@ def _train(model, recipe, states, keep, seed, progress=None, watch=None):
             step += 1
             if progress is not None:
                 progress(step)
-            if step == recipe.steps:
-                break
-            if watch is not None and watch(step, lambda: stack.states()[0]):
+            ended = watch is not None and watch(step, lambda: stack.states()[0])
+            if ended or step == recipe.steps:
                 return stack.states()
     return stack.states()
 
