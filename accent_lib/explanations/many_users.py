@@ -103,7 +103,7 @@ def explain_users(
     if ties := sum(len(slate) > 1 and tied(slate) > 0 for slate in scores):
         warnings.warn(
             f"The recommendation of {ties:,} of {len(users):,} users ties with another item of the slate, to "
-            "nine decimals: which of them is recommended is decided by their order in the data; train longer, "
+            "nine decimals: which of them comes first is decided by their order in the data; train longer, "
             "or look for users and items that the model cannot tell apart.",
             AccentWarning,
             stacklevel=2,

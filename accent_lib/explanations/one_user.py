@@ -127,7 +127,7 @@ def closeup(
     if others := tied(scores):
         warnings.warn(
             f"The recommendation ties with {others:,} other item{'s' if others > 1 else ''} of the slate, to "
-            "nine decimals: which of them is recommended is decided by their order in the data; train longer, "
+            "nine decimals: which of them comes first is decided by their order in the data; train longer, "
             "or look for items that the model cannot tell apart.",
             AccentWarning,
             stacklevel=2,
