@@ -517,9 +517,12 @@ def test_a_tiny_share_holds_nothing_out(holdout):
 
 
 def test_shares_are_of_the_decimal_that_was_written():
-    for same in (0.25, np.float64(0.25), np.float32(0.25)):
+    for same in (0.25, np.float64(0.25), np.float32(0.25), np.array(0.25), torch.tensor(0.25)):
         held_out = al.prepare(al.read_ratings(FRAME), holdout=same).test
         assert len(held_out) == len(al.prepare(al.read_ratings(FRAME), holdout=0.25).test)
+    ten = pd.DataFrame({"user": 1, "item": range(200), "rating": [1, 5] * 100})
+    held_out = [al.prepare(al.read_ratings(ten), holdout=share).test for share in (0.29, np.float32(0.29))]
+    assert [len(each) for each in held_out] == [58, 58]  # of 100 of each sign 29, and not 28
     for wrong in (1, 1.5, -0.1, np.nan, "0.2", True, None):
         with pytest.raises(AccentError, match="`holdout` is "):
             al.prepare(al.read_ratings(FRAME), holdout=wrong)

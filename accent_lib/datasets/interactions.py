@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -274,7 +275,7 @@ def _check_settings(scale, positive_at, least, holdout):
     if not 0 <= number(holdout, "holdout") < 1:
         raise refused(holdout, "holdout", "a share of at least 0 and below 1")
     # The decimal that was written, not its binary neighbour: 0.29 of 100 is 29 and not 28.
-    return Fraction(str(holdout.item() if hasattr(holdout, "item") else holdout))
+    return Fraction(str(holdout if isinstance(holdout, Real) else holdout.item()))
 
 
 def _count(step, table):

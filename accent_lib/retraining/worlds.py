@@ -57,10 +57,13 @@ class World:
         for pair in listed(self.removed, "removed", what):
             if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
                 raise refused(self.removed, "removed", what)
-            user, positions = (
-                whole(pair[0], "user", 0),
-                wholes(pair[1], f"positions of user {shown(pair[0])}", 0),
-            )
+            user, positions = pair
+            # Asked of a hundred thousand outcomes, so that what is as it should be is not looked at one by one.
+            if not (isinstance(positions, tuple) and all(type(each) is int for each in (user, *positions))):
+                user = whole(user, "user")
+                positions = tuple(wholes(positions, f"positions of user {user}"))
+            if min(user, *positions, 0) < 0:
+                raise AccentError(f"A world needs numbers from 0 on, but user {user} has {shown(positions)}.")
             if not positions:
                 raise AccentError(f"User {user} is in a world with nothing removed; leave her out of it.")
             if len(set(positions)) < len(positions):
