@@ -58,7 +58,7 @@ class World:
             if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
                 raise refused(self.removed, "removed", what)
             user, positions = pair
-            # Asked of a hundred thousand outcomes, so that what is as it should be is not looked at one by one.
+            # A table has a hundred thousand outcomes: what is as it should be is not looked at one by one.
             if not (isinstance(positions, tuple) and all(type(each) is int for each in (user, *positions))):
                 user = whole(user, "user")
                 positions = tuple(wholes(positions, f"positions of user {user}"))
