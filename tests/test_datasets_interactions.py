@@ -99,7 +99,7 @@ def test_a_table_worked_by_hand():
         "min_ratings": 1,
     }
     for user in (-1, 2):
-        with pytest.raises(IndexError, match="users go from 0 to 1"):
+        with pytest.raises(AccentError, match="users go from 0 to 1"):
             data.rows(user)
 
 

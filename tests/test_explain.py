@@ -158,5 +158,5 @@ def test_a_wrong_user_or_slate_is_told_in_a_sentence(model):
     for user in (-1, model.n_users):
         with pytest.raises(AccentError, match=f"no user {user}: users go from 0"):
             explain(model, user)
-    with pytest.raises(AccentError, match="needs a second item"):
+    with pytest.raises(AccentError, match="`k` is 1, but must be a whole number of at least 2"):
         explain(model, 0, k=1)

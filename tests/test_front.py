@@ -100,7 +100,7 @@ def test_a_margin_is_in_the_unit_of_scores(model, explained):
     assert not furthest.reached and furthest.remaining_gap < 0
     table = al.explain_users(model, [explained.user], 5, margin=0.2)
     assert table["removed"].tolist() == [wider.removed]
-    with pytest.raises(AccentError, match="A margin is a finite number"):
+    with pytest.raises(AccentError, match="`margin` is .* but must be a finite number"):
         al.explain(model, explained.user, 5, margin=-1)
 
 
@@ -200,7 +200,10 @@ def test_fit_says_what_it_does_and_warns_of_what_is_poor():
     with pytest.warns(AccentWarning, match=r"recommends the same item, '.*', to \d+% of the users"):
         al.NCF(load("sample"), constant).fit()
     wild = Setting({}, (Round(1, replace(SHORT, learning_rate=1e30)),))
-    with pytest.raises(AccentError, match="Training NCF diverged: its objective is"):
+    with pytest.raises(
+        AccentError,
+        match=r"Training diverged: since step 1 of .* the parameters? .*lower the learning rate \(1e\+30\)",
+    ):
         al.NCF(load("sample"), wild).fit()
 
 

@@ -293,7 +293,7 @@ def test_damping_is_raised_only_when_asked_and_says_so(model):
 def test_gap_influence_is_the_difference():
     influence = np.array([[1.0, 2.0], [0.5, 3.0]])
     np.testing.assert_array_equal(gap_influence(influence, 0, 1), [0.5, -1.0])
-    with pytest.raises(IndexError):
+    with pytest.raises(AccentError, match="`replacement` is 2, but must be a whole number from 0 to 1"):
         gap_influence(influence, 0, 2)
 
 

@@ -171,7 +171,7 @@ def test_options_that_make_no_sense_are_refused_with_a_sentence(model, sample):
         (
             model,
             {"variant": "exact"},
-            "variant must be shared or paper or objective for a model that reads the history, not 'exact'",
+            "`variant` is 'exact', but must be shared or paper or objective for a model that reads",
         ),
         (ncf, {"variant": "shared"}, "paper or objective for a model that does not read the history"),
         (model, {"own_term": False}, "'own_term' is no option of influence for a model that reads"),

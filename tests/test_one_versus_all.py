@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from accent_book.figures import METHOD_COLOURS, METHOD_NAMES
+from accent_lib.errors import AccentError
 from accent_lib.explainers import accent, one_versus_all
 from accent_lib.explanations import METHODS, explain_slate
 from tests.test_explainers import problems
@@ -93,5 +94,5 @@ def test_it_runs_where_it_is_asked_for_by_name():
 
 def test_an_empty_history_has_no_explanation_and_wrong_shapes_are_refused():
     assert one_versus_all(np.array([2.0, 1.0]), np.zeros((2, 0))) is None
-    with pytest.raises(ValueError, match="shapes"):
+    with pytest.raises(AccentError, match="shape"):
         one_versus_all(np.array([1.0]), np.array([[1.0]]))

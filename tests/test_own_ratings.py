@@ -2,6 +2,7 @@
 
 import copy
 import io
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from accent_book.live.own_ratings import add_user, explain_ratings, read_ratings
-from accent_lib import AccentError
+from accent_lib import AccentError, AccentWarning
 from accent_lib.explanations import closeup
 from accent_lib.models import NCF, RCF
 from accent_lib.training import Recipe, State, train
@@ -131,6 +132,87 @@ def test_what_cannot_be_used_is_told_in_one_sentence(sample, change, sentence):
     lines = ["title,stars", *(f'"{title}",{3}' for title in unique_titles(sample, 6))]
     with pytest.raises(AccentError, match=sentence):
         read_ratings(io.StringIO("\n".join(change(lines))), sample, min_ratings=5)
+
+
+@pytest.mark.parametrize(
+    "table, sentence",
+    [
+        ("title,stars\n{old} (1890),4", "has no film with the title .*1890.*; did you mean"),
+        (
+            "title,year,stars\n{old},1890,4",
+            r"Line 2: .* is of {year}, but the year is '1890'; correct the year",
+        ),
+        ("title,year,stars\n{old},soon,4", r"Line 2: .* is of {year}, but the year is 'soon'"),
+        (
+            "item,title,stars\n{item},{other},4",
+            r"Line 2: item '{item}' is .*, but the title is .*, which is \d+",
+        ),
+        (
+            "item,title,stars\n{item},Nothing,4",
+            r"Line 2: item '{item}' is .*, but the title is 'Nothing'; corr",
+        ),
+        ("title,stars,rating\n{old},4,1", "The columns stars and rating may both be the stars; keep one"),
+        ("title,stars,stars\n{old},4,1", "The columns stars and stars may both be the stars"),
+        ("title,title,stars\n{old},{old},1", "The columns title and title may both be the title"),
+        ("title,stars\n{old},4,seen", "Line 2 has 3 fields, but the first line names 2"),
+        ("title,stars\n\n\n{old},4,,", "Line 4 has 4 fields, but the first line names 2"),
+        ("title,stars\n{old}", "Line 2 has 1 fields, but the first line names 2"),
+        ("title,stars\n\n{old},8", "Line 3: the stars are '8', but must be a number from 1 to 5"),
+        ("title,stars\n{old},8/10", "Line 2: the stars are '8/10', but must be a number"),
+        ("title,stars\n{old},0_4", "Line 2: the stars are '0_4', but must be a number"),
+        ("title,stars\n{old},nan", "Line 2: the stars are 'nan', but must be a number"),
+        ('title,stars\n"{old},4', "cannot be read as a table with commas"),
+        ("title,stars\n" + 10**6 * "x" + ",4", "cannot be read as a table with commas .field larger than"),
+        ("title,stars\n" + 10**5 * "x" + ",4", "has no film with the title 'x{{58}}…"),
+        (10**6 * "column,", "need the columns title .* but have column"),
+    ],
+    ids=lambda case: case[:30],
+)
+def test_what_contradicts_itself_is_no_rating(sample, table, sentence):
+    known = [item for item in sample.train["item"].unique() if sample.years[item] is not pd.NA]
+    one, other = known[:2]
+    bare = sample.titles[one].rpartition(" (")[0]
+    words = {"old": f'"{bare}"', "item": sample.item_ids[one], "year": sample.years[one]}
+    text = table.format(**words, other=f'"{sample.titles[other]}"').replace('" (1890)', ' (1890)"')
+    with pytest.raises(AccentError, match=sentence.format(**words)) as error:
+        read_ratings(io.StringIO(text), sample, min_ratings=1)
+    assert len(str(error.value)) < 500
+
+
+def test_stars_of_a_shorter_scale_are_noticed(sample):
+    rated = pd.DataFrame({"item": sample.item_ids[sample.train["item"].unique()[:3]], "stars": [5, 4.5, 2]})
+    with pytest.warns(
+        AccentWarning, match="None of the ratings is above 5, though the scale goes from 0 to 10"
+    ):
+        read_ratings(csv(rated), replace(sample, scale=(0, 10)), 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AccentWarning)
+        assert read_ratings(csv(rated), sample, 3)["rating"].tolist() == [5, 4.5, 2]
+
+
+def test_a_year_of_its_own_decimal_commas_and_empty_lines_are_fine(sample):
+    item = next(item for item in sample.train["item"].unique() if sample.years[item] is not pd.NA)
+    bare, year = sample.titles[item].rpartition(" (")[0], sample.years[item]
+    for line in (f'"{bare}",{year},"4,5"', f'"{bare}",{year + 1},4.5', f'"{bare} ({year})",,4.5'):
+        text = f"\ufeffTitle, Year, Stars\n\n{line}\n , ,\n"
+        found = read_ratings(io.StringIO(text), sample, 1)
+        assert found.values.tolist() == [[item, 4.5]]
+
+
+@pytest.mark.parametrize(
+    "items, stars, says",
+    [
+        ([5, 5], [4, 4], "rate an item twice"),
+        ([], [], "`ratings` are none"),
+        ([5, -1], [4, 4], r"`item\[1\]` is -1"),
+        ([5, 10**6], [4, 4], r"`item\[1\]` is 1000000"),
+        ([5, 6], [4, 9], "`rating` is 9, but must be a finite number from 1 to 5"),
+        ([5, 6], [4, np.nan], "`rating` is nan"),
+    ],
+)
+def test_a_user_is_made_of_ratings_that_there_can_be(sample, model, items, stars, says):
+    with pytest.raises(AccentError, match=says):
+        add_user(model, sample, pd.DataFrame({"item": items, "rating": stars}))
 
 
 def test_other_models_and_other_data_are_refused(sample, model, tmp_path):

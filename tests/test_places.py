@@ -94,7 +94,7 @@ def test_as_large_as_real_histories():
         (lambda s, i: leave(s, i, 0, 3), "place 0 and k 3 do not go with 3 scores"),
         (lambda s, i: wish(s, i, 0), "There is no item 0 to wish for: positions go from 1 to 2"),
         (lambda s, i: wish(s, i, 3), "There is no item 3 to wish for"),
-        (lambda s, i: wish(s, i, 1, -1), "A margin is a finite number"),
+        (lambda s, i: wish(s, i, 1, -1), "`margin` is -1, but must be a finite number"),
     ],
 )
 def test_what_makes_no_sense_is_refused(call, sentence):

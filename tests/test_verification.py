@@ -200,7 +200,7 @@ def test_a_stack_that_does_not_fit_is_refused_before_any_work(case, tmp_path):
 
 def test_a_device_that_is_not_there_is_one_sentence():
     assert choose_device("cpu") == "cpu" and choose_device("auto") in ("cpu", "cuda")
-    with pytest.raises(AccentError, match="There is no device 'abacus' here"):
+    with pytest.raises(AccentError, match="`device` is 'abacus', but must be where something can be trained"):
         choose_device("abacus")
 
 

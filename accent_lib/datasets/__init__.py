@@ -1,5 +1,8 @@
 """Data sets: any table of ratings, those of MovieLens by name, and a sample that needs no download."""
 
+import os
+
+from accent_lib.arguments import refused, shown
 from accent_lib.datasets.interactions import Interactions, prepare
 from accent_lib.datasets.movielens import TABLES, load_movielens, load_table
 from accent_lib.datasets.ratings import Ratings
@@ -44,6 +47,9 @@ def load(name, data_home=None) -> Ratings:
     >>> list(load("sample").ratings)
     ['user', 'item', 'rating', 'timestamp']
     """
+    if data_home is not None and not isinstance(data_home, str | os.PathLike):
+        raise refused(data_home, "data_home", "the path of a folder, or None")
+    name = name if isinstance(name, str) else shown(name)
     if name == "sample":
         return generate()
     if name == "ml-100k":
@@ -52,6 +58,6 @@ def load(name, data_home=None) -> Ratings:
         return load_table(name, data_home)
     names = ", ".join(map(repr, ("ml-100k", *TABLES)))
     raise AccentError(
-        f"There is no data set {name!r}; choose 'sample' or one of {names}, or read a file of your own by "
-        "read_ratings(path)."
+        f"There is no data set {shown(name)}; choose 'sample' or one of {names}, or read a file of your "
+        "own by read_ratings(path)."
     )

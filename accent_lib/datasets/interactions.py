@@ -1,14 +1,15 @@
 """From ratings to interactions: prune, hold out, re-index (the paper's section 3.1)."""
 
 import hashlib
-import numbers
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 
+from accent_lib.arguments import number, refused, user_of, whole
 from accent_lib.datasets.ratings import RATING_COLUMNS, Ratings, add_columns, add_tuples
 from accent_lib.errors import AccentError
 
@@ -114,11 +115,10 @@ class Interactions:
 
         Raises
         ------
-        IndexError
+        AccentError
             If there is no such user.
         """
-        if not 0 <= user < self.n_users:
-            raise IndexError(f"There is no user {user}: users go from 0 to {self.n_users - 1}.")
+        user = user_of(self, user)
         return slice(int(self._starts[user]), int(self._starts[user + 1]))
 
 
@@ -180,6 +180,9 @@ def prepare(
     positive_at = ratings.positive_at if positive_at is None else positive_at
     least = {"min_positive": min_positive, "min_negative": min_negative, "min_ratings": min_ratings}
     share = _check_settings(ratings.scale, positive_at, least, holdout)
+    min_positive, min_negative, min_ratings = least.values()
+    if report is not None and not callable(report):
+        raise refused(report, "report", "a function of a sentence, such as print")
     table = ratings.ratings.loc[:, list(RATING_COLUMNS)]
     steps = [_count("as read", table)]
 
@@ -196,6 +199,11 @@ def prepare(
         steps.append(_count(f"of items with ≥ {min_ratings} ratings", table))
 
     table = table.assign(positive=table["rating"] >= positive_at)
+    if table.empty:
+        raise AccentError(
+            f"No item of '{ratings.name}' is left: none has attributes and {min_ratings} ratings; lower "
+            "`min_ratings`."
+        )
     usual = ratings.pruning or _usual(table)
     min_positive = usual[0] if min_positive is None else min_positive
     min_negative = usual[1] if min_negative is None else min_negative
@@ -259,23 +267,15 @@ def _usual(table):
 def _check_settings(scale, positive_at, least, holdout):
     """Refuse thresholds that make no sense; return the held-out share as an exact fraction."""
     low, high = scale
-    if not _is(positive_at, numbers.Real) or not low <= positive_at <= high:
-        raise AccentError(
-            f"`positive_at` is {positive_at!r}, but must be a number on the scale of the ratings, from "
-            f"{low:g} to {high:g}."
-        )
+    if not low <= number(positive_at, "positive_at") <= high:
+        what = f"a number on the scale of the ratings, from {low:g} to {high:g}"
+        raise refused(positive_at, "positive_at", what)
     for name, value in least.items():
-        if value is not None and (not _is(value, numbers.Integral) or value < 0):
-            raise AccentError(f"`{name}` is {value!r}, but must be a whole number of ratings, 0 or more.")
-    if not _is(holdout, numbers.Real) or not 0 <= holdout < 1:
-        raise AccentError(f"`holdout` is {holdout!r}, but must be a share of at least 0 and below 1.")
+        least[name] = None if value is None else whole(value, name, 0)
+    if not 0 <= number(holdout, "holdout") < 1:
+        raise refused(holdout, "holdout", "a share of at least 0 and below 1")
     # The decimal that was written, not its binary neighbour: 0.29 of 100 is 29 and not 28.
-    return Fraction(str(holdout))
-
-
-def _is(value, kind):
-    """Tell whether a value is a number of this kind; True and False are not."""
-    return isinstance(value, kind) and not isinstance(value, bool)
+    return Fraction(str(holdout if isinstance(holdout, Real) else holdout.item()))
 
 
 def _count(step, table):
@@ -296,4 +296,7 @@ def _last(table, share):
     groups = table.groupby(["user", "positive"])
     size = groups["item"].transform("size").to_numpy()
     from_the_end = groups.cumcount(ascending=False).to_numpy()
-    return from_the_end < size * share.numerator // share.denominator
+    # In Python's numbers, which do not overflow: a share may have a very long denominator.
+    sizes, which = np.unique(size, return_inverse=True)
+    of_size = [int(each) * share.numerator // share.denominator for each in sizes]
+    return from_the_end < np.array(of_size, int)[which]

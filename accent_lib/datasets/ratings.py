@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from accent_lib.arguments import instance, number, refused, whole
 from accent_lib.errors import AccentError
 
 RATING_COLUMNS = ("user", "item", "rating", "timestamp")
@@ -78,8 +79,11 @@ class Ratings:
 
     def __post_init__(self):
         """Refuse tables that do not fit together."""
+        instance(self.name, "name", str, "the name of the data set, a text")
+        self._check_scale()
         tables = {"ratings": RATING_COLUMNS, "items": ITEM_COLUMNS, "attributes": ATTRIBUTE_COLUMNS}
         for table, wanted in tables.items():
+            instance(getattr(self, table), table, pd.DataFrame, f"a DataFrame with {', '.join(wanted)}")
             missing = [column for column in wanted if column not in getattr(self, table)]
             if missing:
                 raise AccentError(
@@ -87,13 +91,22 @@ class Ratings:
                 )
         for column in RATING_COLUMNS:
             dtype = self.ratings[column].dtype
+            missing = self.ratings[column].isna().to_numpy()
+            if missing.any() and (column != "rating" or pd.api.types.is_extension_array_dtype(dtype)):
+                raise AccentError(
+                    f"Row {int(missing.argmax())} of the ratings of '{self.name}': the {column} is "
+                    "missing; add it or remove the row."
+                )
             fits = pd.api.types.is_numeric_dtype if column == "rating" else pd.api.types.is_integer_dtype
+            if pd.api.types.is_bool_dtype(dtype):
+                fits = lambda dtype: False  # noqa: E731
             is_text = column in ("user", "item") and pd.api.types.is_string_dtype(self.ratings[column])
             if not fits(dtype) and not is_text:
                 raise AccentError(
                     f"The column `{column}` of the ratings of '{self.name}' holds {dtype}, but must hold "
                     f"{'numbers' if column == 'rating' else 'whole numbers'}; convert it."
                 )
+        self._plain_numbers()
         for table in ("items", "attributes"):
             index = getattr(self, table).index
             if index.has_duplicates:
@@ -109,6 +122,35 @@ class Ratings:
                 f"The attribute table of '{self.name}' describes item {unknown[0]}, which the item table "
                 "does not have; add the item or remove its attribute row."
             )
+
+    def _check_scale(self):
+        scale = self.scale
+        if not isinstance(scale, tuple | list) or len(scale) != 2:
+            raise refused(scale, "scale", "the lowest and the highest rating, such as (1, 5)")
+        low, high = (number(end, "scale") for end in scale)
+        if not low < high:
+            raise refused(scale, "scale", "a lower and a higher number, such as (1, 5)")
+        if not low <= number(self.positive_at, "positive_at") <= high:
+            raise refused(self.positive_at, "positive_at", f"on the scale, from {low:g} to {high:g}")
+        if self.pruning is not None:
+            what = "None, or the positive and the negative ratings that a user must have"
+            for least in instance(self.pruning, "pruning", tuple | list, what) or [None]:
+                whole(least, "pruning", 0)
+            if len(self.pruning) != 2:
+                raise refused(self.pruning, "pruning", what)
+        for note in instance(self.notes, "notes", tuple | list, "a tuple of sentences"):
+            instance(note, "notes", str, "a tuple of sentences")
+
+    def _plain_numbers(self):
+        """Take pandas' nullable numbers as NumPy's, since none is missing."""
+        nullable = {
+            column: self.ratings[column].dtype.numpy_dtype
+            for column in RATING_COLUMNS
+            if hasattr(self.ratings[column].dtype, "numpy_dtype")
+            and pd.api.types.is_numeric_dtype(self.ratings[column].dtype)
+        }
+        if nullable:  # a frozen dataclass has no other way
+            object.__setattr__(self, "ratings", self.ratings.astype(nullable))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -5,11 +5,13 @@ value is an *entry* of its own; items that share nothing have one entry, the val
 """
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from accent_lib.arguments import instance, offers, shown, whole
 from accent_lib.datasets.columns import ATTRIBUTES
 from accent_lib.datasets.fetch import fetch
 from accent_lib.errors import AccentError
@@ -59,7 +61,21 @@ class Relations:
 
     @classmethod
     def of(cls, attributes: pd.DataFrame) -> "Relations":
-        """Number the values of an attribute table, that of :class:`~accent_lib.datasets.Interactions`."""
+        """Number the values of an attribute table, that of :class:`~accent_lib.datasets.Interactions`.
+
+        Raises
+        ------
+        AccentError
+            If a cell is no tuple of whole numbers.
+        """
+        instance(attributes, "attributes", pd.DataFrame, "a table of tuples of numbers")
+        for column in attributes:
+            for row, values in enumerate(attributes[column]):
+                if not isinstance(values, tuple | list) or not all(map(_is_id, values)):
+                    raise AccentError(
+                        f"The attribute table has {shown(values)} in row {row}, column {shown(column)}, "
+                        "but must have tuples of whole numbers there, one for each value; number them."
+                    )
         ids, tables = [np.zeros(1, int)], [sparse.csr_matrix((len(attributes), 1), dtype=bool)]
         columns = [column for column in attributes if attributes[column].map(len).any()]
         for column in columns:
@@ -87,9 +103,29 @@ class Relations:
 
     def entries(self, target: int, item: int) -> np.ndarray:
         """Numbers of the values that two items share; ``[0]`` where they share none, none with itself."""
+        target, item = (
+            whole(each, name, 0, self.n_items - 1) for each, name in ((target, "target"), (item, "item"))
+        )
         ours, theirs = self.has[target].indices, self.has[item].indices
         shared = np.intersect1d(ours, theirs, assume_unique=True)
         return shared[:0] if target == item else shared if len(shared) else np.zeros(1, shared.dtype)
+
+
+def _is_id(value):
+    return isinstance(value, Integral) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
+def _checked(data, relations, seed):
+    """Data and relations as triples are made of them, and a seed."""
+    offers(
+        data, "data", "Interactions, as prepare() makes them", "train", "test", "rows", "n_users", "n_items"
+    )
+    if (
+        instance(relations, "relations", Relations, "Relations, as Relations.of() makes them").n_items
+        != data.n_items
+    ):
+        raise AccentError(f"The relations are of {relations.n_items} items, and the data has {data.n_items}.")
+    return whole(seed, "seed", 0)
 
 
 def training_triples(data, relations: Relations, seed: int = 0) -> np.ndarray:
@@ -127,6 +163,7 @@ def training_triples(data, relations: Relations, seed: int = 0) -> np.ndarray:
     >>> triples.shape == (int(data.train["positive"].sum()), 3)
     True
     """
+    seed = _checked(data, relations, seed)
     users, items, positive = (data.train[name].to_numpy() for name in ("user", "item", "positive"))
     if nothing_disliked(data):
         return np.stack([users, items, _sampled(data, users, seed)], 1)
@@ -171,6 +208,7 @@ def nothing_disliked(data) -> bool:
     >>> nothing_disliked(prepare(load("sample")))
     False
     """
+    offers(data, "data", "Interactions, as prepare() makes them", "train")
     return bool(data.train["positive"].all())
 
 
@@ -198,6 +236,7 @@ def held_out_pairs(data) -> pd.DataFrame:
     >>> held_out_pairs(SimpleNamespace(test=test)).values.tolist()
     [[0, 4, 9], [0, 7, 9]]
     """
+    offers(data, "data", "Interactions, as prepare() makes them", "test")
     liked, disliked = (data.test[data.test["positive"] == sign] for sign in (True, False))
     pairs = liked[["user", "item"]].merge(disliked[["user", "item"]], on="user")
     return pairs.set_axis(["user", "liked", "disliked"], axis=1)
@@ -232,7 +271,7 @@ def draw_relation_triples(data, relations: Relations, seed: int = 0) -> pd.DataF
     >>> bool(relations.has[row["other"], row["value"]])
     False
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(_checked(data, relations, seed))
     telling = np.asarray(relations.has.sum(0)).ravel() < relations.n_items
     items, positive = data.train["item"].to_numpy(), data.train["positive"].to_numpy()
     drawn = [np.zeros((0, 3), int)]

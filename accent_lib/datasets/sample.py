@@ -17,6 +17,7 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
+from accent_lib.arguments import whole
 from accent_lib.datasets.ratings import ATTRIBUTE_COLUMNS, Ratings, object_array
 from accent_lib.errors import AccentError
 
@@ -90,7 +91,8 @@ def generate(seed=20210711, n_users=120, n_items=None) -> Ratings:
         If the sample would be too small, or larger than the table of films.
     """
     table = films()
-    n_items = len(table) if n_items is None else n_items
+    seed, n_users = whole(seed, "seed"), whole(n_users, "n_users")
+    n_items = len(table) if n_items is None else whole(n_items, "n_items")
     if n_users < 2 or n_items < 20:
         raise AccentError(
             f"A sample of {n_users} users and {n_items} films is too small; take at least 2 and 20."

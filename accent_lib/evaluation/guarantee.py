@@ -16,7 +16,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from accent_lib.arguments import array, number, refused, whole
 from accent_lib.errors import AccentError
+
+#: Users that the exact test can be made for: it looks at all pairs of two numbers of them.
+MOST = 20_000
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,6 @@ class Promise:
     n_users: int
 
 
-@lru_cache(maxsize=256)
 def needed(n_users: int, n_others: int, target: float, error: float) -> int:
     """For how many of some users an explanation must hold, to be trusted for a target share of the others.
 
@@ -68,6 +71,12 @@ def needed(n_users: int, n_others: int, target: float, error: float) -> int:
     >>> needed(100, 100, target=0.8, error=0.1) > 80
     True
     """
+    n_users, n_others = whole(n_users, "n_users", 0, MOST), whole(n_others, "n_others", 0, MOST)
+    return _needed(n_users, n_others, number(target, "target", 0, 1), number(error, "error", 0, 1))
+
+
+@lru_cache(maxsize=256)
+def _needed(n_users, n_others, target, error):
     total, least = n_users + n_others, int(np.ceil(target * n_others - 1e-9))
     holds = np.arange(total + 1)[:, None]  # among all
     first = np.arange(n_users + 1)[None]  # among the first
@@ -103,16 +112,16 @@ def calibrate(
     >>> calibrate([0.0, 0.1], holds, 100, target=0.9).margin
     0.1
     """
-    holds, margins = np.asarray(holds, bool), [float(margin) for margin in margins]
+    holds, margins = _flags(holds, "holds"), array(margins, "margins", 1).tolist()
     if holds.ndim != 2 or holds.shape[1] != len(margins) or not len(margins) or sorted(margins) != margins:
         raise AccentError(
             f"holds {holds.shape} must have a column for each of {len(margins)} margins, which ascend."
         )
     for name, value in (("target", target), ("confidence", confidence)):
-        if not 0 < value < 1:
-            raise AccentError(f"`{name}` is {value!r}, but must be a share above 0 and below 1.")
+        if not 0 < number(value, name) < 1:
+            raise refused(value, name, "a share above 0 and below 1")
     counts, n = holds.sum(0), len(holds)
-    least = needed(n, int(n_others), target, (1 - confidence) / len(margins))
+    least = needed(n, n_others, target, (1 - confidence) / len(margins))
     trusted = np.flatnonzero(counts >= least)
     chosen = int(trusted[0]) if len(trusted) else None
     share = (counts.max() if chosen is None else counts[chosen]) / n if n else np.nan
@@ -150,6 +159,12 @@ def kept(
     >>> bool(kept([0.0, 0.1], holds, holds, target=0.9, splits=5)["kept"].all())
     True
     """
+    holds, later, splits = _flags(holds, "holds"), _flags(later, "later"), whole(splits, "splits", 1)
+    margins, seed = array(margins, "margins", 1).tolist(), whole(seed, "seed", 0)
+    if later.shape != holds.shape:
+        raise AccentError(
+            f"`later` has the shape {later.shape}, but must have that of `holds`, {holds.shape}."
+        )
     generator, rows = np.random.default_rng(seed), []
     for _ in range(splits):
         order = generator.permutation(len(holds))
@@ -157,7 +172,19 @@ def kept(
         promise = calibrate(margins, holds[order[:half]], len(order) - half, target, confidence)
         share = np.nan
         if promise.margin is not None:
-            share = later[order[half:], list(margins).index(promise.margin)].mean()
+            share = later[order[half:], margins.index(promise.margin)].mean()
         rows.append((promise.margin, promise.share, share, not share < target - 1e-12))
     table = pd.DataFrame(rows, columns=["margin", "promised", "share", "kept"])
     return table.astype({"margin": float})
+
+
+def _flags(values, name):
+    """Whether each explanation holds, 0 or 1 or bool, ``(n_users, m)``."""
+    try:
+        flags = np.asarray(values)
+        fits = flags.ndim == 2 and (flags.dtype == bool or np.isin(flags, (0, 1)).all())
+    except Exception:  # ragged lists, and whatever somebody's class says
+        fits = False
+    if not fits:
+        raise refused(values, name, "of True and False, a row for each user and a column for each margin")
+    return flags.astype(bool)

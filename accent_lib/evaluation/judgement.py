@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from accent_lib.arguments import flag, wholes, with_columns
 from accent_lib.errors import AccentError
 from accent_lib.evaluation.significance import bootstrap, ratio
 from accent_lib.retraining.cells import CELLS
@@ -92,6 +93,7 @@ def judge(explanations, slates, outcomes, seeds=None, partial=False) -> pd.DataF
     """
     _check(explanations=explanations, slates=slates, outcomes=outcomes)
     _check_users(explanations)
+    seeds, partial = None if seeds is None else wholes(seeds, "seeds", 0), flag(partial, "partial")
     slate_of, retrained = _slates(slates), by_set(outcomes, seeds)
     counting = outcomes if seeds is None else outcomes[outcomes["seed"].isin(seeds)]
     expected = {model: set(of_model) for model, of_model in counting.groupby("model")["seed"]}
@@ -151,6 +153,7 @@ def noise_floor(slates, outcomes, ks=(5, 10, 20), seeds=None) -> pd.DataFrame:
     50.0
     """
     _check(slates=slates, outcomes=outcomes)
+    ks, seeds = wholes(ks, "ks", 2), None if seeds is None else wholes(seeds, "seeds", 0)
     slate_of = _slates(slates)
     controls = {
         (model, user): by_seed
@@ -194,9 +197,10 @@ def _noise(model, k, controls, slate_of):
 
 
 def _judge_row(row, slate_of, retrained, expected, partial):
-    if (row.model, row.user) not in slate_of:
+    # Who has no candidate has no slate, and of course no set.
+    if (row.model, row.user) not in slate_of and row.recommendation >= 0:
         raise AccentError(f"User {row.user} of {row.model} has no slate; run notebook 04_explanations again.")
-    items, original = slate_of[row.model, row.user]
+    items, original = slate_of.get((row.model, row.user), ((), ()))
     removed, size = world_of(row.user, row.removed).key, len(row.removed)
     judged = {name: getattr(row, name) for name in [*_KEYS, "recommendation", "replacement"]}
     judged |= {"size": size, "world": removed, "users_in_world": 0, "seeds": 0, "failed_seeds": 0}
@@ -286,6 +290,7 @@ def _slates(slates):
 
 def _check(**tables):
     for name, table in tables.items():
+        with_columns(table, name)
         lacking = [column for column in _NEEDED[name] if column not in table]
         if lacking:
             raise AccentError(f"The {name} lack the column {lacking[0]!r}; run the notebook that makes them.")

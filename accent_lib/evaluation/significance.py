@@ -9,6 +9,9 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from accent_lib.arguments import array, number, refused, whole
+from accent_lib.errors import AccentError
+
 
 @lru_cache(maxsize=4)
 def _draws(n_users, resamples, seed):
@@ -47,11 +50,21 @@ def bootstrap(sums, statistic, level=0.95, resamples=2000, seed=0) -> tuple[floa
     >>> bootstrap(sums, ratio)
     (0.0, 1.0)
     """
-    sums = np.asarray(sums, dtype=float)
+    sums, resamples, seed = (
+        array(sums, "sums", 2),
+        whole(resamples, "resamples", 1, 10**6),
+        whole(seed, "seed", 0),
+    )
+    if not 0 < number(level, "level") < 1:
+        raise refused(level, "level", "a share above 0 and below 1")
+    if not callable(statistic):
+        raise refused(statistic, "statistic", "a function of sums, such as ratio")
     if len(sums) == 0:
         return float("nan"), float("nan")
     with np.errstate(divide="ignore", invalid="ignore"):
         values = statistic((_draws(len(sums), resamples, seed) @ sums).T)  # of (n_sums, resamples)
+    if getattr(values, "shape", None) != (resamples,):
+        raise refused(statistic, "statistic", "a function from (n_sums, ...) to (...), such as ratio")
     # A resample may leave the statistic undefined, such as a mean over none.
     values = values[np.isfinite(values)]
     if len(values) == 0:
@@ -88,7 +101,7 @@ def mcnemar(first, second) -> dict:
     >>> test["only_first"], test["only_second"], round(test["p_one_sided"], 3)
     (3, 0, 0.125)
     """
-    first, second = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    first, second = _pair(first, second)
     both, neither = int((first & second).sum()), int((~first & ~second).sum())
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     table = [[both, only_first], [only_second, neither]]
@@ -113,9 +126,31 @@ def holm(p_values) -> np.ndarray:
     >>> holm([0.01, float("nan"), 0.04]).tolist()
     [0.02, nan, 0.04]
     """
-    p_values = np.asarray(p_values, dtype=float)
+    try:
+        p_values = np.asarray(p_values, dtype=float)
+    except Exception:  # texts, ragged lists, and whatever somebody's class says
+        raise refused(p_values, "p_values", "a list of numbers from 0 to 1") from None
+    if p_values.ndim != 1 or (p_values < 0).any() or (p_values > 1).any():
+        raise refused(p_values, "p_values", "a list of numbers from 0 to 1")
     corrected = np.full(p_values.shape, float("nan"))
     made = np.isfinite(p_values)
     if made.any():
         corrected[made] = multipletests(p_values[made], method="holm")[1]
     return corrected
+
+
+def _pair(first, second):
+    """Two arrays of flags, of one length."""
+    try:
+        pair = [np.asarray(each) for each in (first, second)]
+        fits = all(each.ndim == 1 and (each.dtype.kind in "biuf" or not len(each)) for each in pair)
+        fits = fits and not any(np.isin(each, (0, 1), invert=True).any() for each in pair)
+    except Exception:  # ragged lists, and whatever somebody's class says
+        fits = False
+    if not fits:
+        raise AccentError("Two lists of True and False, one value for each user, are compared.")
+    if len(pair[0]) != len(pair[1]):
+        raise AccentError(
+            f"There are {len(pair[0])} and {len(pair[1])} values; both are about the same users."
+        )
+    return [each.astype(bool) for each in pair]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from accent_lib.arguments import instance, listed, one_of, shown, with_columns
 from accent_lib.errors import AccentError
 from accent_lib.evaluation.judgement import DEFINITIONS
 from accent_lib.evaluation.significance import bootstrap, holm, mcnemar, ratio
@@ -55,6 +56,7 @@ def summary(judged, definition="counterfactual", **bootstrap_options) -> pd.Data
     33.3
     """
     _check_definition(definition)
+    with_columns(judged, "judged", "model", "method", "k", "status", "size", "users_in_world", *DEFINITIONS)
     rows = []
     for (model, method, k), everyone in judged.groupby(["model", "method", "k"], sort=False):
         group = everyone[everyone["status"] != "missing"]
@@ -106,8 +108,11 @@ def table1(figures, measures=("cf_percentage", "set_size")) -> pd.DataFrame:
     >>> table1(figures, ["set_size"]).loc[("ncf", "accent")].tolist()
     [4.75, 4.5]
     """
+    with_columns(figures, "figures", "model", "method", "k")
     if "status" in figures:
         figures = summary(figures)
+    measures = _names(measures, "measures")
+    with_columns(figures, "figures", *measures)
     order = list(dict.fromkeys(zip(figures["model"], figures["method"], strict=True)))
     wide = figures.pivot(index=["model", "method"], columns="k", values=list(measures))
     columns = [(k, measure) for k in sorted(figures["k"].unique()) for measure in measures]
@@ -153,9 +158,12 @@ def influence_errors(judged, by=("model",), truth="control", **bootstrap_options
     >>> float(errors.loc["gap", "rmse"]), float(errors.loc["gap", "bias"]), float(errors.loc["score", "rmse"])
     (0.5, 0.0, 0.0)
     """
-    if truth not in ("control", "original"):
-        raise AccentError(f"The truth is 'control' or 'original', not {truth!r}.")
-    by = list(by)
+    one_of(truth, "truth", ("control", "original"))
+    by = _names(by, "by")
+    with_columns(judged, "judged", "model", "user", "world", "replacement", "status", "size")
+    with_columns(
+        judged.assign(sizes=0), "judged", *(instance(each, "by", str, "a list of columns") for each in by)
+    )
     suffix = "" if truth == "control" else "_original"
     sets = judged[judged["status"] == "ok"]
     sets = sets.assign(sizes=pd.cut(sets["size"], _SIZE_EDGES, labels=_SIZE_NAMES))
@@ -245,6 +253,7 @@ def compare(judged, first, *others, definition="counterfactual", **bootstrap_opt
     (3, 75.0)
     """
     _check_definition(definition)
+    with_columns(judged, "judged", "status", definition)
     table = []
     for about, pair in _pairs(judged[judged["status"] != "missing"], first, others):
         success = [rows[definition].to_numpy(dtype=bool) for rows in pair]
@@ -290,6 +299,7 @@ def compare_sizes(explanations, first, *others, **bootstrap_options) -> pd.DataF
     >>> int(row["users"]), int(row["smaller"]), float(row["excess"]), round(float(row["ratio"]), 2)
     (2, 1, 2.0, 2.33)
     """
+    with_columns(explanations, "explanations", "size")
     table = []
     for about, pair in _pairs(explanations[explanations["size"] > 0], first, others):
         of_first, of_second = (rows["size"].to_numpy(dtype=float) for rows in pair)
@@ -304,6 +314,9 @@ def compare_sizes(explanations, first, *others, **bootstrap_options) -> pd.DataF
 
 def _pairs(table, first, others):
     """The rows of two methods on the users of both, for each model, k and other method."""
+    with_columns(table, "table", "model", "method", "k", "user")
+    for name in (first, *others):
+        instance(name, "method", str, "the name of a method in the table")
     there = False
     for (model, k), group in table.groupby(["model", "k"], sort=False):
         by_method = {method: rows.set_index("user") for method, rows in group.groupby("method")}
@@ -315,7 +328,9 @@ def _pairs(table, first, others):
                 there = True
     if not there:
         methods = ", ".join(table["method"].unique())
-        raise AccentError(f"{first!r} cannot be compared with {others}; the table has the methods {methods}.")
+        raise AccentError(
+            f"{shown(first)} cannot be compared with {shown(others)}; the table has the methods {methods}."
+        )
 
 
 def corrected_together(*tables) -> pd.DataFrame:
@@ -343,10 +358,17 @@ def _compare_pair(success, bootstrap_options):
     return result | {f"mcnemar_{name}": test[name] for name in ("p_two_sided", "p_one_sided")}
 
 
+def _names(values, name):
+    """A list of names of columns, one at least."""
+    values = listed(values, name, "a list of columns")
+    for each in values or [None]:
+        instance(each, name, str, "a list of columns, one at least")
+    return values
+
+
 def _divide(part, whole):
     return float(part) / float(whole) if whole else float("nan")
 
 
 def _check_definition(definition):
-    if definition not in DEFINITIONS:
-        raise AccentError(f"There is no definition {definition!r}; choose of {', '.join(DEFINITIONS)}.")
+    one_of(definition, "definition", DEFINITIONS)

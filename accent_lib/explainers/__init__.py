@@ -8,7 +8,7 @@ is left of it, scores minus the influences of the whole set, is negative then.
 from accent_lib.explainers.explanation import Explanation, no_sentence, sentence
 from accent_lib.explainers.gap_filling import accent, fill_gap, one_versus_all, resume
 from accent_lib.explainers.places import leave, wish
-from accent_lib.explainers.rounding import checked, checked_margin, rounded
+from accent_lib.explainers.rounding import checked, checked_margin, checked_scores, rounded
 from accent_lib.explainers.walks import attention, fia, pure_attention, pure_fia, random_control, walk
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "attention",
     "checked",
     "checked_margin",
+    "checked_scores",
     "fia",
     "fill_gap",
     "leave",

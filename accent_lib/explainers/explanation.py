@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accent_lib.arguments import instance, listed, number
+from accent_lib.errors import AccentError
 from accent_lib.explainers.rounding import rounded
 
 
@@ -64,6 +66,11 @@ def sentence(
     verb : str
         What was done with the removed items.
 
+    Raises
+    ------
+    AccentError
+        If the set is empty, or something is no text.
+
     Examples
     --------
     >>> sentence(["Contact", "Fargo"], "The Silence of the Lambs", "Donnie Brasco")
@@ -71,6 +78,13 @@ def sentence(
     >>> sentence(["Contact", "Kolya"], "Fargo", "Jaws", gap=0.25)
     'Control, drawn by lot: without Contact and Kolya, Jaws is not expected to lead Fargo (gap left: 0.250).'
     """  # noqa: E501
+    removed = [_title(each, "removed") for each in listed(removed, "removed", "a list of titles")]
+    recommendation, replacement = _title(recommendation, "recommendation"), _title(replacement, "replacement")
+    if not removed:
+        raise AccentError("A set without any action explains nothing; where no set was found, say so.")
+    if not (isinstance(gap, float) and gap == -np.inf):
+        number(gap, "gap")
+    instance(verb, "verb", str, "a participle, such as 'rated'")
     *most, last = removed
     joined = f"{', '.join(most)} and {last}" if most else last
     if gap < 0:
@@ -88,4 +102,8 @@ def no_sentence(recommendation: str) -> str:
     >>> no_sentence("Fargo")
     'No set of actions was found that would replace Fargo.'
     """
-    return f"No set of actions was found that would replace {recommendation}."
+    return f"No set of actions was found that would replace {_title(recommendation, 'recommendation')}."
+
+
+def _title(value, name):
+    return instance(value, name, str, "a title")

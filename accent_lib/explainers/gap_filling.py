@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from accent_lib.arguments import array, number, wholes
+from accent_lib.errors import AccentError
 from accent_lib.explainers.explanation import Explanation
 from accent_lib.explainers.rounding import checked, checked_margin, rounded
 
@@ -39,7 +41,8 @@ def fill_gap(gap: float, influence_on_gap: np.ndarray) -> tuple[int, ...] | None
     >>> fill_gap(0.3, np.array([0.1, 0.2])) is None
     True
     """
-    ((taken, _, _),) = _fill_gaps(rounded([gap]), rounded(influence_on_gap)[None])
+    influence_on_gap = array(influence_on_gap, "influence_on_gap", 1)
+    ((taken, _, _),) = _fill_gaps(rounded([number(gap, "gap")]), rounded(influence_on_gap)[None])
     return taken
 
 
@@ -83,8 +86,9 @@ def accent(scores: np.ndarray, influence: np.ndarray, margin: float = 0.0) -> Ex
 
     Raises
     ------
-    ValueError
-        If the shapes do not match or the slate has no second item.
+    AccentError
+        If the shapes do not match, the slate has no second item, a number is not finite, or scores do not
+        descend.
 
     Examples
     --------
@@ -96,7 +100,7 @@ def accent(scores: np.ndarray, influence: np.ndarray, margin: float = 0.0) -> Ex
     >>> explanation.removed, explanation.replacement, explanation.predicted.tolist()
     ((1,), 2, [2.25, 2.125, 2.5])
     """
-    scores, influence = checked(scores, influence)
+    scores, influence = checked(scores, influence, descending=True)
     margin = checked_margin(margin)
     filled = _fill_gaps(rounded(scores[0] - scores[1:]), rounded(influence[0] - influence[1:]), margin)
     candidates = [(item, *each) for item, each in enumerate(filled, 1) if each[0] is not None]
@@ -134,7 +138,7 @@ def one_versus_all(scores: np.ndarray, influence: np.ndarray, margin: float = 0.
     >>> one_versus_all(np.array([1.0, 0.5, 0.0]), np.array([[0.3, 0.4], [0.0, 0.0], [0.0, 0.0]])).removed
     (1, 0)
     """
-    scores, influence = checked(scores, influence)
+    scores, influence = checked(scores, influence, descending=True)
     margin, removed, current, best = checked_margin(margin), [], scores, None
     while True:
         second = 1 + int(current[1:].argmax())
@@ -180,8 +184,8 @@ def resume(removed: Sequence[int], measured: np.ndarray, influence: np.ndarray) 
 
     Raises
     ------
-    ValueError
-        If the shapes do not match.
+    AccentError
+        If the shapes do not match, a number is not finite, or an action that is out does not exist.
 
     Examples
     --------
@@ -190,8 +194,10 @@ def resume(removed: Sequence[int], measured: np.ndarray, influence: np.ndarray) 
     >>> resume((1,), np.array([4.0, 3.75]), np.array([[0.125, 1.0, 0.5], [0.0, 0.0, 0.0]])).removed
     (1, 2)
     """
-    removed = tuple(removed)
     measured, influence = checked(measured, influence)
+    removed = tuple(wholes(removed, "removed", 0, influence.shape[1] - 1))
+    if len(set(removed)) < len(removed):
+        raise AccentError("`removed` names an action twice; name each once.")
     left = np.setdiff1d(np.arange(influence.shape[1]), removed)
     longer = []
     for replacement in range(1, len(measured)):

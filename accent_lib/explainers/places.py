@@ -8,6 +8,7 @@ smallest set is found by integer programming, exactly for the estimated scores, 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from accent_lib.arguments import whole
 from accent_lib.errors import AccentError
 from accent_lib.explainers.explanation import Explanation
 from accent_lib.explainers.rounding import checked, checked_margin, rounded
@@ -55,7 +56,8 @@ def leave(
     >>> leave(scores, influence, place=1, k=2).removed
     (1,)
     """
-    scores, influence = checked(scores, influence)
+    scores, influence = checked(scores, influence, descending=True)
+    place, k = whole(place, "place"), whole(k, "k")
     if not 0 <= place < k < len(scores):
         raise AccentError(
             f"place {place} and k {k} do not go with {len(scores)} scores: a place is below k, and k below "
@@ -94,8 +96,8 @@ def wish(scores: np.ndarray, influence: np.ndarray, item: int, margin: float = 0
     >>> wish(scores, influence, item=2).removed
     (1,)
     """
-    scores, influence = checked(scores, influence)
-    if not 1 <= item < len(scores):
+    scores, influence = checked(scores, influence, descending=True)
+    if not 1 <= (item := whole(item, "item")) < len(scores):
         raise AccentError(f"There is no item {item} to wish for: positions go from 1 to {len(scores) - 1}.")
     others = np.delete(np.arange(len(scores)), item)
     leads = scores[item] - scores[others], influence[item] - influence[others]

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from accent_lib.arguments import array, flag, instance, refused, whole, wholes
+from accent_lib.errors import AccentError
 from accent_lib.explainers.explanation import Explanation
-from accent_lib.explainers.rounding import checked, checked_margin, rounded
+from accent_lib.explainers.rounding import checked, checked_margin, checked_scores, rounded
 
 #: Actions that a walk tries ahead of time after a useless one; then twice as many, and so on.
 AHEAD = 4
@@ -43,6 +45,11 @@ def walk(
         The replacement is the best other item when the walk stops; ``None`` where it ends without a swap, and
         where it ends without the margin, the step at which another item led by most.
 
+    Raises
+    ------
+    AccentError
+        If an argument is of another kind, or ``rescore`` gives other than finite scores of this shape.
+
     Examples
     --------
     Each action takes 1 from the recommendation; one is enough:
@@ -53,11 +60,34 @@ def walk(
     >>> explanation.removed, explanation.replacement, explanation.predicted.tolist()
     ((4,), 1, [2.0, 2.5, 1.0])
     """
-    scores, order, margin = rounded(scores), np.asarray(order), checked_margin(margin)
+    order = np.array(wholes(order, "order", 0), int)
+    scores, selective, ahead = (
+        checked_scores(scores, False),
+        flag(selective, "selective"),
+        whole(ahead, "ahead", 1),
+    )
+    if len(scores) < 2:
+        raise refused(scores, "scores", "those of two items at least")
+    return _walk(scores, order, _function(rescore), selective, ahead, checked_margin(margin))
+
+
+def _function(rescore):
+    if not callable(rescore):
+        raise refused(rescore, "rescore", "a function that estimates scores")
+    return rescore
+
+
+def _walk(scores, order, rescore, selective, ahead, margin):
+    """:func:`walk`, with arguments that are checked and rounded."""
     removed, gap, best = [], rounded(scores[0] - scores[1:].max()), None
     while len(order):
         tried = order[:ahead]  # each with all before it, for mostly they are kept
         after = rounded(rescore(removed, tried))
+        if after.shape != (len(tried), len(scores)) or not np.isfinite(after).all():
+            raise AccentError(
+                f"`rescore` must give {len(tried)} x {len(scores)} finite scores, but gave "
+                f"{' x '.join(map(str, after.shape))}, or some that are not finite."
+            )
         gaps = rounded(after[:, 0] - after[:, 1:].max(1))
         useless = selective & (gaps >= np.append(gap, gaps[:-1]))
         n_kept = int(useless.argmax()) if useless.any() else len(tried)
@@ -104,13 +134,13 @@ def fia(scores: np.ndarray, influence: np.ndarray, margin: float = 0.0) -> Expla
 
 
 def _by_influence(scores, influence, selective, margin):
-    scores, influence = checked(scores, influence)
+    scores, influence = checked(scores, influence, descending=True)
     order, by_action = np.argsort(-influence[0], kind="stable"), influence.T.copy()
 
     def rescore(removed, tried):  # influences add up (paper, Eq. 7)
         return scores - np.cumsum(by_action[[*removed, *tried]], 0)[len(removed) :]
 
-    return walk(scores, order, rescore, selective, len(order), margin)
+    return _walk(scores, order, rescore, selective, max(len(order), 1), checked_margin(margin))
 
 
 def pure_attention(
@@ -162,14 +192,15 @@ def attention(
 
 
 def _by_attention(scores, weights, rescore, selective, margin):
-    order = np.argsort(-rounded(weights), kind="stable")
+    scores, rescore = checked_scores(scores), _function(rescore)
+    order = np.argsort(-rounded(array(weights, "weights", 1)), kind="stable")
 
     def one_by_one(removed, tried):
         keep = np.ones((len(tried), len(order)))
         keep[:, removed], keep[:, tried] = 0, 1 - np.tri(len(tried))
         return rescore(keep)
 
-    return walk(scores, order, one_by_one, selective, margin=margin)
+    return _walk(scores, order, one_by_one, selective, AHEAD, checked_margin(margin))
 
 
 def random_control(scores: np.ndarray, influence: np.ndarray, like: Explanation, seed: int) -> Explanation:
@@ -187,6 +218,13 @@ def random_control(scores: np.ndarray, influence: np.ndarray, like: Explanation,
     (True, True)
     """
     scores, influence = checked(scores, influence)
+    instance(like, "like", Explanation, "an Explanation, whose size and replacement are taken")
+    if len(like) > influence.shape[1] or not 0 < like.replacement < len(scores):
+        raise AccentError(
+            f"`like` takes {len(like)} of {influence.shape[1]} actions for item {like.replacement} of "
+            f"{len(scores)}, so that it is of another slate or history."
+        )
+    seed = whole(seed, "seed", 0)
     order = np.random.default_rng(seed).permutation(influence.shape[1])
     removed = tuple(int(action) for action in order[: len(like)])
     return Explanation(removed, like.replacement, rounded(scores - influence[:, removed].sum(1)))

@@ -1,6 +1,6 @@
 """From a trained model to explanations: slate, influence, explainer, for one user or for all."""
 
-from accent_lib.explanations.evidence import Evidence, analysis_of, gather
+from accent_lib.explanations.evidence import Evidence, analysis_of, gather, obstacle, tied
 from accent_lib.explanations.many_users import explain_users
 from accent_lib.explanations.methods import (
     BY_ATTENTION,
@@ -31,4 +31,6 @@ __all__ = [
     "gaps_of",
     "gather",
     "methods_for",
+    "obstacle",
+    "tied",
 ]

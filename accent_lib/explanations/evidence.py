@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accent_lib.arguments import listed, refused, users_of, whole
 from accent_lib.errors import AccentError
-from accent_lib.explanations.methods import BY_ATTENTION, Attention
+from accent_lib.explainers import rounded
+from accent_lib.explanations.methods import BY_ATTENTION, Attention, check_methods
 from accent_lib.influence import FastInfluence, Influence, fast_influence
 from accent_lib.models import slates
+from accent_lib.models.gate import checked_model, differentiating
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Evidence:
         return self.estimate.influence
 
 
+@differentiating
 def analysis_of(model, **options) -> FastInfluence:
     """:func:`~accent_lib.influence.fast_influence` of a copy of a model in double precision.
 
@@ -57,8 +61,37 @@ def analysis_of(model, **options) -> FastInfluence:
     >>> analysis_of(NCF(prepare(load("sample"))), variant="objective").model.user_table.weight.dtype
     torch.float64
     """
-    shared = {id(data): data for data in model.buffers()}  # read only, so there is no need of a copy
+    checked_model(model, "buffers")
+    # They are read only, and need no copy, but where inference mode made them such that no gradient passes.
+    shared = {id(data): data for data in model.buffers() if not data.is_inference()}
     return fast_influence(copy.deepcopy(model, shared).double(), **options)
+
+
+def obstacle(model, user: int) -> str:
+    """Why nothing of a user can be explained, as the end of a sentence; empty where all is well.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> obstacle(NCF(prepare(load("sample"))), 3)
+    ''
+    """
+    if (candidates := len(model.candidates(user))) < 2:
+        return f"knows all items but {candidates}, so that nothing could be recommended instead"
+    return "" if len(model.actions(user)) else "has no action that the model learned from"
+
+
+def tied(scores: np.ndarray) -> int:
+    """How many items of a slate score what its first scores, to the decimals that explainers go by.
+
+    Examples
+    --------
+    >>> tied(np.array([3.0, 3.0 - 1e-12, 2.5])), tied(np.array([3.0, 2.5]))
+    (1, 0)
+    """
+    first, *others = rounded(scores).tolist()
+    return others.count(first)
 
 
 def gather(analysis: FastInfluence, users: Sequence[int], k: int, methods: Iterable[str]) -> list[Evidence]:
@@ -77,7 +110,8 @@ def gather(analysis: FastInfluence, users: Sequence[int], k: int, methods: Itera
     Raises
     ------
     AccentError
-        If there is no such user, or the slate has no second item.
+        If there is no such user, her slate has no second item, she has no action to take back, or a number is
+        not finite.
 
     Examples
     --------
@@ -88,12 +122,14 @@ def gather(analysis: FastInfluence, users: Sequence[int], k: int, methods: Itera
     >>> len(evidence.items), len(evidence.influence), evidence.attention
     (5, 5, None)
     """
-    model = analysis.model
+    if not isinstance(analysis, FastInfluence):
+        raise refused(analysis, "analysis", "what fast_influence() or analysis_of() gives of a model")
+    model, methods = analysis.model, listed(methods, "methods", "a list of names, such as ['accent']")
+    check_methods(methods, model)
+    users, k = users_of(model, users), whole(k, "k", 2)
     for user in users:
-        if not 0 <= user < model.n_users:
-            raise AccentError(f"There is no user {user}: users go from 0 to {model.n_users - 1}.")
-    if k < 2:
-        raise AccentError(f"k is {k}, but a slate needs a second item that could take the first one's place.")
+        if reason := obstacle(model, user):
+            raise AccentError(f"User {user} {reason}.")
     ranked = slates(model, users, k)
     estimates = analysis.of_users(users, [items for items, _ in ranked])
     attends = set(methods) & set(BY_ATTENTION)

@@ -1,5 +1,6 @@
 """Tables of explanations: many users, several slates and methods."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -7,8 +8,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from accent_lib.explanations.evidence import analysis_of, gather
+from accent_lib.arguments import instance, listed, refused, users_of, wholes
+from accent_lib.errors import AccentError, AccentWarning
+from accent_lib.explainers import checked_margin
+from accent_lib.explanations.evidence import analysis_of, gather, obstacle, tied
 from accent_lib.explanations.methods import check_methods, explain_slate
+from accent_lib.models import slates as slates_of
+from accent_lib.models.gate import checked_model
 
 #: Users whose evidence is gathered at once.
 TOGETHER = 16
@@ -52,9 +58,20 @@ def explain_users(
     explanations : DataFrame
         ``model, method, k, user, recommendation, replacement, replacement_position, removed, size,
         predicted``; ``removed`` is a tuple of history positions in the order taken, ``predicted`` one of the
-        ``k`` estimated scores.  Without a set: both empty, ``size`` 0, ``replacement`` -1.
+        ``k`` estimated scores.  Without a set: both empty, ``size`` 0, ``replacement`` -1.  Who has no
+        second candidate, or no action, has no set either; without a candidate, ``recommendation`` is -1.
     hessians : DataFrame
-        ``model, user, smallest_eigenvalue, condition, damping``.
+        ``model, user, smallest_eigenvalue, condition, damping``; NaN where nothing could be explained.
+
+    Raises
+    ------
+    AccentError
+        If there is no such user or method, a slate has no second item, or a number is not finite.
+
+    Warns
+    -----
+    AccentWarning
+        Once, if recommendations of users tie with another item of their slates.
 
     Examples
     --------
@@ -65,8 +82,17 @@ def explain_users(
     >>> len(slates), len(explanations), len(hessians)  # two users: ten items, two slates by two methods, one
     (20, 8, 2)
     """
-    check_methods(methods, model)
-    users, explain = list(users), partial(_explain, analysis_of(model, **options), ks, methods, margin)
+    instance(name, "name", str, "the name of the model, a text")
+    methods = listed(methods, "methods", "a list of names, such as ['accent']")
+    check_methods(methods, checked_model(model))
+    users, ks, margin = users_of(model, users), wholes(ks, "ks", 2), checked_margin(margin)
+    if not ks or not methods:
+        raise AccentError("`ks` and `methods` are empty; name a slate size and a method at least.")
+    if executor is not None:
+        instance(executor, "executor", Executor, "one of concurrent.futures, or None")
+    if progress is not None and not callable(progress):
+        raise refused(progress, "progress", "a function of the number of users done, or None")
+    explain = partial(_explain, analysis_of(model, **options), ks, methods, margin)
     groups = [users[first : first + TOGETHER] for first in range(0, len(users), TOGETHER)]
     items, scores, facts, explanations = [], [], [], []
     for group in (map if executor is None else executor.map)(explain, groups):
@@ -74,6 +100,14 @@ def explain_users(
             column += values
         if progress is not None:
             progress(len(items))
+    if ties := sum(len(slate) > 1 and tied(slate) > 0 for slate in scores):
+        warnings.warn(
+            f"The recommendation of {ties:,} of {len(users):,} users ties with another item of the slate, to "
+            "nine decimals: which of them comes first is decided by their order in the data; train longer, "
+            "or look for users and items that the model cannot tell apart.",
+            AccentWarning,
+            stacklevel=2,
+        )
     lengths = [len(slate) for slate in items]
     slates = {
         "user": np.repeat(users, lengths),
@@ -96,22 +130,31 @@ def _joined(parts, dtype):
 
 def _explain(analysis, ks, methods, margin, users):
     """Items, scores and facts of each user, and the rows of her explanations."""
-    evidence = gather(analysis, users, max(ks), methods)
-    items, scores, estimates = zip(*((e.items, e.scores, e.estimate) for e in evidence), strict=True)
-    explanations = [
-        (method, k, user, *_row(each.items, explanation))
-        for user, each in zip(users, evidence, strict=True)
-        for k in ks
-        for method, explanation in explain_slate(
-            each.scores[:k], each.influence[:k], methods, user, each.attention, margin
-        ).items()
-    ]
-    return items, scores, [(e.smallest_eigenvalue, e.condition, e.damping) for e in estimates], explanations
+    able = [user for user in users if not obstacle(analysis.model, user)]
+    evidence = dict(zip(able, gather(analysis, able, max(ks), methods), strict=True)) if able else {}
+    items, scores, facts, explanations = [], [], [], []
+    for user in users:
+        each = evidence.get(user)
+        if each is None:
+            ((slate, of_slate),) = slates_of(analysis.model, [user], max(ks))
+            facts.append((np.nan,) * 3)
+        else:
+            slate, of_slate, estimate = each.items, each.scores, each.estimate
+            facts.append((estimate.smallest_eigenvalue, estimate.condition, estimate.damping))
+        items.append(slate)
+        scores.append(of_slate)
+        for k in ks:
+            sets = dict.fromkeys(methods)
+            if each is not None:
+                shown = of_slate[:k], each.influence[:k]
+                sets = explain_slate(*shown, methods, user, each.attention, margin)
+            explanations += [(method, k, user, *_row(slate, sets[method])) for method in sets]
+    return items, scores, facts, explanations
 
 
 def _row(items, explanation):
     if explanation is None:
-        return int(items[0]), -1, -1, (), 0, ()
+        return int(items[0]) if len(items) else -1, -1, -1, (), 0, ()
     rival, removed = explanation.replacement, explanation.removed
     predicted = tuple(explanation.predicted.tolist())
     return int(items[0]), int(items[rival]), rival, removed, len(removed), predicted

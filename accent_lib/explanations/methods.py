@@ -7,8 +7,10 @@ import numpy as np
 import torch
 
 from accent_lib import explainers
+from accent_lib.arguments import array, instance, listed, refused, shown, user_of, whole
 from accent_lib.errors import AccentError
-from accent_lib.explainers import Explanation
+from accent_lib.explainers import Explanation, checked_scores
+from accent_lib.models.gate import checked_model, items_of
 from accent_lib.models.recommender import history_scores
 
 #: Explainers that need scores and influences.  ``random`` is the control: it copies ACCENT's sizes.
@@ -40,10 +42,10 @@ def check_methods(methods: Iterable[str], model=None) -> None:
         ...
     accent_lib.errors.AccentError: There is no method 'acent'; choose from accent, fia, ...
     """
-    for method in methods:
+    for method in listed(methods, "methods", "a list of names, such as ['accent']"):
         if not isinstance(method, str) or method not in METHODS | VARIANTS:
             known = ", ".join(METHODS | VARIANTS)
-            raise AccentError(f"There is no method {method!r}; choose from {known}.")
+            raise AccentError(f"There is no method {shown(method)}; choose from {known}.")
         if model is not None and method not in methods_for(model, [method]):
             raise AccentError(f"Method {method!r} ranks by attention, and {type(model).__name__} has none.")
 
@@ -58,6 +60,8 @@ def methods_for(model, methods: Iterable[str]) -> list[str]:
     >>> methods_for(NCF(prepare(load("sample"))), ["accent", "attention"])
     ['accent']
     """
+    methods = listed(methods, "methods", "a list of names, such as ['accent']")
+    check_methods(methods)
     return [method for method in methods if method not in BY_ATTENTION or hasattr(model, "attention")]
 
 
@@ -91,7 +95,10 @@ class Attention:
     """
 
     def __init__(self, model, user: int, items: np.ndarray):
-        self._model, self._user, self._known = model, user, {}
+        self._model, self._user, self._known = checked_model(model), user_of(model, user), {}
+        if not hasattr(model, "attention"):
+            raise refused(model, "model", "one with attention, such as accent_lib.models.RCF(data)")
+        items = items_of(model, items)
         self._items = torch.as_tensor(items, device=model.block(user).device)
         self.weights = model.attention(user, self._items[:1])[0].cpu().numpy()
 
@@ -100,6 +107,9 @@ class Attention:
 
         ``keep`` is ``(m, n_history)``, 0 for what is removed and else 1.
         """
+        keep = array(keep, "keep", 2)
+        if keep.shape[1] != len(self.weights):
+            raise refused(keep, "keep", f"of {len(self.weights)} columns, one for each action")
         cases = [row.tobytes() for row in keep]
         new = [case not in self._known for case in cases]  # slates of several sizes are walked through alike
         if any(new):
@@ -145,7 +155,11 @@ def explain_slate(
     >>> {method: explanation.removed for method, explanation in explanations.items()}
     {'accent': (1,), 'pure_fia': (0, 1)}
     """
+    methods = listed(methods, "methods", "a list of names, such as ['accent']")
     check_methods(methods)
+    seed, scores = whole(seed, "seed", 0), checked_scores(scores)
+    if attention is not None:
+        instance(attention, "attention", Attention, "an Attention of the slate, or None")
     explanations, k = {}, len(scores)
     for method in methods:
         if method in BY_ATTENTION:

@@ -1,14 +1,18 @@
 """One user looked at closely: her history, her slate, every influence, and a gap as it is being filled."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from accent_lib.arguments import instance, user_of
+from accent_lib.errors import AccentError, AccentWarning
 from accent_lib.explainers import Explanation, checked, no_sentence, rounded, sentence
-from accent_lib.explanations.evidence import analysis_of, gather
+from accent_lib.explanations.evidence import analysis_of, gather, tied
 from accent_lib.explanations.methods import Attention, check_methods, explain_slate
 from accent_lib.influence import gap_influence
+from accent_lib.models.gate import checked_model
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,13 @@ def closeup(
     Raises
     ------
     AccentError
-        If there is no such user or method, or the slate has no second item.
+        If there is no such user or method, the slate has no second item, she has no action, or a number is
+        not finite.
+
+    Warns
+    -----
+    AccentWarning
+        If the recommendation ties with another item of the slate.
 
     Examples
     --------
@@ -110,9 +120,18 @@ def closeup(
     >>> hers.influence.shape == (5, len(hers.history))
     True
     """
-    check_methods([method], model)
+    check_methods([method], checked_model(model))
+    user = user_of(model, user)
     (evidence,) = gather(analysis_of(model, **options), [user], k, [method])
     scores, influence, attention = evidence.scores, evidence.influence, evidence.attention
+    if others := tied(scores):
+        warnings.warn(
+            f"The recommendation ties with {others:,} other item{'s' if others > 1 else ''} of the slate, to "
+            "nine decimals: which of them comes first is decided by their order in the data; train longer, "
+            "or look for items that the model cannot tell apart.",
+            AccentWarning,
+            stacklevel=2,
+        )
     explanation = explain_slate(scores, influence, [method], user, attention, margin)[method]
     gaps = gaps_of(scores, influence, explanation, attention)
     return Closeup(user, model.actions(user), evidence.items, scores, influence, explanation, gaps)
@@ -172,7 +191,14 @@ def gaps_of(
     [0.25, 0.25, -0.25]
     """
     scores, influence = checked(scores, influence)
-    removed, rival = ((), 1) if explanation is None else (explanation.removed, explanation.replacement)
+    removed, rival = (), 1
+    if explanation is not None:
+        instance(explanation, "explanation", Explanation, "an Explanation, or None")
+        removed, rival = explanation.removed, explanation.replacement
+    if rival >= len(scores) or (removed and max(removed) >= influence.shape[1]):
+        raise AccentError("`explanation` is of another slate or history than the scores and influences.")
+    if attention is not None:
+        instance(attention, "attention", Attention, "an Attention of the slate, or None")
     if attention is None:
         closed = np.cumsum(gap_influence(influence, 0, rival)[list(removed)])
         return rounded(scores[0] - scores[rival] - np.concatenate([[0.0], closed]))

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from accent_lib import explanations
+from accent_lib.arguments import listed, shown, whole
 from accent_lib.errors import AccentError
 from accent_lib.explainers import checked_margin, no_sentence, sentence
 from accent_lib.explanations import Closeup
+from accent_lib.explanations.evidence import obstacle
 from accent_lib.explanations.methods import check_methods
-from accent_lib.front.fitted import Estimator, whole
+from accent_lib.front.fitted import Estimator, speaker
 from accent_lib.front.verified import Verification, verify
 from accent_lib.models import top_k
 
@@ -127,7 +129,9 @@ class Counterfactual:
             What users do with items, as a participle: ``rated``, ``read``, ``liked``.
         """
         if not isinstance(verb, str) or not verb.strip():
-            raise AccentError(f"`verb` is {verb!r:.60}, but must be a participle, such as 'rated' or 'read'.")
+            raise AccentError(
+                f"`verb` is {shown(verb)}, but must be a participle, such as 'rated' or 'read'."
+            )
         title = [_short(title) for title in self._titles[self.closeup.items]]
         if not self.found:
             return no_sentence(title[0])
@@ -190,12 +194,14 @@ def explain(
     Raises
     ------
     AccentError
-        If the model is not fitted, or there is no such user or method.
+        If the model is not fitted, there is no such user or method, she knows all items but one or has no
+        action, or a number is not finite.
 
     Warns
     -----
     AccentWarning
-        Once, of what :func:`check` has to say of a net of one's own that was trained elsewhere.
+        Once, of what :func:`check` has to say of a net of one's own that was trained elsewhere; and if the
+        recommendation ties with another item of the slate.
 
     Examples
     --------
@@ -210,16 +216,14 @@ def explain(
     True
     """
     network, position = _fitted(model).network, model.user_position(user)
-    if (candidates := len(network.candidates(position))) < 2:
+    if reason := obstacle(network, position):
         raise AccentError(
-            f"User {user!r:.60} knows all items but {candidates}, so that nothing could be recommended "
-            "instead; hold more of her ratings out, or add items."
+            f"User {shown(user)} {reason}; hold more, or fewer, of her ratings out, or add items."
         )
-    options = {**model.setting.influence, **options}
-    options["margin"] = checked_margin(margin) / model.differences_in_unit(1)
-    closeup = explanations.closeup(network, position, whole(k, "k", 2), method, **options)
+    k, options = whole(k, "k", 2), _options(model, options, margin)
+    closeup = explanations.closeup(network, position, k, method, **options)
     # A copy that a later fit() does not change, for this is what verification starts from.
-    return Counterfactual(copy.copy(model), closeup, int(k), method, options["variant"])
+    return Counterfactual(copy.copy(model), closeup, k, method, options["variant"])
 
 
 def explain_users(
@@ -251,7 +255,17 @@ def explain_users(
         One row for each user and method: ``user, method, variant, k, recommendation, recommendation_title,
         replacement, replacement_title, removed, removed_titles, size, gap, remaining_gap``. ``removed`` and
         ``removed_titles`` are lists; of a user for whom no set was found they are empty, and the replacement
-        is None.  Of one who knows all items but one, or all, the gaps are NaN, too.
+        is None.  Of one who knows all items but one, or all, or has no action, the gaps are NaN, too.
+
+    Raises
+    ------
+    AccentError
+        As for :func:`explain`.
+
+    Warns
+    -----
+    AccentWarning
+        Once, if recommendations tie with another item of their slates.
 
     Examples
     --------
@@ -266,20 +280,19 @@ def explain_users(
     ((6, 13), ['accent', 'fia'])
     """
     network, data = _fitted(model).network, model.data
-    if isinstance(methods, str):
-        methods = [methods]
-    if not isinstance(methods, Iterable):
-        raise AccentError(f"`methods` is {methods!r:.60}, but must be a list of names, such as ['accent'].")
-    methods = list(methods)
+    methods = [methods] if isinstance(methods, str) else methods
+    methods = listed(methods, "methods", "a list of names, such as ['accent']")
     check_methods(methods, network)
     methods = list(dict.fromkeys(methods))
+    if not methods:
+        raise AccentError("`methods` is empty; name one, such as 'accent'.")
     users = data.user_ids if users is None else _ids(users)
     positions = [model.user_position(user) for user in users]
-    options, k = {**model.setting.influence, **options}, whole(k, "k", 2)
-    options["margin"] = checked_margin(margin) / model.differences_in_unit(1)
-    able = [user for user in dict.fromkeys(positions) if len(network.candidates(user)) > 1]
-    if progress is not None and not callable(progress):
-        progress = (lambda done: print(f"{done:,} of {len(able):,} users")) if progress else None
+    k, options = whole(k, "k", 2), _options(model, options, margin)
+    able = [user for user in dict.fromkeys(positions) if not obstacle(network, user)]
+    if not callable(progress):
+        say = speaker(progress)
+        progress = (lambda done: say(f"{done:,} of {len(able):,} users")) if progress else None
     with ThreadPoolExecutor(2) as threads:
         ranked, table, _ = explanations.explain_users(
             "", network, able, [k], methods, threads, progress, **options
@@ -346,7 +359,15 @@ def _fitted(model):
     return model
 
 
+def _options(model, options, margin):
+    """Options of the influence, and the margin in the unit of the network."""
+    options = {**model.setting.influence, **options}
+    if options["variant"] is None:
+        options["variant"] = model.setting.influence["variant"]
+    return {**options, "margin": checked_margin(margin) / model.differences_in_unit(1)}
+
+
 def _ids(users):
-    if isinstance(users, str) or not isinstance(users, Iterable):
-        raise AccentError(f"`users` is a list of ids, not {users!r:.60}; of one user explain() tells more.")
-    return list(users)
+    if isinstance(users, str | bytes | dict) or not isinstance(users, Iterable):
+        raise AccentError(f"`users` is a list of ids, not {shown(users)}; of one user explain() tells more.")
+    return listed(users, "users", "a list of ids")

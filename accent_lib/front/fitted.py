@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +14,7 @@ import pandas as pd
 import torch
 
 from accent_lib import models
+from accent_lib.arguments import number, one_of, refused, shown, whole
 from accent_lib.datasets import Interactions, Ratings, prepare
 from accent_lib.errors import AccentError, AccentWarning
 from accent_lib.evaluation import accuracy
@@ -23,6 +23,7 @@ from accent_lib.front.settings import Setting
 from accent_lib.models import gelu, slates
 from accent_lib.retraining.memory import available, stack_bytes
 from accent_lib.training import State, load_checkpoint, save_checkpoint, search, train
+from accent_lib.training.stack import usable
 
 #: A model that gives one item to more than this share of the users has learned little that is personal.
 FEW = 0.5
@@ -211,9 +212,10 @@ class Estimator:
         if say is None:
             return
         few = replace(rounds[0].recipe, steps=3)
-        train(network, few, [State.of(network)], device=device)  # compiles what has to be compiled
+        trial = {"device": device, "tolerant": True}  # if it diverges, training itself will say so
+        train(network, few, [State.of(network)], **trial)  # compiles what has to be compiled
         begin = time.perf_counter()
-        train(network, replace(few, steps=20), [State.of(network)], device=device)
+        train(network, replace(few, steps=20), [State.of(network)], **trial)
         steps = sum(part.starts * part.recipe.steps for part in rounds)
         seconds = steps * (time.perf_counter() - begin) / 20
         starts = f"{rounds[0].starts} start{'s' if rounds[0].starts > 1 else ''}"
@@ -259,11 +261,12 @@ class Model(Estimator):
         if isinstance(name, str):
             if name not in self.names:
                 raise AccentError(
-                    f"{type(self).__name__} has no setting {name!r}; choose from {', '.join(self.names)}."
+                    f"{type(self).__name__} has no setting {shown(name)}; choose from "
+                    f"{', '.join(self.names)}."
                 )
             setting = self._setting_of(name)
         elif not isinstance(setting, Setting):
-            raise AccentError(f"A setting is one of {', '.join(self.names)}, not {setting!r}.")
+            raise AccentError(f"A setting is one of {', '.join(self.names)}, not {shown(setting)}.")
         self.setting = replace(setting, network=self._checked({**setting.network, **network}))
         self.seed = seed_of(seed)
 
@@ -278,17 +281,11 @@ class Model(Estimator):
                     f"{type(self).__name__} has no argument {name!r}; choose from {', '.join(known)}."
                 )
             if name == "activation":
-                if value not in ACTIVATIONS:
-                    raise AccentError(
-                        f"`activation` is {value!r:.60}, but must be one of {', '.join(ACTIVATIONS)}."
-                    )
-                checked[name] = value
+                checked[name] = one_of(value, name, ACTIVATIONS)
             elif name in ("dim", "attention"):
                 checked[name] = whole(value, name, 2)
-            elif isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < np.inf:
-                raise AccentError(f"`{name}` is {value!r:.60}, but must be a number of at least 0.")
             else:
-                checked[name] = float(value)
+                checked[name] = number(value, name, 0)
         return checked
 
     def _setting_of(self, name: str) -> Setting:
@@ -342,15 +339,9 @@ class Model(Estimator):
             )
         self._look_ahead(network, say if progress else None, device)
         states, record = search(self._make, rounds, seed=self.seed, device=device, log=say)
-        objective = min(row["objective"] for row in record if row["round"] == len(rounds))
-        if not np.isfinite(objective):
-            raise AccentError(
-                f"Training {type(self).__name__} diverged: its objective is {objective}. Lower the learning "
-                "rate of the setting, or look for ratings that are far off."
-            )
-        start = next(row["start"] for row in record if row["round"] == len(rounds))
-        self._take(states[0], start)
-        self._describe(begin, objective)
+        best = next(row for row in record if row["round"] == len(rounds))
+        self._take(states[0], best["start"])
+        self._describe(begin, best["objective"])
         say(repr(self))
         return self
 
@@ -461,13 +452,15 @@ class RCF(Model):
 
 def speaker(progress) -> Callable[[str], Any]:
     """What to do with a line about progress."""
+    if not callable(progress) and progress is not None and not isinstance(progress, bool):
+        raise refused(progress, "progress", "True, False, or a function of a line")
     return progress if callable(progress) else print if progress else lambda line: None
 
 
 def _file(path) -> Path:
     """A path that is no folder, or an error that names it."""
     if not isinstance(path, str | os.PathLike):
-        raise AccentError(f"A model is kept in a file, such as 'model.npz', not in {path!r:.60}.")
+        raise AccentError(f"A model is kept in a file, such as 'model.npz', not in {shown(path)}.")
     if Path(path).is_dir():
         raise AccentError(f"{path} is a folder; name a file in it, such as model.npz.")
     return Path(path)
@@ -506,46 +499,18 @@ def same_data(path, about: dict, data) -> None:
         raise AccentError(f"{path} was fitted to other data than '{data.name}'; fit the model again.")
 
 
-def usable(device) -> str | None:
-    """A device that there is, or an error that names it."""
-    try:
-        kind = torch.device("cpu" if device is None else device).type
-        if kind in ("cpu", "cuda"):
-            torch.empty(0, device=device)
-            return device
-    except (RuntimeError, AssertionError, TypeError):
-        pass
-    raise AccentError(
-        f"`device` is {device!r}, where nothing can be trained; take 'cpu', or 'cuda' where there is a GPU."
-    )
-
-
-def whole(value, name: str, least: int) -> int:
-    """A whole number of at least so much, or an error that names it."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, Integral | float)
-        or value != value // 1
-        or value < least
-    ):
-        raise AccentError(f"`{name}` is {value!r}, but must be a whole number of at least {least}.")
-    return int(value)
-
-
 def seed_of(value) -> int:
     """A seed that every generator takes, or an error that names it."""
-    if (seed := whole(value, "seed", 0)) >= 2**32:
-        raise AccentError(f"`seed` is {value!r:.60}, but must be below 2**32.")
-    return seed
+    return whole(value, "seed", 0, 2**32 - 1)
 
 
 def _position(value, index: pd.Index, kind: str, data) -> int:
-    told = f"{' '.join(repr(value).split()):.60}"
+    told = shown(value)
     if value is None or not pd.api.types.is_scalar(value):
         raise AccentError(f"A {kind} is one id of '{data.name}', such as {_example(index)}, not {told}.")
     try:
         place = index.get_indexer([value])[0]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         place = -1
     if place < 0 or isinstance(value, bool | np.bool_):
         least = "`min_positive`" if kind == "user" else "`min_ratings`"
@@ -563,9 +528,13 @@ def _position(value, index: pd.Index, kind: str, data) -> int:
 
 def _written_alike(value, index):
     """An id that is written as a value is, but is of another type or has other white space, for an error."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, str | np.integer | int):
+        return None
+    if not isinstance(value, str) and abs(int(value)) >= 2**63:
+        return None  # no id is so large, and Python does not write numbers of thousands of digits
     text = str(value).strip()
-    alike = [each for each in index if str(each).strip() == text] if isinstance(value, str | Integral) else []
-    return _example(alike) if alike and not isinstance(value, bool | np.bool_) else None
+    alike = [each for each in index if str(each).strip() == text]
+    return _example(alike) if alike else None
 
 
 def _example(index):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from accent_lib.arguments import flag, instance, refused
 from accent_lib.datasets import Interactions
 from accent_lib.training import ANNEALED, PAPER, Recipe, Round, recipes
 
@@ -45,6 +46,17 @@ class Setting:
     from_scratch: bool = False
     influence: Mapping = field(default_factory=lambda: {"variant": "paper"})
     why: str = "as the paper ran it"
+
+    def __post_init__(self):
+        for name in ("network", "influence"):
+            instance(getattr(self, name), name, Mapping, "a mapping of names to values")
+        if "variant" not in self.influence:
+            raise refused(self.influence, "influence", "a mapping with a 'variant', such as 'objective'")
+        rounds = instance(self.rounds, "rounds", tuple, "a tuple of Round, one at least")
+        for each in rounds or [rounds]:
+            instance(each, "rounds", Round, "a tuple of Round, one at least")
+        instance(self.retraining, "retraining", Recipe, "a Recipe")
+        flag(self.from_scratch, "from_scratch")
 
 
 def of_dict(facts: Mapping) -> Setting:

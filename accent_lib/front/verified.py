@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from accent_lib.arguments import refused, shown, whole
 from accent_lib.errors import AccentError
-from accent_lib.front.fitted import seed_of, usable, whole
+from accent_lib.front.fitted import seed_of
 from accent_lib.models import Wrapped
 from accent_lib.retraining.engine import observe, retrain
 from accent_lib.retraining.memory import stack_bytes
 from accent_lib.retraining.worlds import World, world_of
 from accent_lib.training import Recipe
+from accent_lib.training.stack import usable
 
 if TYPE_CHECKING:
     from accent_lib.front.explained import Counterfactual
@@ -172,16 +174,18 @@ def verify(
 def checked_training(fit, recipe):
     """Somebody's own training and a recipe, each None where it was not given."""
     if fit is not None:
+        if not callable(fit):
+            raise refused(fit, "fit", "a function fit(keep, seed) that trains anew")
         try:
             inspect.signature(fit).bind("keep", "seed")
         except TypeError:
             raise AccentError(
-                f"`fit` is {fit!r:.60}, but must be a function fit(keep, seed) that trains anew."
+                f"`fit` is {shown(fit)}, but must be a function fit(keep, seed) that trains anew."
             ) from None
         except ValueError:  # of some functions that are not written in Python nothing is known
             pass
     if recipe is not None and not isinstance(recipe, Recipe):
-        raise AccentError(f"`recipe` is {recipe!r:.60}, but must be a Recipe of accent_lib.training.")
+        raise AccentError(f"`recipe` is {shown(recipe)}, but must be a Recipe of accent_lib.training.")
     return fit, recipe
 
 

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from accent_lib.arguments import flag, whole
 from accent_lib.errors import AccentError, AccentWarning
-from accent_lib.front.fitted import Estimator, read, same_data, seed_of, speaker, usable, whole, write
+from accent_lib.front.fitted import Estimator, read, same_data, seed_of, speaker, write
 from accent_lib.front.settings import Setting, of_dict
 from accent_lib.front.verified import checked_training, put
 from accent_lib.models import Recommender, Wrapped
 from accent_lib.models import check as check_network
 from accent_lib.models.checks import unrest
 from accent_lib.training import Recipe, Round, State, objective, train
+from accent_lib.training.stack import usable
 
 #: Epochs, and learning rate at first, of the training that a net of one's own gets by default.
 EPOCHS, RATE = 40, 0.01
@@ -280,7 +282,7 @@ def wrap(
         about = {"block": block, "reads": reads, "length": whole(length, "length", 1)}
         about |= {"negatives": whole(negatives, "negatives", 1), "weight_decay": weight_decay}
         network = Wrapped(net, data, user_parameters, loss, **about, seed=seed)
-        on_scale = loss not in ("bce", "bpr")
+        on_scale = callable(loss) or loss not in ("bce", "bpr")
     return OwnModel(network, data, recipe, fit, on_scale, seed)
 
 
@@ -307,5 +309,6 @@ def check(model, trained: bool = True) -> list[str]:
     """
     if not isinstance(model, Estimator | Recommender):
         raise AccentError(f"A model is NCF(data), RCF(data) or wrap(net, data), not {type(model).__name__}.")
+    trained = flag(trained, "trained")
     found = check_network(model.fitted() if isinstance(model, Estimator) else model, trained)
     return [*found, *model.memory()] if trained and isinstance(model, OwnModel) else found

@@ -4,13 +4,15 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from accent_lib.arguments import array, listed, number, one_of, refused, users_of, whole
 from accent_lib.errors import AccentError
+from accent_lib.models.gate import checked_model, differentiable, differentiating, items_of, not_finite
 
 EFFECTS = ("linear", "substitute")
 
@@ -83,18 +85,12 @@ class FastInfluence(ABC):
     reads: ClassVar[str]
 
     def __init__(self, model, variant: str, effect: str, damping: float, smallest: float | None):
-        if variant not in self.variants:
-            known = " or ".join(self.variants)
-            raise AccentError(f"variant must be {known} for a model that {self.reads}, not {variant!r}.")
-        if effect not in EFFECTS:
-            raise AccentError(f"effect must be one of {', '.join(EFFECTS)}, not {effect!r}.")
-        for name, value in (("damping", damping), ("smallest", smallest)):
-            if not isinstance(value, Real) and (value is not None or name == "damping"):
-                raise AccentError(f"{name} must be a number, not {value!r:.60}.")
-        if damping < 0:
-            raise AccentError(f"damping must not be negative, but is {damping}.")
-        self.model, self.variant, self.effect = model, variant, effect
-        self.damping, self.smallest = damping, smallest
+        if not isinstance(variant, str) or variant not in self.variants:
+            raise refused(variant, "variant", f"{' or '.join(self.variants)} for a model that {self.reads}")
+        self.model, self.variant = differentiable(checked_model(model, "losses", "penalty")), variant
+        self.effect = one_of(effect, "effect", EFFECTS)
+        self.damping = number(damping, "damping", 0)
+        self.smallest = None if smallest is None else number(smallest, "smallest")
 
     def __call__(self, user: int, items: np.ndarray) -> Influence:
         """Influence of all the user's actions on the scores of ``items``.
@@ -108,13 +104,41 @@ class FastInfluence(ABC):
         Raises
         ------
         AccentError
-            If the Hessian is singular.
+            If there is no such user or item, or the Hessian is singular or not finite.
         """
         return self.of_users([user], [items])[0]
 
-    @abstractmethod
+    @differentiating
     def of_users(self, users: Sequence[int], slates: Sequence[np.ndarray]) -> list[Influence]:
         """Influence for several users, each with items of her own: the same in less time."""
+        users = users_of(self.model, users)
+        slates = [
+            items_of(self.model, items) for items in listed(slates, "slates", "a list of items for each user")
+        ]
+        if len(slates) != len(users):
+            raise AccentError(
+                f"`slates` are {len(slates)} lists of items for {len(users)} users; give each one."
+            )
+        estimates = self._of_users(users, slates) if users else []
+        for user, estimate in zip(users, estimates, strict=True):
+            if not np.isfinite(estimate.influence).all():
+                raise not_finite(self.model, f"An influence of user {user}")
+        return estimates
+
+    @abstractmethod
+    def _of_users(self, users: Sequence[int], slates: Sequence[np.ndarray]) -> list[Influence]:
+        """:meth:`of_users`, of users and items that there are."""
+
+    def _eigh(self, hessians: Tensor, of: str) -> tuple[Tensor, Tensor]:
+        """Eigenvalues and eigenvectors of Hessians, or an error that says of whom."""
+        try:
+            return torch.linalg.eigh(hessians)
+        except torch.linalg.LinAlgError as error:
+            if bool(hessians.isfinite().all()):
+                raise AccentError(
+                    f"The Hessian of {of} has no eigenvalues that can be computed: use another variant."
+                ) from error
+            raise not_finite(self.model, f"The Hessian of {of}") from error
 
     def _damped(self, eigenvalues: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Eigenvalues of damped Hessians, (m, p), ascending, and what :class:`Influence` reports of them."""
@@ -140,6 +164,11 @@ def gap_influence(influence: np.ndarray, recommendation: int, replacement: int) 
     The items are rows of the influence on scores, ``(n_items, n_history)``.  Positive where removing the
     action closes the gap.
 
+    Raises
+    ------
+    AccentError
+        If there is no such row.
+
     Examples
     --------
     The first action lowers both scores, the recommendation's more:
@@ -147,4 +176,6 @@ def gap_influence(influence: np.ndarray, recommendation: int, replacement: int) 
     >>> gap_influence(np.array([[0.75, 0.25], [0.5, 0.5]]), 0, 1).tolist()
     [0.25, -0.25]
     """
-    return influence[recommendation] - influence[replacement]
+    influence = array(influence, "influence", 2)
+    recommendation = whole(recommendation, "recommendation", 0, len(influence) - 1)
+    return influence[recommendation] - influence[whole(replacement, "replacement", 0, len(influence) - 1)]

@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.autograd import grad
 from torch.func import hessian, vmap
 
+from accent_lib.arguments import flag
 from accent_lib.errors import AccentError
 from accent_lib.influence.base import FastInfluence, Influence
 from accent_lib.influence.derivatives import FORWARD_MODE, Derivatives, differentiate, slope_and_curvature
+from accent_lib.models.gate import differentiating, not_finite
 
 
 class BlockInfluence(FastInfluence):
@@ -54,6 +56,7 @@ class BlockInfluence(FastInfluence):
     variants = ("paper", "objective")
     reads = "does not read the history"
 
+    @differentiating
     def __init__(
         self,
         model,
@@ -64,7 +67,8 @@ class BlockInfluence(FastInfluence):
         own_term: bool = True,
     ):
         super().__init__(model, variant, effect, damping, smallest)
-        self.own_term = own_term
+        model = self.model
+        self.own_term = flag(own_term, "own_term")
         # What the blocks of items that were asked for add, by item; users have many of them in common.
         self._halves = {} if variant == "paper" and hasattr(model, "item_block") else None
         # Slopes of scores in closed form where the model offers it, else by automatic differentiation.
@@ -72,10 +76,12 @@ class BlockInfluence(FastInfluence):
         if self._halves is not None or self._slopes is not None:
             _, self._penalty = slope_and_curvature(model.penalty, model.block(0))
             self._decay = self._penalty[0, 0]
+            if not self._decay.isfinite():
+                raise not_finite(model, "The penalty of user 0")
             if not torch.equal(self._penalty, self._decay * torch.ones_like(self._penalty[0]).diag()):
                 raise AccentError("Where items have blocks, the penalty must be a multiple of their squares.")
 
-    def of_users(self, users: Sequence[int], slates: Sequence[np.ndarray]) -> list[Influence]:
+    def _of_users(self, users: Sequence[int], slates: Sequence[np.ndarray]) -> list[Influence]:
         """Influence for several users, each with items of her own.
 
         A candidate is an item that the user has no action on, so no training point touches both halves of a
@@ -96,7 +102,8 @@ class BlockInfluence(FastInfluence):
     def _influence(self, user: int, items: Tensor, block: Derivatives) -> Influence:
         own = self.model.n_actions if self.variant == "objective" else block.n_points
         # One eigendecomposition a block gives solves, damping and condition.
-        values, vectors = torch.linalg.eigh(block.curvature / own + block.penalty_curvature)
+        whole = block.curvature / own + block.penalty_curvature
+        values, vectors = self._eigh(whole, f"user {user}")
         values, points = values[None], values.new_tensor([own])
         if self._halves is not None:
             if np.isin(items.cpu(), self.model.actions(user)).any():
@@ -171,7 +178,7 @@ class BlockInfluence(FastInfluence):
                 users = model.raters(item)
                 _, _, slopes = self._slopes(users, torch.tensor(item, device=users.device))
                 n, curvature = len(users), 2 * slopes.T @ slopes
-            values, vectors = torch.linalg.eigh(curvature / n + self._penalty)
+            values, vectors = self._eigh(curvature / n + self._penalty, f"item {item}")
             n = values.new_tensor(n)
             self._halves[item] = _ItemHalves(n, values, vectors, self._decay * value @ vectors)
         return _ItemHalves(*map(torch.stack, zip(*map(self._halves.get, items.tolist()), strict=True)))

@@ -6,6 +6,7 @@ from accent_lib.errors import AccentError
 from accent_lib.influence.base import FastInfluence
 from accent_lib.influence.block import BlockInfluence
 from accent_lib.influence.history import HistoryInfluence
+from accent_lib.models.gate import checked_model
 
 
 def fast_influence(model, variant: str | None = None, **options) -> FastInfluence:
@@ -30,7 +31,7 @@ def fast_influence(model, variant: str | None = None, **options) -> FastInfluenc
     Raises
     ------
     AccentError
-        If this kind of model has no such variant or option.
+        If this is no model, or its kind has no such variant or option.
 
     Examples
     --------
@@ -44,6 +45,7 @@ def fast_influence(model, variant: str | None = None, **options) -> FastInfluenc
     >>> weak.damping < strong.damping, bool(abs(weak.influence).sum() > abs(strong.influence).sum())
     (True, True)
     """
+    checked_model(model)
     kind = HistoryInfluence if getattr(model, "reads_history", False) else BlockInfluence
     known = [name for name in inspect.signature(kind).parameters if name != "model"]
     for option in options:
@@ -52,4 +54,4 @@ def fast_influence(model, variant: str | None = None, **options) -> FastInfluenc
                 f"{option!r} is no option of influence for a model that {kind.reads}; choose from "
                 f"{', '.join(known)}."
             )
-    return kind(model, variant or kind.variants[0], **options)
+    return kind(model, kind.variants[0] if variant is None else variant, **options)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 
+from accent_lib.arguments import flag
 from accent_lib.influence.base import FastInfluence, Influence
 from accent_lib.influence.derivatives import FORWARD_MODE, differentiate, slope_and_curvature
 from accent_lib.models.recommender import history_scores
@@ -61,9 +62,9 @@ class HistoryInfluence(FastInfluence):
         others: bool = False,
     ):
         super().__init__(model, variant, effect, damping, smallest)
-        self.others = others
+        self.others = flag(others, "others")
 
-    def of_users(self, users: Sequence[int], slates: Sequence[np.ndarray]) -> list[Influence]:
+    def _of_users(self, users: Sequence[int], slates: Sequence[np.ndarray]) -> list[Influence]:
         """Influence for several users, each with items of her own, one after the other."""
         return [self._influence(*each) for each in zip(users, slates, strict=True)]
 
@@ -82,7 +83,7 @@ class HistoryInfluence(FastInfluence):
         points = model.n_actions if self.variant == "objective" else n
         # (n, p, p), or (1, p, p) where all actions share one
         bare = torch.stack([self._curvature(user, value, keep, points) for keep in histories])
-        values, vectors = torch.linalg.eigh(bare)
+        values, vectors = self._eigh(bare, f"user {user}")
         values, facts = self._damped(values)
         along = (gradients[:, None] @ vectors).squeeze(1) / values  # (n, p), by eigenvectors
         moves = (along[:, None] @ vectors.mT).squeeze(1) / points

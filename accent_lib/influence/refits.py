@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.func import grad, hessian, jacrev
 
+from accent_lib.arguments import instance, refused, user_of, whole
 from accent_lib.errors import AccentError
+from accent_lib.models.gate import checked_model, differentiable, differentiating, not_finite
 
 
 class Frozen:
@@ -40,8 +42,10 @@ class Frozen:
     True
     """
 
+    @differentiating
     def __init__(self, model, user: int):
-        self.model, self.user, self.penalty = model, user, model.penalty
+        model = differentiable(checked_model(model, "penalty", "ratings", "n_actions"))
+        self.model, self.user, self.penalty = model, user_of(model, user), model.penalty
         self.n_users, self.n_items, self.n_actions = model.n_users, model.n_items, model.n_actions
         self.actions, self.action_slice, self.candidates = model.actions, model.action_slice, model.candidates
         self._centre = model.block(user).clone()
@@ -55,6 +59,7 @@ class Frozen:
         slope = jacrev(score)(self._centre)
         return score(self._centre).detach() - slope.detach() @ self._centre, slope.detach()
 
+    @differentiating
     def minimiser(self, keep: Tensor) -> Tensor:
         """The block that minimises the objective with actions weighted by ``keep``, exactly.
 
@@ -88,6 +93,7 @@ class Frozen:
             raise AccentError(f"This model is frozen for user {self.user}, not {user}: make another Frozen.")
 
 
+@differentiating
 def refit(
     model, user: int, keep: Tensor | None = None, start: Tensor | None = None, steps: int = 500
 ) -> Tensor:
@@ -122,8 +128,21 @@ def refit(
     >>> torch.allclose(block, frozen.block(3), atol=1e-4)
     True
     """
-    block = (model.block(user) if start is None else start).detach().clone().requires_grad_()
-    keep = torch.ones(len(model.actions(user)), dtype=block.dtype) if keep is None else keep
+    user, steps = (
+        user_of(checked_model(model, "losses", "penalty", "n_actions"), user),
+        whole(steps, "steps", 0),
+    )
+    model = differentiable(model)
+    block, n = model.block(user), len(model.actions(user))
+    if not n:
+        raise AccentError(f"User {user} has no action, so that there is nothing to fit her block to.")
+    for name, given, shape in (("start", start, block.shape), ("keep", keep, (n,))):
+        if given is not None:
+            instance(given, name, Tensor, f"a tensor of shape {tuple(shape)}")
+            if given.shape != shape or not given.isfinite().all():
+                raise refused(given, name, f"finite, and of shape {tuple(shape)}")
+    block = (block if start is None else start).detach().clone().requires_grad_()
+    keep = torch.ones(n, dtype=block.dtype) if keep is None else keep
     # On the scale of the user's own ratings: her share of the mean over all actions is tiny, and so would be
     # the gradients that L-BFGS has to judge.
     scale = model.n_actions / len(keep)
@@ -144,4 +163,6 @@ def refit(
         return value
 
     optimizer.step(closure)
+    if not block.isfinite().all():
+        raise not_finite(model, f"The block of user {user} that was fitted again")
     return block.detach()

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.autograd import grad
 
+from accent_lib.arguments import flag
+from accent_lib.models.gate import checked_model, differentiating
 from accent_lib.models.recommender import top_k
 
 #: From this share of users on who get the same item, a model has learned nothing personal.
@@ -19,6 +21,7 @@ SLOPE = 0.2
 FEW, MANY = 4, 50
 
 
+@differentiating
 def check(model, trained: bool = True) -> list[str]:
     """Say what is wrong with a model, such that its explanations would be, too.
 
@@ -46,6 +49,10 @@ def check(model, trained: bool = True) -> list[str]:
     ...     print(sentence)
     The gradient of the objective at users' blocks is ...% of what single actions pull ...
     """
+    trained = flag(trained, "trained")
+    checked_model(
+        model, "named_parameters", "losses", "penalty", "batches", "batch_loss", "data_loss", "weight_decay"
+    )
     names = [name for name, value in model.named_parameters() if not value.isfinite().all()]
     if names:
         return [f"Parameters are not finite ({_list(names)}): training diverged; take a lower learning rate."]
@@ -59,6 +66,7 @@ def check(model, trained: bool = True) -> list[str]:
     return [*_fixed(model, users), *_agreement(model, users), *learned]
 
 
+@differentiating
 def unrest(model) -> list[str]:
     """The one of these sentences that tells of training that has not come to rest, if it has not.
 
@@ -173,7 +181,7 @@ def _untrained(model) -> Iterator[str]:
     unnamed = [name for name in parameters if name not in model.weight_decay()]
     if unnamed:
         yield (
-            f"`weight_decay` does not name all parameters ({_list(unnamed)}), and training leaves out those: "
+            f"`weight_decay` does not name all parameters ({_list(unnamed)}), and training refuses that: "
             "name each, with 0 where none is wanted."
         )
 

@@ -18,8 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from accent_lib.arguments import number, offers, refused, whole
 from accent_lib.errors import AccentError
 from accent_lib.models.activation import gelu
+from accent_lib.models.gate import differentiating
 from accent_lib.models.ncf_loops import WIDTH, Loops, cut_normal
 
 #: Draws of the initial parameters are whole numbers below this.
@@ -56,6 +58,7 @@ class NCF(nn.Module):
     #: Raised by hand whenever the same data, seed and recipe give other numbers (`tests/test_golden.py`).
     revision = 2
 
+    @differentiating
     def __init__(
         self,
         interactions,
@@ -64,6 +67,20 @@ class NCF(nn.Module):
         activation: Callable[[Tensor], Tensor] = torch.relu,
         seed: int = 0,
     ):
+        offers(
+            interactions,
+            "interactions",
+            "Interactions, as prepare() makes them",
+            "train",
+            "n_users",
+            "n_items",
+        )
+        dim, seed = whole(dim, "dim", 2, 2**20), whole(seed, "seed", 0, 2**63 - 1)
+        weight_decay = number(weight_decay, "weight_decay", 0)
+        if dim % 2:
+            raise refused(dim, "dim", "even")
+        if not callable(activation):
+            raise refused(activation, "activation", "a function of tensors, such as torch.relu")
         if interactions.train["rating"].nunique() == 1:
             raise AccentError(
                 "Every training rating is the same, so NCF would learn nothing but this number; take RCF, or "

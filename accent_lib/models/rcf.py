@@ -26,12 +26,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from accent_lib.arguments import number, offers, refused, whole
 from accent_lib.datasets.relations import (
+    COLUMNS,
     Relations,
     draw_relation_triples,
     held_out_pairs,
@@ -41,6 +44,7 @@ from accent_lib.datasets.relations import (
 from accent_lib.errors import AccentError
 from accent_lib.models import rcf_curvature, rcf_loops, rcf_tensors
 from accent_lib.models.activation import gelu
+from accent_lib.models.gate import differentiating
 from accent_lib.models.rcf_entries import Histories
 from accent_lib.models.rcf_loops import Read, Weigh
 from accent_lib.models.rcf_tensors import TrainingEntries, attend, entries_of
@@ -120,6 +124,7 @@ class RCF(nn.Module):
     #: As of :class:`~accent_lib.models.NCF`.
     revision = 3
 
+    @differentiating
     def __init__(
         self,
         interactions,
@@ -130,13 +135,22 @@ class RCF(nn.Module):
         relation_weight: float = 0.01,
         seed: int = 0,
     ):
+        needed = ("train", "test", "n_users", "n_items", "attributes", "rows")
+        offers(interactions, "interactions", "Interactions, as prepare() makes them", *needed)
+        dim, attention = whole(dim, "dim", 1, 2**20), whole(attention, "attention", 1, 2**20)
+        seed = whole(seed, "seed", 0, 2**63 - 1)
         super().__init__()
         self.n_users, self.n_items = interactions.n_users, interactions.n_items
-        self.smoothing, self.relation_weight = smoothing, relation_weight
+        self.smoothing = number(smoothing, "smoothing", 0)
+        self.relation_weight = number(relation_weight, "relation_weight", 0)
         relations = Relations.of(interactions.attributes)
         _check_memory(interactions, relations, dim, attention)
         if relation_triples is None:
             relation_triples = draw_relation_triples(interactions, relations)
+        elif not isinstance(relation_triples, pd.DataFrame) or list(relation_triples) != COLUMNS:
+            raise refused(
+                relation_triples, "relation_triples", f"a table with the columns {', '.join(COLUMNS)}"
+            )
         self.types, self.samples_disliked = relations.names, nothing_disliked(interactions)
         n_types, n_values = len(self.types), len(relations.types)
 
@@ -270,7 +284,7 @@ class RCF(nn.Module):
         of = (*of, self.target_weight, self.history_weight, self.value_weight)
         versions = [(tensor.data_ptr(), tensor._version) for tensor in of]
         if self._projected[0] != versions:
-            with torch.no_grad():
+            with torch.inference_mode(False), torch.no_grad():
                 x, values = self.item_table.weight, self.value_table.weight
                 *projections, query = self._projections(x, x, values, self._values_of_type)
                 exponentials = (*rcf_loops.exponentials(*projections), query.detach())
@@ -384,8 +398,8 @@ class RCF(nn.Module):
         rooms = self._training_entries().rooms(order.split(batch_size)) if self._tensors else None
         parts = order.to(self.triples.device).split(batch_size)
         of_parts = relations.to(self.triples.device).tensor_split(len(parts))
-        for number, batch in enumerate(zip(parts, of_parts, strict=True)):
-            yield self._batch_of_shape(*batch, rooms[number]) if rooms else self._batch(*batch)
+        for place, batch in enumerate(zip(parts, of_parts, strict=True)):
+            yield self._batch_of_shape(*batch, rooms[place]) if rooms else self._batch(*batch)
 
     def _training_entries(self):
         if self._listed is None or self._listed.values.device != self.triples.device:

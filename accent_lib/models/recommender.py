@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from accent_lib.arguments import instance, refused, user_of, users_of, whole
+from accent_lib.models.gate import checked_model, items_of, not_finite
+
 
 @runtime_checkable
 class Recommender(Protocol):
@@ -139,8 +142,13 @@ def slates(model: Recommender, users: Sequence[int], k: int) -> list[tuple[np.nd
     >>> [len(items) for items, scores in slates(NCF(prepare(load("sample"))), [3, 5], 10)]
     [10, 10]
     """
-    candidates = [model.candidates(user) for user in users]
-    return [_best(*each, k) for each in zip(candidates, _scores(model, users, candidates), strict=True)]
+    users, k = users_of(checked_model(model), users), whole(k, "k", 1)
+    candidates, best = [model.candidates(user) for user in users], []
+    for user, items, scores in zip(users, candidates, _scores(model, users, candidates), strict=True):
+        if not np.isfinite(scores).all():
+            raise not_finite(model, f"A score of user {user}")
+        best.append(_best(items, scores, k))
+    return best
 
 
 def history_scores(
@@ -172,6 +180,16 @@ def history_scores(
     >>> history_scores(model, model.block(3), 3, torch.tensor([0, 1]), everything).shape
     torch.Size([1, 2])
     """
+    user = user_of(checked_model(model), user)
+    items, size = torch.as_tensor(items_of(model, items)), len(model.block(user))
+    instance(blocks, "blocks", Tensor, "a tensor of one block, or of one for each history")
+    if blocks.shape[-1:] != (size,) or blocks.dim() > 2:
+        raise refused(blocks, "blocks", f"of the shape ({size},) or (m, {size})")
+    if keep is not None:
+        n = len(model.actions(user))
+        instance(keep, "keep", Tensor, "a tensor with a row for each history")
+        if keep.dim() != 2 or keep.shape[1] != n or (blocks.dim() == 2 and len(blocks) != len(keep)):
+            raise refused(keep, "keep", f"of the shape (m, {n}), with a row for each block")
     with torch.no_grad():
         if hasattr(model, "history_scores"):
             return model.history_scores(blocks, user, items, keep)

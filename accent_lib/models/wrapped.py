@@ -20,7 +20,9 @@ from torch.autograd import grad
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from accent_lib.arguments import offers, one_of, refused, whole
 from accent_lib.errors import AccentError
+from accent_lib.models.gate import differentiating
 from accent_lib.models.wrapped_data import Actions, sequences
 from accent_lib.models.wrapped_setup import (
     READS,
@@ -143,6 +145,7 @@ class Wrapped(nn.Module):
     'objective'
     """
 
+    @differentiating
     def __init__(
         self,
         net: nn.Module,
@@ -158,12 +161,15 @@ class Wrapped(nn.Module):
         seed: int = 0,
     ):
         super().__init__()
-        if not (callable(loss) or loss in ("mse", *_SAMPLED)):
-            raise AccentError(f"`loss` is {loss!r}, but must be 'mse', 'bce', 'bpr' or a function.")
+        if not callable(loss) and not (isinstance(loss, str) and loss in ("mse", *_SAMPLED)):
+            raise refused(loss, "loss", "'mse', 'bce', 'bpr' or a function")
+        needed = ("train", "test", "n_users", "n_items", "fingerprint")
+        offers(interactions, "interactions", "Interactions, as prepare() makes them", *needed)
+        length, negatives = whole(length, "length", 1), whole(negatives, "negatives", 1)
+        seed = whole(seed, "seed", 0)
         self.names = names_of(net, user_parameters if block is None else block)
-        self.net, self.loss, self.reads = net, loss, reads_of(net) if reads is None else reads
-        if self.reads not in READS:
-            raise AccentError(f"`reads` is {reads!r}, but must be one of {', '.join(READS)}.")
+        self.net, self.loss = net, loss
+        self.reads = reads_of(net) if reads is None else one_of(reads, "reads", READS)
         self.n_users, self.n_items = interactions.n_users, interactions.n_items
         self.shared = user_parameters is None
         if None not in (block, user_parameters):

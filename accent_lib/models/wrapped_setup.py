@@ -5,7 +5,6 @@ import inspect
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from numbers import Real
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Size, Tensor, nn
 from torch.autograd import grad
 from torch.func import functional_call, vmap
 
+from accent_lib.arguments import number, shown
 from accent_lib.errors import AccentError
 
 READS = ("nothing", "graph", "history")
@@ -52,9 +52,20 @@ def names_of(net, named) -> list[str]:
             f"Parameters are given by their names, such as 'users.weight', not by {type(named).__name__}."
         )
     names = [name for name in names if name is not None]
+    for name in names:
+        if not isinstance(name, str):
+            raise AccentError(
+                f"Parameters are given by their names, such as 'users.weight', not by {shown(name)}."
+            )
+    made = [name for name, value in net.named_parameters() if value.is_inference()]
+    if made:
+        raise AccentError(
+            f"Parameters of the net ({', '.join(made[:3])}) were made inside torch.inference_mode(), which "
+            "no gradient passes; make the net outside of it."
+        )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise AccentError(f"The parameter {twice!r} is named twice; name it once.")
+        raise AccentError(f"The parameter {shown(twice)} is named twice; name it once.")
     return names
 
 
@@ -63,12 +74,11 @@ def decays_of(net: nn.Module, weight_decay: float | Mapping[str, float]) -> dict
     names = [name for name, _ in net.named_parameters()]
     if not isinstance(weight_decay, Mapping):
         weight_decay = dict.fromkeys(names, weight_decay)
-    for name, decay in weight_decay.items():
-        if isinstance(decay, bool) or not isinstance(decay, Real) or not 0 <= decay < np.inf:
-            raise AccentError(f"`weight_decay` is {decay!r:.60}, but must be a number of at least 0.")
+    weight_decay = {name: number(decay, "weight_decay", 0) for name, decay in weight_decay.items()}
+    for name in weight_decay:
         if name not in names:
             raise AccentError(f"`weight_decay` names {name!r}, but the net has {', '.join(names)}.")
-    return {name: float(weight_decay.get(name, 0)) for name in names}
+    return {name: weight_decay.get(name, 0.0) for name in names}
 
 
 def settings_of(net: nn.Module) -> dict:
@@ -98,7 +108,7 @@ def shapes_of(model) -> list[Size]:
     for name in model.names:
         if name not in (parameters if model.shared else tables):
             has = ", ".join(parameters) if model.shared else f"those {with_rows}"
-            raise AccentError(f"The net has no parameter {name!r} of this kind; it has {has}.")
+            raise AccentError(f"The net has no parameter {shown(name)} of this kind; it has {has}.")
     if model.reads == "history" and not model.shared:
         raise AccentError(
             "A net that reads the history is not told the user, so that no row is hers; give a shared "

@@ -11,15 +11,25 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import torch
 
+from accent_lib.arguments import instance, listed, users_of, whole
+from accent_lib.errors import AccentError
+from accent_lib.models.gate import checked_model, items_of
 from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import Outcome
 from accent_lib.retraining.ranking import ranked
 from accent_lib.retraining.worlds import World
 from accent_lib.training import Recipe, State, train
+from accent_lib.training.stack import usable
 
 
 def retrain(
-    model, recipe: Recipe, state: State, worlds: Sequence[World], seed: int, device: str | None = None
+    model,
+    recipe: Recipe,
+    state: State,
+    worlds: Sequence[World],
+    seed: int,
+    device: str | None = None,
+    tolerant: bool = False,
 ) -> list[State]:
     """Train one copy of a model in each world, all from one state and on the same batches, to one state each.
 
@@ -33,8 +43,13 @@ def retrain(
     worlds : sequence of World
     seed : int
         Of the order of the batches.
-    device : str, optional
-        Where to train, as for :func:`~accent_lib.training.train`.
+    device, tolerant
+        As for :func:`~accent_lib.training.train`: a world that diverged carries NaN.
+
+    Raises
+    ------
+    AccentError
+        If an argument does not fit the model, or training diverges in all worlds, unless ``tolerant``.
 
     Examples
     --------
@@ -48,8 +63,28 @@ def retrain(
     >>> torch.equal(*blocks)
     False
     """
+    worlds = _worlds(worlds)
     keep = torch.tensor(np.stack([world.keep(model) for world in worlds]), dtype=torch.get_default_dtype())
-    return train(model, recipe, [state] * len(worlds), keep=keep, seed=seed, device=device)
+    states = [state] * len(worlds)
+    return train(model, recipe, states, keep=keep, seed=seed, device=device, tolerant=tolerant)
+
+
+def _worlds(worlds):
+    worlds = listed(worlds, "worlds", "a list of World")
+    for world in worlds or [worlds]:
+        instance(world, "worlds", World, "a list of World")
+    return worlds
+
+
+def _slates(model, slates, users):
+    """Users of a model, each of whom has a slate."""
+    instance(slates, "slates", Mapping, "a mapping of users to the items of their slates")
+    users = users_of(checked_model(model), users)
+    for user in users:
+        if user not in slates:
+            raise AccentError(f"`slates` have none of user {user}, who is to be observed; add hers.")
+        items_of(model, slates[user])
+    return users
 
 
 def observe(
@@ -78,6 +113,8 @@ def observe(
     >>> outcome.top == int(items[0]), bool(np.allclose(outcome.scores, scores))
     (True, True)
     """
+    instance(world, "world", World, "a World")
+    users = _slates(model, slates, users)
     all_keep = torch.tensor(world.keep(model), dtype=torch.get_default_dtype())
     outcomes = []
     for user in users:
@@ -123,13 +160,16 @@ def run_stack(model, recipe, state, worlds, slates, seed, controlled=(), device=
     >>> [outcome.world for outcome in outcomes]
     ['', '3:0 1']
     """
+    worlds, device = _worlds(worlds), usable(device)
+    seed, controlled = whole(seed, "seed", 0, 2**63 - 1), _slates(model, slates, controlled)
     torch.set_num_threads(1)  # one thread a process: two processes of two threads are slower than one
     # Tensors that are sent to a process lie in memory that all processes share: write into a copy.
     own = copy.deepcopy(model)
     # What this thread computed, not how long it had to wait for a busy core.
     clock = time.thread_time if device == "cpu" else time.perf_counter
     begin = clock()
-    states = retrain(own, recipe, state, worlds, seed, device)
+    # A world that diverges is an outcome, too: it failed.
+    states = retrain(own, recipe, state, worlds, seed, device, tolerant=True)
     seconds = (clock() - begin) / len(worlds)
     if getattr(own, "loops", None) is not None:
         # The parameters are the same on every processor; in double precision so are the digits of the scores.

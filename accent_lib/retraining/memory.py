@@ -5,11 +5,14 @@ import pickle
 import psutil
 import torch
 
+from accent_lib.arguments import instance, whole
 from accent_lib.errors import AccentError
+from accent_lib.models.gate import checked_model, differentiating
 from accent_lib.training import Recipe
-from accent_lib.training.stack import on
+from accent_lib.training.stack import on, usable
 
 
+@differentiating
 def copy_bytes(model, recipe: Recipe, device: str = "cpu") -> int:
     """Bound the memory that one copy of a model takes while it is trained in a stack, in bytes.
 
@@ -27,7 +30,10 @@ def copy_bytes(model, recipe: Recipe, device: str = "cpu") -> int:
     >>> copy_bytes(model, Recipe(steps=1)) > sum(value.nbytes for value in model.parameters())
     True
     """
-    model = on(model, device)  # it may compute in another way there
+    instance(recipe, "recipe", Recipe, "a Recipe of accent_lib.training")
+    model = on(
+        checked_model(model, "parameters", "batches", "batch_loss"), device
+    )  # it may compute in another way there
     parameters = sum(value.numel() * value.element_size() for value in model.parameters())
     moments = 2 if recipe.optimizer == "adam" else 1
     weights = model.n_actions * (8 + torch.get_default_dtype().itemsize)  # NumPy's, then torch's
@@ -69,6 +75,8 @@ def stack_bytes(model, recipe: Recipe, copies: int, device: str = "cpu") -> int:
     >>> stack_bytes(model, recipe, 3) - stack_bytes(model, recipe, 2) == copy_bytes(model, recipe)
     True
     """
+    copies = whole(copies, "copies", 0)
+    checked_model(model, "parameters", "batches", "batch_loss")
     return ELSE + 2 * _model_bytes(model) + copies * copy_bytes(model, recipe, device)
 
 
@@ -88,7 +96,7 @@ def available(device: str = "cpu") -> int:
     >>> 0 < available() < psutil.virtual_memory().total
     True
     """
-    if torch.device(device).type == "cuda":
+    if torch.device("cpu" if usable(device) is None else device).type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2
     return psutil.virtual_memory().available // 2
 
@@ -111,10 +119,10 @@ def largest_stack(model, recipe: Recipe, memory: int | None = None, device: str 
     >>> largest_stack(model, recipe, memory=stack_bytes(model, recipe, 5))
     5
     """
-    memory = available(device) if memory is None else memory
+    memory = available(device) if memory is None else whole(memory, "memory", 0)
     check_memory(model, recipe, 2, memory, device)
     fit = (memory - stack_bytes(model, recipe, 0)) // copy_bytes(model, recipe, device)
-    return int(min(fit, 16 if torch.device(device).type == "cpu" else 512))
+    return int(min(fit, 512 if torch.device("cpu" if device is None else device).type == "cuda" else 16))
 
 
 def check_memory(model, recipe: Recipe, copies: int, memory: int | None = None, device: str = "cpu") -> None:
@@ -134,7 +142,7 @@ def check_memory(model, recipe: Recipe, copies: int, memory: int | None = None, 
         ...
     accent_lib.errors.AccentError: A stack of 16 worlds may take ... MiB, but each worker has 1 MiB; ...
     """
-    memory = available(device) if memory is None else memory
+    memory = available(device) if memory is None else whole(memory, "memory", 0)
     needed = stack_bytes(model, recipe, copies, device)
     if needed > memory:
         raise AccentError(

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from accent_lib.arguments import array, listed, refused, whole
+from accent_lib.errors import AccentError
+
 #: One candidate of a ranking.
 RANKED = np.dtype([("item", "<i4"), ("score", "<f4")])
 #: So many of the best stand in a table that leaves its store, where whole rankings take ten times the room.
@@ -23,6 +26,13 @@ def ranked(items: np.ndarray, scores: np.ndarray) -> np.ndarray:
     >>> ranked(np.array([4, 7, 9]), np.array([2.5, 3.0, 2.5])).tolist()
     [(7, 3.0), (4, 2.5), (9, 2.5)]
     """
+    items, scores = array(items, "items", 1), array(scores, "scores", 1)
+    if (items % 1).any():
+        raise refused(items, "items", "positions of items")
+    if len(items) != len(scores):
+        raise AccentError(
+            f"There are {len(items)} items and {len(scores)} scores; give one score for each item."
+        )
     ranking = np.empty(len(items), RANKED)
     ranking["item"], ranking["score"] = items, scores
     return ranking[np.lexsort((ranking["item"], -ranking["score"]))]
@@ -55,6 +65,15 @@ def leads(rankings: Sequence[np.ndarray], item: int, scores: Sequence[float]) ->
     >>> leads([first[:1], second], 7, [3, 2.5]) is None
     True
     """
+    rankings, what = (
+        listed(rankings, "rankings", "a list of rankings"),
+        "arrays of RANKED, none of them empty",
+    )
+    if not rankings or any(getattr(each, "dtype", None) != RANKED or not len(each) for each in rankings):
+        raise refused(rankings, "rankings", what)
+    item, scores = whole(item, "item", 0), array(scores, "scores", 1)
+    if len(scores) != len(rankings):
+        raise AccentError(f"There are {len(scores)} scores for {len(rankings)} rankings; give one for each.")
     items = np.unique(np.concatenate([ranking["item"] for ranking in rankings]))
     known = np.zeros((len(rankings), len(items)), bool)
     highest = np.empty(known.shape)  # the most that each can score

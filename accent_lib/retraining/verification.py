@@ -4,18 +4,22 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack
 
 import numpy as np
+import torch
 
+from accent_lib.arguments import instance, listed, refused, whole, wholes
 from accent_lib.errors import AccentError
+from accent_lib.models.gate import checked_model
 from accent_lib.parallel import shared
 from accent_lib.retraining.engine import run_stack
 from accent_lib.retraining.memory import check_memory, largest_stack
 from accent_lib.retraining.store import Store
 from accent_lib.retraining.worlds import World
 from accent_lib.training import Recipe, State
+from accent_lib.training.stack import usable
 
 
 def stacks_of(worlds: Sequence[World], size: int) -> list[list[World]]:
@@ -33,8 +37,9 @@ def stacks_of(worlds: Sequence[World], size: int) -> list[list[World]]:
     >>> [[world.key for world in stack] for stack in stacks_of(worlds, 3)]
     [['', '0:1', '0:2'], ['', '1:4']]
     """
-    if size < 1:
-        raise AccentError(f"A stack has at least one world, not {size}; make stack_size larger.")
+    size = whole(size, "size", 1)
+    for world in (worlds := listed(worlds, "worlds", "a list of World")):
+        instance(world, "worlds", World, "a list of World")
     worlds = [world for world in dict.fromkeys(worlds) if world.removed]
     if size == 1:
         return [[world] for world in (World(), *worlds)]
@@ -54,7 +59,11 @@ def controls_of(stacks: Sequence[Sequence[World]], users: Sequence[int]) -> list
     >>> controls_of(stacks, [0, 1, 2])
     [{0, 2}, {1}]
     """
-    home = {}
+    home, users, what = {}, wholes(users, "users", 0), "a list of stacks, as stacks_of() cuts them"
+    stacks = [listed(stack, "stacks", what) for stack in listed(stacks, "stacks", what)]
+    for stack in stacks or [[stacks]]:
+        for world in stack or [stack]:
+            instance(world, "stacks", World, what)
     for number, stack in enumerate(stacks):
         if not stack[0].removed:
             for world in stack:
@@ -133,6 +142,20 @@ def verify(
     ...     store.outcomes()["world"].tolist()
     ['', '3:0 1']
     """
+    instance(name, "name", str, "the name of the model, a text")
+    instance(store, "store", Store, "a Store, which is open")
+    instance(slates, "slates", Mapping, "a mapping of users to the items of their slates")
+    instance(recipe, "recipe", Recipe, "a Recipe of accent_lib.training")
+    instance(state, "state", State, "a State of accent_lib.training").check_fits(checked_model(model))
+    seeds, ahead = wholes(seeds, "seeds", 0), whole(ahead, "ahead", 1)
+    stack_size, memory = (
+        whole(stack_size, "stack_size", 0),
+        memory if memory is None else whole(memory, "memory", 0),
+    )
+    if executor is not None:
+        instance(executor, "executor", Executor, "one of concurrent.futures, or None")
+    if progress is not None and not callable(progress):
+        raise refused(progress, "progress", "a function of two numbers of worlds, or None")
     _check_travels(model, executor)
     device = choose_device(device)
     if stack_size == 0:
@@ -234,12 +257,6 @@ def choose_device(device: str) -> str:
     >>> choose_device("cpu")
     'cpu'
     """
-    import torch
-
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise AccentError(f"There is no device {device!r} here; use 'cpu' or 'auto'.") from error
-    return device
+    return usable(instance(device, "device", str, "'cpu', 'cuda' or 'auto'"))

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
 
+from accent_lib.arguments import instance, listed, offers, refused, shown, whole, wholes
 from accent_lib.errors import AccentError
 
 _KEY = re.compile(r"\d+:\d+( \d+)*(;\d+:\d+( \d+)*)*")
@@ -53,18 +53,24 @@ class World:
     removed: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
     def __post_init__(self):
-        pairs = []
-        for user, positions in self.removed:
-            numbers = [user, *positions]
-            if not all(isinstance(number, Integral) and number >= 0 for number in numbers):
-                raise AccentError(f"A world needs whole numbers from 0 on, but user {user} has {positions}.")
-            if len(numbers) < 2:
+        pairs, what = [], "pairs of a user and positions in her history"
+        for pair in listed(self.removed, "removed", what):
+            if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+                raise refused(self.removed, "removed", what)
+            user, positions = pair
+            # A table has a hundred thousand outcomes: what is as it should be is not looked at one by one.
+            if not (isinstance(positions, tuple) and all(type(each) is int for each in (user, *positions))):
+                user = whole(user, "user")
+                positions = tuple(wholes(positions, f"positions of user {user}"))
+            if min(user, *positions, 0) < 0:
+                raise AccentError(f"A world needs numbers from 0 on, but user {user} has {shown(positions)}.")
+            if not positions:
                 raise AccentError(f"User {user} is in a world with nothing removed; leave her out of it.")
             if len(set(positions)) < len(positions):
-                raise AccentError(f"A world removes an action of user {user} twice: {positions}.")
-            pairs.append((int(user), tuple(sorted(int(position) for position in positions))))
+                raise AccentError(f"A world removes an action of user {user} twice: {shown(positions)}.")
+            pairs.append((user, tuple(sorted(positions))))
         if len({user for user, _ in pairs}) < len(pairs):
-            raise AccentError(f"A user occurs twice in the world {self.removed}; join her positions.")
+            raise AccentError(f"A user occurs twice in the world {shown(self.removed)}; join her positions.")
         # A frozen dataclass has no other way to store the sorted form, which identity depends on.
         object.__setattr__(self, "removed", tuple(sorted(pairs)))
 
@@ -91,18 +97,21 @@ class World:
             If the text is no key.
         """
         if not isinstance(key, str):
-            if pd.isna(key):
+            if pd.api.types.is_scalar(key) and pd.isna(key):
                 return cls()
-            raise AccentError(f"A world's key is text such as '12:3 17', not {key!r}.")
+            raise AccentError(f"A world's key is text such as '12:3 17', not {shown(key)}.")
         if key == "":
             return cls()
         if not _KEY.fullmatch(key):
-            raise AccentError(f"{key!r} is no key of a world; one looks like '12:3 17' or '12:3 17;15:0'.")
+            raise AccentError(
+                f"{shown(key)} is no key of a world; one looks like '12:3 17' or '12:3 17;15:0'."
+            )
         pairs = (part.split(":") for part in key.split(";"))
         return cls(tuple((int(user), tuple(map(int, positions.split()))) for user, positions in pairs))
 
     def only(self, user) -> World:
         """Return the world in which only this user's actions are left out (the control if she loses none)."""
+        user = whole(user, "user", 0)
         return World(tuple(pair for pair in self.removed if pair[0] == user))
 
     def keep(self, model) -> np.ndarray:
@@ -115,6 +124,7 @@ class World:
         AccentError
             If the model has no such user, or the user no action at such a position.
         """
+        offers(model, "model", "a Recommender", "n_users", "n_actions", "action_slice")
         keep = np.ones(model.n_actions)
         for user, positions in self.removed:
             if user >= model.n_users:
@@ -140,7 +150,8 @@ def world_of(user: int, removed: Sequence[int]) -> World:
     >>> world_of(12, (17, 3)).key
     '12:3 17'
     """
-    return World(((user, removed),)) if len(removed) else World()
+    removed = listed(removed, "removed", "a list of positions in her history")
+    return World(((user, removed),)) if removed else World()
 
 
 def worlds_of(explanations) -> list[World]:
@@ -153,7 +164,7 @@ def worlds_of(explanations) -> list[World]:
     Raises
     ------
     AccentError
-        If there are explanations of several models.
+        If there are explanations of several models, or no such columns.
 
     Examples
     --------
@@ -163,6 +174,9 @@ def worlds_of(explanations) -> list[World]:
     >>> [world.key for world in worlds_of(explanations)]
     ['0:1 3', '1:5']
     """
+    instance(explanations, "explanations", pd.DataFrame, "a table of explanations")
+    if not {"user", "removed"} <= set(explanations):
+        raise refused(explanations, "explanations", "a table with the columns user and removed")
     if "model" in explanations and explanations["model"].nunique() > 1:
         names = ", ".join(sorted(explanations["model"].unique()))
         raise AccentError(f"Worlds belong to one model, but these explanations are of {names}; select one.")
@@ -193,10 +207,9 @@ def grouped(worlds, size) -> list[World]:
     >>> [world.key for world in grouped(own, 2)]
     ['0:1;1:5', '0:2;2:0']
     """
-    if not isinstance(size, Integral) or size < 1:
-        raise AccentError(f"The size must be a whole number, at least 1, not {size!r}.")
-    joined = []
-    for own in worlds:
+    size, joined, what = whole(size, "size", 1), [], "a list of the worlds of each user"
+    for own in listed(worlds, "worlds", what):
+        own = [instance(world, "worlds", World, what) for world in listed(own, "worlds", what)]
         with_room = (parts for parts in joined if len(parts) < size)
         for world in own:
             parts = next(with_room, None)

@@ -2,7 +2,7 @@
 
 from accent_lib.training.checkpoint import load_checkpoint, save_checkpoint
 from accent_lib.training.halving import POOL, SEARCH, Round, search
-from accent_lib.training.loop import objective, train, train_timed
+from accent_lib.training.loop import diverged, objective, train, train_timed
 from accent_lib.training.recipes import ANNEALED, PAPER, Recipe
 from accent_lib.training.state import State
 
@@ -14,6 +14,7 @@ __all__ = [
     "Recipe",
     "Round",
     "State",
+    "diverged",
     "load_checkpoint",
     "objective",
     "save_checkpoint",

@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 
+from accent_lib.arguments import instance, listed, refused, whole
 from accent_lib.errors import AccentError
-from accent_lib.training.loop import objective, train
+from accent_lib.training.loop import diverged, objective, train
 from accent_lib.training.recipes import ANNEALED, Recipe
 from accent_lib.training.state import State
 
@@ -27,6 +29,10 @@ class Round:
     starts: int
     recipe: Recipe
 
+    def __post_init__(self):
+        object.__setattr__(self, "starts", whole(self.starts, "starts", 1))
+        instance(self.recipe, "recipe", Recipe, "a Recipe")
+
 
 #: Many short starts, of which the best go on; the last round anneals.
 SEARCH = (
@@ -40,7 +46,7 @@ POOL = 1_000_000
 
 def _train_stack(model, recipe, states, seed, device):
     torch.set_num_threads(1)
-    return train(model, recipe, states, seed=seed, device=device)
+    return train(model, recipe, states, seed=seed, device=device, tolerant=True)
 
 
 def search(
@@ -72,7 +78,7 @@ def search(
     device : str, optional
         Where to train, as for :func:`~accent_lib.training.train`.
     describe : callable, optional
-        Facts about a model with the parameters of one start, added to its record.
+        Facts about a model with the parameters of one start, added to its record, unless it diverged.
     log : callable, optional
         Gets one line a round.
 
@@ -84,6 +90,12 @@ def search(
         ``start``, ``round``, ``objective`` and ``seconds`` (of the whole round) for every start in every
         round.
 
+    Raises
+    ------
+    AccentError
+        If all starts of a round diverge, a round wants more starts than are left, or an argument is of
+        another kind.
+
     Examples
     --------
     >>> from accent_lib.datasets import load, prepare
@@ -94,6 +106,15 @@ def search(
     >>> len(states), [row["round"] for row in record]
     (1, [1, 1, 1, 2])
     """
+    for name, given in (("make", make), ("describe", describe), ("log", log)):
+        if not callable(given) and (name == "make" or given is not None):
+            raise refused(given, name, "a function")
+    rounds = listed(rounds, "rounds", "a list of Round")
+    for this in rounds or [rounds]:
+        instance(this, "rounds", Round, "a list of Round")
+    seed, stack_size = whole(seed, "seed", 0, 2**40), whole(stack_size, "stack_size", 1)
+    if executor is not None:
+        instance(executor, "executor", Executor, "one of concurrent.futures, or None")
     first = POOL * seed
     model = make(first)
     pool = {start: State.of(make(start)) for start in range(first, first + rounds[0].starts)}
@@ -111,9 +132,13 @@ def search(
         seconds = time.perf_counter() - begin
         reached = objective(model, trained)
         order = np.argsort(np.where(np.isnan(reached), np.inf, reached), kind="stable")
+        if not np.isfinite(reached).any():
+            raise diverged(model, this.recipe, pool[starts[0]], seed_of_round)
         pool = {starts[i]: trained[i] for i in order}
         for i in order:
-            facts = describe(trained[i].into(model)) if describe is not None else {}
+            known = describe is not None and np.isfinite(reached[i])
+            facts = describe(trained[i].into(model)) if known else {}
+            instance(facts, "describe", dict, "a function that gives a dict of facts")
             reached_by = {"start": starts[i], "round": number, "objective": float(reached[i])}
             record.append({**reached_by, **facts, "seconds": seconds})
         if log is not None:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
-from accent_lib.errors import AccentError
+from accent_lib.arguments import flag, instance, number, offers, one_of, refused, whole
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,18 @@ class Recipe:
     shuffle_first: bool = True
 
     def __post_init__(self):
-        object.__setattr__(self, "learning_rate", float(self.learning_rate))  # 1 and 1.0 are one recipe
-        if self.schedule not in ("constant", "linear"):
-            raise AccentError(f"Recipe: schedule must be 'constant' or 'linear', not {self.schedule!r}.")
-        if self.optimizer not in ("adam", "adagrad"):
-            raise AccentError(f"Recipe: optimizer must be 'adam' or 'adagrad', not {self.optimizer!r}.")
-        if self.steps < 0 or self.batch_size < 1 or not self.learning_rate > 0:
-            raise AccentError("Recipe: steps must be >= 0, batch_size >= 1 and learning_rate > 0.")
+        checked = {
+            "steps": whole(self.steps, "steps", 0),
+            "learning_rate": number(self.learning_rate, "learning_rate", 0),  # 1 and 1.0 are one recipe
+            "batch_size": whole(self.batch_size, "batch_size", 1),
+            "schedule": one_of(self.schedule, "schedule", ("constant", "linear")),
+            "optimizer": one_of(self.optimizer, "optimizer", ("adam", "adagrad")),
+            "shuffle_first": flag(self.shuffle_first, "shuffle_first"),
+        }
+        if not checked["learning_rate"]:
+            raise refused(self.learning_rate, "learning_rate", "above 0")
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def rate(self, step: int) -> float:
         """Learning rate at ``step``, counted from 0."""
@@ -75,4 +80,7 @@ def for_epochs(model, recipe: Recipe, epochs: int) -> Recipe:
     >>> for_epochs(SimpleNamespace(n_actions=1000), RCF, 20).steps  # two batches an epoch
     40
     """
+    offers(model, "model", "a Recommender, whose actions are counted", "n_actions")
+    instance(recipe, "recipe", Recipe, "a Recipe")
+    epochs = whole(epochs, "epochs", 0)
     return replace(recipe, steps=epochs * math.ceil(model.n_actions / recipe.batch_size))

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from accent_lib.arguments import number, refused
 from accent_lib.errors import AccentError
+from accent_lib.models.gate import differentiable
 from accent_lib.training.recipes import Recipe
 from accent_lib.training.state import State
 
@@ -24,11 +26,24 @@ from accent_lib.training.state import State
 WARM_UP = 3
 
 
+def usable(device: Any) -> str | torch.device | None:
+    """A device where something can be trained (None: where the model lies), or an error that names it."""
+    try:
+        kind = torch.device("cpu" if device is None else device).type
+        if kind in ("cpu", "cuda") and not isinstance(device, bool | int):
+            torch.empty(0, device=device)
+            return device
+    except Exception:  # torch has an error of its own for each way in which there is none
+        pass
+    raise refused(device, "device", "where something can be trained: 'cpu', or 'cuda' where there is a GPU")
+
+
 def on(model: nn.Module, device: str | torch.device | None) -> nn.Module:
     """The model itself if it lies on the device or none is given, else a copy of it there."""
+    device = usable(device)
     here, there = next(model.parameters()).device, torch.device("cpu" if device is None else device)
     if device is None or (here.type == there.type and there.index in (None, here.index)):
-        return model
+        return differentiable(model)
     return copy.deepcopy(model).to(there)
 
 
@@ -109,10 +124,10 @@ class Stack:
                 return [part.clone() for part in parts]
 
             moments = {key: cut(value) for key, value in self.optimizer.state.get(parameter, {}).items()}
-            for number, (state, value) in enumerate(zip(states, cut(parameter), strict=True)):
+            for place, (state, value) in enumerate(zip(states, cut(parameter), strict=True)):
                 state.parameters[name] = value
                 if moments:
-                    state.moments[name] = {key: values[number] for key, values in moments.items()}
+                    state.moments[name] = {key: values[place] for key, values in moments.items()}
         return states
 
 
@@ -133,10 +148,26 @@ class Adagrad(torch.optim.Adagrad):
                     value.addcdiv_(slope * -group["lr"], root)
 
 
+def decays_of(model) -> dict[str, float]:
+    """The weight decay of each parameter of a model, which it must name all: others would not be trained."""
+    named, decays = [name for name, _ in model.named_parameters()], dict(model.weight_decay())
+    for name in [*named, *decays]:
+        if name not in decays:
+            raise AccentError(
+                f"`weight_decay` of {type(model).__name__} does not name the parameter {name}, which would "
+                "never be trained: name each, with 0 where none is wanted."
+            )
+        if name not in named:
+            raise AccentError(
+                f"`weight_decay` of {type(model).__name__} names {name!r}, which is no parameter."
+            )
+    return {name: number(decay, f"weight_decay of {name}", 0) for name, decay in decays.items()}
+
+
 def optimizer_of(model, parameters, recipe: Recipe, rate: Tensor) -> torch.optim.Optimizer:
     """The recipe's optimiser of some parameters, by the names of a model's."""
     groups = {}
-    for name, decay in model.weight_decay().items():
+    for name, decay in decays_of(model).items():
         groups.setdefault(decay, []).append(parameters[name])
     # In each group, since the optimiser would copy a default.
     groups = [{"params": values, "weight_decay": decay, "lr": rate} for decay, values in groups.items()]

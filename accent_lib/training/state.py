@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from accent_lib.arguments import instance
 from accent_lib.errors import AccentError
 
 
@@ -37,7 +38,8 @@ class State:
     @classmethod
     def of(cls, model: nn.Module) -> "State":
         """A copy of the parameters that a model has now, on the CPU."""
-        return cls({name: value.detach().to("cpu", copy=True) for name, value in _changing(model)})
+        named = _changing(instance(model, "model", nn.Module, "a model that torch can train"))
+        return cls({name: value.detach().to("cpu", copy=True) for name, value in named})
 
     def steps(self) -> int:
         """Steps that the moments have seen; 0 before the first.
@@ -61,11 +63,30 @@ class State:
         return digest.hexdigest()[:16]
 
     def into(self, model: nn.Module) -> nn.Module:
-        """Copy the parameters into ``model`` and return it."""
+        """Copy the parameters into ``model`` and return it; an error where they are of another one."""
+        self.check_fits(model)
         with torch.no_grad():
             for name, value in _changing(model):
                 value.copy_(self.parameters[name])
         return model
+
+    def check_fits(self, model: nn.Module) -> None:
+        """Refuse a model that has other parameters, or of other shapes, than the state."""
+        for name, value in _changing(instance(model, "model", nn.Module, "a model that torch can train")):
+            own = self.parameters.get(name)
+            if own is None or own.shape != value.shape:
+                has = "lacks it" if own is None else f"has {tuple(own.shape)}"
+                raise AccentError(
+                    f"The state is of another model: {type(model).__name__} has a parameter {name} of shape "
+                    f"{tuple(value.shape)}, and the state {has}."
+                )
+
+    def not_finite(self) -> list[str]:
+        """Names of the parameters that hold, or whose moments hold, a number that is not finite."""
+        held = {name: [value] for name, value in self.parameters.items()}
+        for name, moments in self.moments.items():
+            held.setdefault(name, []).extend(moments.values())
+        return [name for name, values in held.items() if not all(bool(v.isfinite().all()) for v in values)]
 
 
 def _changing(model):

@@ -29,7 +29,7 @@ from accent_book.runs.origin import provenance
 from accent_book.runs.progress import progress
 from accent_book.runs.sources import sources_of_notebooks
 from accent_lib import parallel
-from accent_lib.explainers import Explanation, accent, fia, random_control, resume
+from accent_lib.explainers import Explanation, accent, checked, fia, random_control, resume, walk
 from accent_lib.influence import fast_influence
 from accent_lib.models import slates
 from accent_lib.retraining.identity import base_identity, outcomes_identity
@@ -50,8 +50,15 @@ def resume_fia(removed, measured: np.ndarray, influence: np.ndarray) -> Explanat
     >>> resume_fia((1,), np.array([4.0, 3.75]), np.array([[0.125, 1.0, 0.5], [0.0, 0.0, 0.0]])).removed
     (1, 2)
     """
+    measured, influence = checked(measured, influence)
     left = np.setdiff1d(np.arange(influence.shape[1]), removed)
-    longer = fia(measured, influence[:, left])
+    order = np.argsort(-influence[0, left], kind="stable")
+
+    def rescore(gone, tried):  # influences add up
+        return measured - np.cumsum(influence[:, left[[*gone, *tried]]].T, 0)[len(gone) :]
+
+    # Not fia(), whose scores descend: what was measured need not.
+    longer = walk(measured, order, rescore, selective=True)
     if longer is None:
         return None
     added = left[list(longer.removed)].tolist()

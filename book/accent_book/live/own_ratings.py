@@ -7,18 +7,31 @@ average user, and there is less to be explained than with fifty.
 """
 
 import copy
+import csv
 import difflib
+import io
 import re
+import warnings
 from dataclasses import dataclass, replace
+from os import PathLike
 
 import numpy as np
 import pandas as pd
 import torch
 
+from accent_lib.arguments import instance, number, offers, shown, whole, wholes, with_columns
 from accent_lib.datasets import Interactions
-from accent_lib.errors import AccentError
+from accent_lib.errors import AccentError, AccentWarning
 from accent_lib.explanations import Closeup, closeup
 from accent_lib.models import NCF
+from accent_lib.models.gate import differentiating
+
+#: Names of the columns, in lower case: whichever of them there is.
+NAMES = {"item": ("item",), "title": ("title",), "year": ("year",), "stars": ("stars", "rating")}
+#: Characters that a file of somebody's ratings has at most: a hundred thousand films.
+LARGEST = 10**7
+YEAR = re.compile(r"\s*\((\d{4})\)\s*$")
+NUMBER = re.compile(r"[0-9]+([.,][0-9]*)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -119,7 +132,7 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
     path : path or file
         Columns ``stars`` (or ``rating``), on the data set's scale, and ``title`` or ``item`` (the data set's
         own number; where a row has both, it decides). Titles are recognised in upper and lower case, with and
-        without the year. The rows are in time order.
+        without the year, which a column ``year`` may give. The rows are in time order.
     data : Interactions
     min_ratings : int
 
@@ -131,8 +144,15 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
     Raises
     ------
     AccentError
-        If the file cannot be read, a column is missing, a film is unknown, rated by nobody in the training
-        data or rated twice, stars lie outside the scale, or the ratings are too few.
+        If the file cannot be read, a column is missing or there twice, a row has more or fewer fields, a film
+        is unknown, of another year or title, rated by nobody in the training data or rated twice, stars lie
+        outside the scale, or the ratings are too few.
+
+    Warns
+    -----
+    AccentWarning
+        If stars differ, but all lie in the lower half of the scale, as they do where they are on a shorter
+        one.
 
     Examples
     --------
@@ -143,26 +163,25 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
     >>> read_ratings(io.StringIO(rated.to_csv(index=False)), data, min_ratings=1).values.tolist()
     [[5.0, 4.0]]
     """
-    try:
-        table = pd.read_csv(path, dtype=str, skipinitialspace=True, encoding="utf-8-sig").fillna("")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise AccentError(f"The ratings cannot be read as a table with commas ({reason}).") from None
-    table.columns = [str(column).strip().lower() for column in table.columns]
-    table = table.rename(columns={"rating": "stars"}) if "stars" not in table else table
-    named = [name for name in ("item", "title") if name in table]
-    if not named or "stars" not in table:
-        raise AccentError(
-            "The ratings need the columns title (or item) and stars in their first line, but have "
-            f"{', '.join(table.columns)}."
-        )
+    offers(
+        data, "data", "Interactions, as prepare() makes them", "train", "titles", "item_ids", "years", "scale"
+    )
+    min_ratings = whole(min_ratings, "min_ratings", 0)
+    (_, names), *rows = _rows(path)
+    place = _columns(names)
     find = {"title": _titles(data), "item": {str(own): [i] for i, own in enumerate(data.item_ids)}}
     known = np.bincount(data.train["item"], minlength=data.n_items) > 0
     items, stars = [], []
-    for line, row in enumerate(table.to_dict("records"), 2):
-        by = next((name for name in named if row[name].strip()), named[-1])
-        items.append(_item(line, row[by].strip(), by, find[by], data))
-        stars.append(_stars(line, row["stars"], *data.scale))
+    for line, fields in rows:
+        if len(fields) != len(names):
+            raise AccentError(
+                f"Line {line} has {len(fields)} fields, but the first line names {len(names)}: write a "
+                "title with a comma in it in quotation marks."
+            )
+        items.append(
+            _item(line, {name: fields[column].strip() for name, column in place.items()}, find, data)
+        )
+        stars.append(_stars(line, fields[place["stars"]].strip(), *data.scale))
         title = data.titles[items[-1]]
         if items[-1] in items[:-1]:
             raise AccentError(f"Line {line}: {title} is rated a second time; keep one of the two ratings.")
@@ -173,14 +192,75 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
             )
     if len(items) < min_ratings:
         raise AccentError(f"{len(items)} ratings are too few: bring at least {min_ratings}.")
+    low, high = data.scale
+    if len(set(stars)) > 1 and max(stars) <= (low + high) / 2:
+        warnings.warn(
+            f"None of the ratings is above {max(stars):g}, though the scale goes from {low:g} to {high:g}: "
+            "if they are on another scale, convert them.",
+            AccentWarning,
+            stacklevel=2,
+        )
     return pd.DataFrame({"item": items, "rating": stars})
+
+
+def _rows(path):
+    """Lines of a CSV that are not empty, each its number and its fields."""
+    try:
+        if hasattr(path, "read"):
+            text = path.read(LARGEST + 1)
+        else:
+            with open(
+                instance(path, "path", str | PathLike, "the path of a CSV, or an open one"), "rb"
+            ) as file:
+                text = file.read(LARGEST + 1)
+        text = text if isinstance(text, str) else text.decode("utf-8-sig")
+        if len(text) > LARGEST:
+            raise ValueError(f"it is longer than {LARGEST:,} characters")
+        reader, rows = (
+            csv.reader(io.StringIO(text.removeprefix("\ufeff")), skipinitialspace=True, strict=True),
+            [],
+        )
+        begin = 1
+        for fields in reader:
+            if any(field.strip() for field in fields):
+                rows.append((begin, fields))
+            begin = reader.line_num + 1
+        if not rows:
+            raise ValueError("it is empty")
+    except (OSError, ValueError, csv.Error) as error:
+        if isinstance(error, AccentError):
+            raise
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise AccentError(f"The ratings cannot be read as a table with commas ({reason:.100}).") from None
+    return rows
+
+
+def _columns(names):
+    """Where the columns stand, by what they tell."""
+    plain, place = [name.strip().casefold() for name in names], {}
+    for role, known in NAMES.items():
+        found = [column for column, name in enumerate(plain) if name in known]
+        if len(found) > 1:
+            raise AccentError(
+                f"The columns {names[found[0]].strip()} and {names[found[1]].strip()} may both be the "
+                f"{role}; keep one of the two."
+            )
+        if found:
+            place[role] = found[0]
+    if "stars" not in place or not place.keys() & {"item", "title"}:
+        raise AccentError(
+            "The ratings need the columns title (or item) and stars in their first line, but have "
+            f"{', '.join(plain):.100}."
+        )
+    return place
 
 
 def _titles(data):
     """Items by every way to write their titles."""
     items = {}
-    for item, title in enumerate(data.titles):
-        for written in {_plain(title), _plain(re.sub(r"\s*\(\d{4}\)\s*$", "", title))}:
+    for item, (title, year) in enumerate(zip(data.titles, data.years, strict=True)):
+        bare = _plain(YEAR.sub("", title))
+        for written in {_plain(title), bare, bare if year is pd.NA else f"{bare} ({year})"}:
             items.setdefault(written, []).append(item)
     return items
 
@@ -189,33 +269,53 @@ def _plain(title):
     return " ".join(title.casefold().replace("’", "'").split())
 
 
-def _item(line, text, by, find, data):
-    items = find.get(_plain(text) if by == "title" else text, [])
+def _item(line, row, find, data):
+    """The film of a row, by its number or else its title; the other, and the year, must not say otherwise."""
+    by = next((name for name in ("item", "title") if row.get(name)), "title" if "title" in row else "item")
+    text, year = row[by], row.get("year", "")
+    items = find[by].get(_plain(text) if by == "title" else text, [])
+    if len(items) > 1 and year:
+        items = [item for item in items if _fits(data.years[item], year)] or items
     if len(items) > 1:
-        ids = ", ".join(f"{data.item_ids[item]}: {data.titles[item]}" for item in items)
+        ids = ", ".join(f"{data.item_ids[item]}: {data.titles[item]}" for item in items[:5])
         raise AccentError(
-            f"Line {line}: {text} may be any of {len(items)} films ({ids}); "
+            f"Line {line}: {shown(text)} may be any of {len(items)} films ({ids:.200}); "
             "write the number of the one that is meant in a column item."
         )
     if not items:
-        near = difflib.get_close_matches(_plain(text), find, 1) if by == "title" else []
-        hint = f"; did you mean {data.titles[find[near[0]][0]]}?" if near else "."
-        raise AccentError(f"Line {line}: {data.name} has no film with the {by} {text!r}{hint}")
-    return items[0]
+        near = difflib.get_close_matches(_plain(text[:200]), find[by], 1) if by == "title" else []
+        hint = f"; did you mean {data.titles[find[by][near[0]][0]]}?" if near else "."
+        raise AccentError(f"Line {line}: {data.name} has no film with the {by} {shown(text)}{hint}")
+    (item,), title = items, row.get("title", "")
+    if by == "item" and title and item not in (same := find["title"].get(_plain(title), [])):
+        is_it = f", which is {data.item_ids[same[0]]}" if same else ""
+        raise AccentError(
+            f"Line {line}: item {shown(text)} is {data.titles[item]}, but the title is "
+            f"{shown(title)}{is_it}; correct one of the two."
+        )
+    if year and not _fits(data.years[item], year):
+        raise AccentError(
+            f"Line {line}: {data.titles[item]} is of {data.years[item]}, but the year is {shown(year)}; "
+            "correct the year, or leave another film of this title out."
+        )
+    return item
+
+
+def _fits(known, year):
+    """Whether a film may be of a year; films are dated a year apart by different sources."""
+    return known is pd.NA or (year.isascii() and year.isdigit() and abs(int(year[:9]) - int(known)) <= 1)
 
 
 def _stars(line, text, low, high):
-    try:
-        stars = float(text)
-    except ValueError:
-        stars = float("nan")
+    stars = float(text.replace(",", ".")) if NUMBER.fullmatch(text) and len(text) < 20 else float("nan")
     if not low <= stars <= high:
         raise AccentError(
-            f"Line {line}: the stars are {text.strip()!r}, but must be a number from {low:g} to {high:g}."
+            f"Line {line}: the stars are {shown(text)}, but must be a number from {low:g} to {high:g}."
         )
     return stars
 
 
+@differentiating
 def add_user(model, data, ratings: pd.DataFrame, starts: int = 8) -> tuple[NCF, Interactions]:
     """A copy of a trained NCF that knows one user more.
 
@@ -242,7 +342,7 @@ def add_user(model, data, ratings: pd.DataFrame, starts: int = 8) -> tuple[NCF, 
     Raises
     ------
     AccentError
-        If the model is no NCF, or of other data.
+        If the model is no NCF, or of other data, or a rating is of no item, off the scale, or there twice.
 
     Examples
     --------
@@ -256,18 +356,33 @@ def add_user(model, data, ratings: pd.DataFrame, starts: int = 8) -> tuple[NCF, 
         raise AccentError(
             f"Ratings of one's own need an NCF, which has a block a user; not {type(model).__name__}."
         )
+    offers(
+        data,
+        "data",
+        "Interactions, as prepare() makes them",
+        "train",
+        "n_users",
+        "n_items",
+        "settings",
+        "scale",
+    )
     if (model.n_users, model.n_items, model.n_actions) != (data.n_users, data.n_items, len(data.train)):
         raise AccentError(
             "The model was trained on other data than this; take the data that it was made with."
         )
+    with_columns(ratings, "ratings", "item", "rating")
+    items, starts = wholes(ratings["item"], "item", 0, data.n_items - 1), whole(starts, "starts", 1)
+    stars = [number(each, "rating", *data.scale) for each in ratings["rating"]]
+    if not items or len(set(items)) < len(items):
+        raise AccentError("`ratings` are none, or rate an item twice; bring one rating of each.")
     last = int(data.train["timestamp"].max())
     rows = pd.DataFrame(
         {
             "user": data.n_users,
-            "item": ratings["item"].to_numpy(),
-            "rating": ratings["rating"].to_numpy(),
-            "timestamp": last + 1 + np.arange(len(ratings)),
-            "positive": ratings["rating"].to_numpy() >= data.settings["positive_at"],
+            "item": items,
+            "rating": stars,
+            "timestamp": last + 1 + np.arange(len(items)),
+            "positive": np.array(stars) >= data.settings["positive_at"],
         }
     )
     ours = replace(
