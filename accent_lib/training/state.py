@@ -60,10 +60,31 @@ class State:
                     digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()[:16]
 
-    def into(self, model: nn.Module) -> nn.Module:
-        """Copy the parameters into ``model`` and return it."""
+    def into(self, model: nn.Module, where: str = "The state") -> nn.Module:
+        """Copy the parameters into ``model`` and return it.
+
+        Raises
+        ------
+        AccentError
+            If they are not those of such a model: others, of another shape, or no real numbers. The message
+            begins with ``where``, which says what they are of.
+        """
+        own, kind = dict(_changing(model)), type(model).__name__
+        fault = ""
+        for name in [*own, *self.parameters]:
+            mine, given = own.get(name), self.parameters.get(name)
+            if mine is None or given is None:
+                fault = f"{'has' if mine is None else 'lacks'} the parameter {name}"
+            elif mine.shape != given.shape:
+                fault = f"has {name} of shape {tuple(given.shape)}, not {tuple(mine.shape)}"
+            elif mine.is_floating_point() != given.is_floating_point() or given.is_complex():
+                fault = f"has {name} of {given.dtype}, not {mine.dtype}"
+            if fault:
+                raise AccentError(
+                    f"{where} {fault}, and so is not of this {kind}: take the one that belongs to it, or train anew."
+                )
         with torch.no_grad():
-            for name, value in _changing(model):
+            for name, value in own.items():
                 value.copy_(self.parameters[name])
         return model
 
