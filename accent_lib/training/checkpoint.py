@@ -46,8 +46,8 @@ def save_checkpoint(path, state: State, fingerprint: str, **metadata) -> None:
     for name, value in state.parameters.items():
         if not bool(torch.isfinite(value).all()):
             raise AccentError(
-                f"The parameter {name} is not finite after training, which {path} does not get: what is there "
-                "stays. Take a smaller learning rate, and train again."
+                f"The parameter {name} is not finite after training, so {path} stays what it was: take a "
+                "smaller learning rate, and train again."
             )
     arrays = {f"parameters/{name}": value.numpy() for name, value in state.parameters.items()}
     for name, moments in state.moments.items():

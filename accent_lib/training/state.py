@@ -81,7 +81,8 @@ class State:
                 fault = f"has {name} of {given.dtype}, not {mine.dtype}"
             if fault:
                 raise AccentError(
-                    f"{where} {fault}, and so is not of this {kind}: take the one that belongs to it, or train anew."
+                    f"{where} {fault}, and so is of another model than this {kind}: take the right one, or "
+                    "train anew."
                 )
         with torch.no_grad():
             for name, value in own.items():

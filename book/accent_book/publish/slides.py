@@ -18,6 +18,7 @@ from pathlib import Path
 import nbformat
 
 from accent_book.publish.mathjax import copy_mathjax, installed
+from accent_book.publish.place import renewed
 from accent_book.publish.plain import Book, glued
 from accent_book.runs.notebooks import project_root, short
 from accent_lib.errors import AccentError
@@ -68,21 +69,20 @@ def slides(to=None, chapters=None) -> None:
     Raises
     ------
     AccentError
-        If there are no executed chapters, or none of their cells belongs to a slide.
+        If there are no executed chapters, none of their cells belongs to a slide, or the folder holds
+        something else.
     """
     root = project_root()
     to = Path(to or root / "_build" / "slides")
-    for old in ("images", "reveal"):
-        shutil.rmtree(to / old, ignore_errors=True)
-    made = collect(Path(chapters or root / "book" / "chapters"), to, root)
-    for name in REVEAL:
-        source = installed("sphinx_revealjs", "_static/revealjs") / name
-        target = to / "reveal" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
-    copy_mathjax(to / "mathjax")
-    with atomic(to / "index.html") as file:
-        file.write_text(page(made), "utf-8")
+    with renewed(to) as place:
+        made = collect(Path(chapters or root / "book" / "chapters"), place, root)
+        for name in REVEAL:
+            source = installed("sphinx_revealjs", "_static/revealjs") / name
+            target = place / "reveal" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
+        copy_mathjax(place / "mathjax")
+        (place / "index.html").write_text(page(made), "utf-8")
     print(f"{len(made) + 1} slides, to be opened in a browser: {short(to.absolute(), root)}/index.html")
 
 

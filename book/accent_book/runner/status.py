@@ -8,7 +8,7 @@ import psutil
 
 from accent_book.runner.plan import plan
 from accent_book.runs import notebooks
-from accent_book.runs.notebooks import read_json, short
+from accent_book.runs.notebooks import read_records, short
 from accent_book.runs.profiles import profile_names
 
 
@@ -29,7 +29,7 @@ def status(profile="sample") -> None:
     chapters = plan(profile, root=root)
     folder = chapters[0].folder
     print(f"Profile {profile}, run folder {short(folder, root)}, profiles: {', '.join(profile_names(root))}")
-    records = read_json(folder / "provenance.json") or {}
+    records = read_records(folder)
     stale = set()
     for chapter in chapters:
         reason = chapter.outdated(records)
