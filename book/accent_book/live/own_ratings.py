@@ -8,6 +8,7 @@ average user, and there is less to be explained than with fifty.
 
 import copy
 import difflib
+import io
 import re
 from dataclasses import dataclass, replace
 
@@ -16,9 +17,15 @@ import pandas as pd
 import torch
 
 from accent_lib.datasets import Interactions
+from accent_lib.datasets.tables import records_of
 from accent_lib.errors import AccentError
 from accent_lib.explanations import Closeup, closeup
+from accent_lib.files import reason, shown
+from accent_lib.gate import read_bytes
 from accent_lib.models import NCF
+
+#: The most bytes of somebody's own ratings.
+LARGEST = 2**24
 
 
 @dataclass(frozen=True)
@@ -143,25 +150,33 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
     >>> read_ratings(io.StringIO(rated.to_csv(index=False)), data, min_ratings=1).values.tolist()
     [[5.0, 4.0]]
     """
-    try:
-        table = pd.read_csv(path, dtype=str, skipinitialspace=True, encoding="utf-8-sig").fillna("")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise AccentError(f"The ratings cannot be read as a table with commas ({reason}).") from None
-    table.columns = [str(column).strip().lower() for column in table.columns]
-    table = table.rename(columns={"rating": "stars"}) if "stars" not in table else table
-    named = [name for name in ("item", "title") if name in table]
-    if not named or "stars" not in table:
+    lines = records_of("The ratings", io.StringIO(_text(path), newline=""), ",")
+    names = [name.strip().lower() for name in next(lines, (0, []))[1]]
+    if not names:
+        raise AccentError("The ratings cannot be read as a table with commas (there is nothing in them).")
+    names = ["stars" if name == "rating" else name for name in names]
+    named = [name for name in ("item", "title") if name in names]
+    if not named or "stars" not in names:
         raise AccentError(
             "The ratings need the columns title (or item) and stars in their first line, but have "
-            f"{', '.join(table.columns)}."
+            f"{', '.join(names)}."
         )
+    twice = next((name for name in (*named, "stars", "year") if names.count(name) > 1), None)
+    if twice:
+        told = "stars or rating" if twice == "stars" else twice
+        raise AccentError(f"The ratings have two columns that are called {told}; leave one of them out.")
     find = {"title": _titles(data), "item": {str(own): [i] for i, own in enumerate(data.item_ids)}}
     known = np.bincount(data.train["item"], minlength=data.n_items) > 0
     items, stars = [], []
-    for line, row in enumerate(table.to_dict("records"), 2):
+    for line, fields in lines:
+        if len(fields) != len(names):
+            raise AccentError(
+                f"Line {line}: there are {len(fields)} fields, not {len(names)}; put a title that holds a "
+                "comma between quotation marks."
+            )
+        row = dict(zip(names, fields, strict=True))
         by = next((name for name in named if row[name].strip()), named[-1])
-        items.append(_item(line, row[by].strip(), by, find[by], data))
+        items.append(_item(line, row[by].strip(), by, find[by], data, row.get("year", "").strip()))
         stars.append(_stars(line, row["stars"], *data.scale))
         title = data.titles[items[-1]]
         if items[-1] in items[:-1]:
@@ -174,6 +189,33 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
     if len(items) < min_ratings:
         raise AccentError(f"{len(items)} ratings are too few: bring at least {min_ratings}.")
     return pd.DataFrame({"item": items, "rating": stars})
+
+
+def _text(path):
+    """The text of a file or of what has been opened already."""
+    if hasattr(path, "read"):
+        content = path.read()
+        if isinstance(content, str):
+            return content.removeprefix("\ufeff")
+    elif "://" in str(path):
+        raise AccentError(
+            f"The ratings {shown(str(path))} are an address on the web; fetch the file, and name it."
+        )
+    else:
+        try:
+            content = read_bytes(path, "bring a table with commas", LARGEST)
+        except AccentError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            told = reason(error.__cause__)
+            raise AccentError(f"The ratings cannot be read as a table with commas ({told}).") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if content[:2] == b"PK" or "\0" in text:
+        raise AccentError("The ratings are no text in UTF-8; unpack the file, or save the table as CSV.")
+    return text
 
 
 def _titles(data):
@@ -189,18 +231,22 @@ def _plain(title):
     return " ".join(title.casefold().replace("’", "'").split())
 
 
-def _item(line, text, by, find, data):
+def _item(line, text, by, find, data, year):
     items = find.get(_plain(text) if by == "title" else text, [])
+    if by == "title" and year:  # in a column of its own, as Letterboxd has it
+        years = {item: re.search(r"\((\d{4})\)\s*$", data.titles[item]) for item in items}
+        items = [item for item in items if years[item] is None or years[item][1] == year]
+        text = f"{text} ({year})"
     if len(items) > 1:
         ids = ", ".join(f"{data.item_ids[item]}: {data.titles[item]}" for item in items)
         raise AccentError(
-            f"Line {line}: {text} may be any of {len(items)} films ({ids}); "
+            f"Line {line}: {text:.60} may be any of {len(items)} films ({ids}); "
             "write the number of the one that is meant in a column item."
         )
     if not items:
         near = difflib.get_close_matches(_plain(text), find, 1) if by == "title" else []
         hint = f"; did you mean {data.titles[find[near[0]][0]]}?" if near else "."
-        raise AccentError(f"Line {line}: {data.name} has no film with the {by} {text!r}{hint}")
+        raise AccentError(f"Line {line}: {data.name} has no film with the {by} {shown(text)}{hint}")
     return items[0]
 
 
@@ -211,7 +257,8 @@ def _stars(line, text, low, high):
         stars = float("nan")
     if not low <= stars <= high:
         raise AccentError(
-            f"Line {line}: the stars are {text.strip()!r}, but must be a number from {low:g} to {high:g}."
+            f"Line {line}: the stars are {shown(text.strip())}, but must be a number from {low:g} to "
+            f"{high:g}."
         )
     return stars
 

@@ -15,11 +15,9 @@ from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nbformat
-
 from accent_book.publish.mathjax import copy_mathjax, installed
 from accent_book.publish.place import renewed
-from accent_book.publish.plain import Book, glued
+from accent_book.publish.plain import Book, glued, read_notebook
 from accent_book.runs.notebooks import project_root, short
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
@@ -110,7 +108,7 @@ def collect(folder, to, root) -> list[Slide]:
     paths = sorted(folder.glob("[0-9]*.ipynb"))
     if not paths:
         raise AccentError(f"There are no executed chapters in {folder}: run the notebooks first, `make run`.")
-    chapters = {path.stem: nbformat.read(path, as_version=4) for path in paths}
+    chapters = {path.stem: read_notebook(path) for path in paths}
     book = Book.of(root, {stem: chapter.cells for stem, chapter in chapters.items()})
     book.glued = {stem: glued(chapter.cells) for stem, chapter in chapters.items()}
     made = []

@@ -12,7 +12,7 @@ from accent_lib.files import atomic
 #: Lies beside the chapters, so that the book knows whose they are.
 ACCOUNT = Path("book", "chapters", "account.json")
 #: Parameters that may name a folder or a host of the machine.
-PRIVATE = ("data_home", "scheduler")
+PRIVATE = ("data_home", "scheduler", "certificates")
 OF_A_CHAPTER = ("date", "commit", "dirty", "device", "cpu", "versions", "seconds", "peak_memory")
 
 

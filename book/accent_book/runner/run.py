@@ -52,7 +52,7 @@ def run(profile="sample", upto=None, force=False) -> list[str]:
         profile = notebooks.absolute(profile)
     chapters = plan(profile, upto, root)
     folder, work = chapters[0].folder, f"runs the profile {profile}"
-    with alone((root / ACCOUNT).parent, work), alone(folder, work):
+    with alone(root / "book", work), alone(folder, work):
         return _run(chapters, profile, force, root)
 
 

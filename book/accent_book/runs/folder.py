@@ -105,8 +105,9 @@ def _absolute_paths(settings, namespace):
     """Notebooks run in other working directories: what was given relatively holds where it was given."""
     for name, path in located_settings(settings).items():
         settings[name] = namespace[name] = path
-    if settings.get("data_home"):
-        settings["data_home"] = namespace["data_home"] = notebooks.absolute(settings["data_home"])
+    for name in ("data_home", "certificates"):
+        if settings.get(name):
+            settings[name] = namespace[name] = notebooks.absolute(settings[name])
     if os.environ.get("ACCENT_DATA_HOME"):
         os.environ["ACCENT_DATA_HOME"] = notebooks.absolute(os.environ["ACCENT_DATA_HOME"])
 
