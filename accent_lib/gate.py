@@ -187,7 +187,6 @@ def read_csv(
     import pandas as pd
 
     content = read_bytes(path, advice) if content is None else content
-    texts = {name: str for name, kind in columns.items() if kind == "text"}
     options = {"index_col": False, "skip_blank_lines": False, "low_memory": False}
     # Reading floats exactly had to be asked for before pandas 3.1, and must not be since.
     if tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1):
@@ -195,7 +194,7 @@ def read_csv(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # fields beyond the header are cut off
-            table = pd.read_csv(io.BytesIO(content), dtype=texts, **options)
+            table = pd.read_csv(io.BytesIO(content), converters=dict.fromkeys(columns, str), **options)
     except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
         told = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise AccentError(f"{path} is damaged ({told:.100}); {advice}.") from error
@@ -205,20 +204,23 @@ def read_csv(
     if not len(table) and not empty:
         raise AccentError(f"{path} has a header but no rows; {advice}.")
     for name, kind in columns.items():
-        if name not in table:
+        if name not in table or kind == "text":
             continue
-        if kind == "text":
-            table[name] = table[name].fillna("")
-            continue
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        numbers = numbers.astype(float) if numbers.dtype.kind in "biuf" else numbers.map(float)
-        wrong = ~(numbers.abs() < float("inf")) & ~(table[name].isna() & (kind == "perhaps"))
+        numbers = table[name].map(_number).astype(float)
+        wrong = ~(numbers.abs() < float("inf")) & ~((table[name] == "") & (kind == "perhaps"))
         if kind in ("whole", "integer"):
             # Beyond 2**53 a float no longer tells whole numbers apart.
             wrong |= ~((numbers % 1 == 0) & (numbers.abs() < 2**53)) | ((numbers < 0) & (kind == "whole"))
-        if wrong.any() or table[name].dtype.kind == "b":
+        if wrong.any():
             place = int(wrong.to_numpy().argmax())
-            told = f"{shown(str(table[name].iloc[place]))} as {name!r}, which must be {_CELLS[kind]}"
+            told = f"{shown(table[name].iloc[place])} as {name!r}, which must be {_CELLS[kind]}"
             raise AccentError(f"{path}, line {place + 2}: {told}; {advice}.")
         table[name] = numbers.astype("int64") if kind in ("whole", "integer") else numbers
     return table
+
+
+def _number(cell):
+    try:
+        return float(cell)  # exactly, which pandas does not in every version
+    except ValueError:
+        return float("nan")
