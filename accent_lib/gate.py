@@ -187,14 +187,17 @@ def read_csv(
     import pandas as pd
 
     content = read_bytes(path, advice) if content is None else content
-    options = {"index_col": False, "skip_blank_lines": False, "low_memory": False}
+    options = {"index_col": False, "skip_blank_lines": False, "low_memory": False, "keep_default_na": False}
     # Reading floats exactly had to be asked for before pandas 3.1, and must not be since.
     if tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1):
         options["float_precision"] = "round_trip"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # fields beyond the header are cut off
-            table = pd.read_csv(io.BytesIO(content), converters=dict.fromkeys(columns, str), **options)
+            names = pd.read_csv(io.BytesIO(content), nrows=0).columns
+            # What a cell of theirs may be is decided below; in others an empty one is missing.
+            options["na_values"] = {name: [""] for name in names if name not in columns}
+            table = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(columns, str), **options)
     except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
         told = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise AccentError(f"{path} is damaged ({told:.100}); {advice}.") from error
@@ -204,7 +207,10 @@ def read_csv(
     if not len(table) and not empty:
         raise AccentError(f"{path} has a header but no rows; {advice}.")
     for name, kind in columns.items():
-        if name not in table or kind == "text":
+        if name not in table:
+            continue
+        table[name] = table[name].fillna("")  # a row that is too short
+        if kind == "text":
             continue
         numbers = table[name].map(_number).astype(float)
         wrong = ~(numbers.abs() < float("inf")) & ~((table[name] == "") & (kind == "perhaps"))

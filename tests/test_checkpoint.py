@@ -90,8 +90,8 @@ def test_arrays_that_do_not_belong_in_a_checkpoint_are_named(kept, name, change,
     ("change", "sentence"),
     [
         (lambda a: a[:1], r"has user_table.weight of shape \(1, 3\), not \(4, 3\)"),  # broadcast in silence
-        (lambda a: a[:, :1], r"has user_table.weight of shape \(4, 1\)"),
-        (lambda a: np.concatenate([a, a]), r"has user_table.weight of shape \(8, 3\)"),
+        (lambda a: a[:, :1], r"has user_table.weight of shape \(4, 1\), not \(4, 3\)"),
+        (lambda a: np.concatenate([a, a]), r"has user_table.weight of shape \(8, 3\), not \(4, 3\)"),
         (lambda a: a.astype(int), "has user_table.weight of torch.int64, not torch.float32"),
         (lambda a: a > 0, "has user_table.weight of torch.bool, not torch.float32"),
         (None, "lacks the parameter user_table.weight"),

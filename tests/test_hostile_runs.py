@@ -16,6 +16,7 @@ from accent_book import runs
 from accent_book.__main__ import main
 from accent_book.publish.place import MARKER, ours, renewed
 from accent_book.publish.student import student
+from accent_book.runner import plan
 from accent_book.runs import manifest, notebooks, profiles, results
 from accent_book.runs.folder import Run
 from accent_book.runs.lock import NAME, alone
@@ -31,6 +32,13 @@ SLATES = pd.DataFrame(
 SETS = pd.DataFrame({"model": ["ncf"], "method": "accent", "k": 2, "user": 4, "removed": [(0, 2)], "size": 2})
 
 
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch):
+    """What the sources are does not matter here, and takes long to tell."""
+    for module in (results, plan):
+        monkeypatch.setattr(module, "sources_of_notebooks", lambda: "sources")
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A run folder of NCF as notebook 05 leaves it, and a folder for results."""
@@ -43,7 +51,8 @@ def run(tmp_path, monkeypatch):
         store.record(
             "ncf", 0, [Outcome("", 4, (1.5, 1), 7, slate=slate), Outcome("4:0 2", 4, (1, 2), 9, slate=slate)]
         )
-    runs.describe_store(run, "outcomes", "ncf", "fingerprint", {"seeds": [0]})
+    about = {"model": "ncf", "table": "outcomes", "fingerprint": "fingerprint", "seeds": [0], "described": 1}
+    run.write_json("worlds-fingerpr.json", about)
     run.write_json("ncf_training.json", {"objective": 0.5})
     run.write_csv("slates.csv", SLATES)
     run.write_csv("explanations.csv", SETS)
@@ -62,7 +71,7 @@ def run(tmp_path, monkeypatch):
         (lambda text: text.replace("user", "usher", 1), "has no column 'user'"),
         (lambda text: text.replace(",4,", ",four,"), "line 2: 'four' as 'user'"),
         (lambda text: text.replace(",4,", ",-4,"), "line 2: '-4' as 'user'"),
-        (lambda text: text[: len(text) // 2] + '"', "is damaged|has no column|must be"),
+        (lambda text: text[: len(text) // 2] + '"', "is damaged|has no column|has a header|must be"),
     ],
 )
 def test_a_broken_table_of_a_run_is_a_sentence(run, name, change, sentence):

@@ -29,7 +29,7 @@ def data(tmp_path, monkeypatch):
     folder = tmp_path / "data"
     for name in ("results/ncf-paper/slates.csv", "results/bench/scaling.json", "results/own-nets.csv"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("user\n3\n")
+        (folder / name).write_text("{}" if name.endswith("json") else "user\n3\n")
     (folder / "results" / "README.md").write_text("What the tables are.")
     for module in (manifest, results):
         monkeypatch.setattr(module, "data_folder", lambda: folder)

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 
 from accent_lib.errors import AccentError
@@ -30,6 +31,11 @@ def main(arguments=None) -> int:
     if options["command"] == "ensure" and options["upto"] is None:
         options["upto"] = 3
     name = options.pop("command")
+    try:
+        os.getcwd()
+    except OSError:
+        print("error: the working directory is gone; go to one that is there", file=sys.stderr)
+        return 1
     try:
         getattr(importlib.import_module(f"accent_book.{PLACES[name]}"), name)(**options)
     except AccentError as error:

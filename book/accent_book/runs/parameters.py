@@ -133,7 +133,7 @@ def _fits(value, kind):
 
 def _hint(value, kind, name):
     """Name the traps on the way from a command line or a YAML file."""
-    if kind == "str" and isinstance(value, int | float):
+    if kind == "str" and isinstance(value, int | float) and not isinstance(value, bool):
         return f" (papermill -r {name} {value!r:.60} passes it as text, and so do quotation marks in YAML)"
     if kind == "bool" and isinstance(value, str):
         return " (papermill -p passes true and false as text unless they are written True and False)"
