@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from accent_book.runs import notebooks, parameters
 from accent_book.runs.earlier import ensure
+from accent_book.runs.lock import alone
 from accent_book.runs.profiles import profile_of_run
 from accent_book.runs.ratings import located_settings
 from accent_book.runs.tables import read_table
@@ -48,7 +49,8 @@ def begin(notebook, namespace) -> "Run":
     Raises
     ------
     AccentError
-        If papermill passed an unknown name, or if a value has the wrong type or is impossible.
+        If papermill passed an unknown name, if a value has the wrong type or is impossible, or if the runner
+        is at work in the run folder.
 
     Notes
     -----
@@ -80,6 +82,9 @@ def begin(notebook, namespace) -> "Run":
         if settings[name] is not value:
             namespace[name] = settings[name]
     _absolute_paths(settings, namespace)
+    if not os.environ.get("ACCENT_RUNNER"):  # by hand, and so not while the runner is at work in the folder
+        with alone(notebooks.run_folder(settings.get("run", "sample"), notebook), f"begins {notebook}"):
+            pass
     return Run(notebook, settings)
 
 
