@@ -1,5 +1,6 @@
 """Committed tables are what their manifests say, or a sentence; whoever writes one says so, killed or not."""
 
+import errno
 import gzip
 import hashlib
 import os
@@ -126,6 +127,27 @@ def test_nothing_is_replaced_where_a_writer_fails(data):
         raise KeyboardInterrupt
     assert path.read_text() == "user\n3\n" and checked(path) == path
     assert sorted(each.name for each in path.parent.iterdir()) == [".writer", MANIFEST, "slates.csv"]
+
+
+@pytest.mark.parametrize("at", ["write", "replace", "fsync", "mkdir"])
+def test_a_full_disk_is_a_sentence_and_the_folder_stays_whole(data, monkeypatch, at):
+    path = data / "results" / "ncf-paper" / "slates.csv"
+
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        if at != "write":
+            patch.setattr(os, at, refuse)
+        with pytest.raises(AccentError, match=r"cannot be written .No space left on device"):
+            with kept(path) as file:
+                file.write_text("half")
+                if at == "write":
+                    refuse()
+    assert checked(path.parent) and path.read_text() == "user\n3\n"
+    with kept(path) as file:
+        file.write_text("new")
+    assert checked(path) and path.read_text() == "new"
 
 
 def killed_at(last, work):

@@ -12,7 +12,7 @@ from accent_book.runner.account import ACCOUNT, publish_account
 from accent_book.runner.kernel import execute, kernel
 from accent_book.runner.plan import plan
 from accent_book.runs import notebooks
-from accent_book.runs.lock import alone
+from accent_book.runs.lock import ELSEWHERE, alone
 from accent_book.runs.notebooks import read_records, short
 from accent_book.runs.origin import provenance
 from accent_lib.errors import AccentError
@@ -52,7 +52,7 @@ def run(profile="sample", upto=None, force=False) -> list[str]:
         profile = notebooks.absolute(profile)
     chapters = plan(profile, upto, root)
     folder, work = chapters[0].folder, f"runs the profile {profile}"
-    with alone(root / "book", work), alone(folder, work):
+    with alone(root / "book", work), alone(folder, work, elsewhere=ELSEWHERE):
         return _run(chapters, profile, force, root)
 
 

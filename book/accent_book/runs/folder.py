@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from accent_book.runs import notebooks, parameters
 from accent_book.runs.earlier import ensure
-from accent_book.runs.lock import alone
+from accent_book.runs.lock import ELSEWHERE, alone
 from accent_book.runs.profiles import profile_of_run
 from accent_book.runs.ratings import located_settings
 from accent_book.runs.tables import read_table
@@ -83,7 +83,8 @@ def begin(notebook, namespace) -> "Run":
             namespace[name] = settings[name]
     _absolute_paths(settings, namespace)
     if not os.environ.get("ACCENT_RUNNER"):  # by hand, and so not while the runner is at work in the folder
-        with alone(notebooks.run_folder(settings.get("run", "sample"), notebook), f"begins {notebook}"):
+        folder = notebooks.run_folder(settings.get("run", "sample"), notebook)
+        with alone(folder, f"begins {notebook}", elsewhere=ELSEWHERE):
             pass
     return Run(notebook, settings)
 
@@ -163,8 +164,7 @@ class Run:
             self.write_json(f"settings/{notebook}.json", settings)
         except AccentError as error:
             raise AccentError(
-                f"The run folder {self.folder} cannot be written ({reason(error.__cause__)}); "
-                "set ACCENT_RUNS to a folder that can."
+                f"The run folder {self.folder} cannot be written ({reason(error.__cause__)}); {ELSEWHERE}."
             ) from None
 
     def __repr__(self):
@@ -176,9 +176,7 @@ class Run:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise AccentError(
-                f"{path.parent} cannot be written ({reason(error)}); set ACCENT_RUNS to a folder that can."
-            ) from error
+            raise AccentError(f"{path.parent} cannot be written ({reason(error)}); {ELSEWHERE}.") from error
         return path
 
     def need(self, name) -> Path:

@@ -14,10 +14,12 @@ from accent_lib.errors import AccentError
 from accent_lib.files import reason
 
 NAME = ".writer"
+#: What to do about a run folder that cannot be written.
+ELSEWHERE = "set ACCENT_RUNS to a folder that can"
 
 
 @contextmanager
-def alone(folder, work: str, patience: float = 0.0) -> Iterator[None]:
+def alone(folder, work: str, patience: float = 0.0, elsewhere: str = "make it so") -> Iterator[None]:
     """Be the only writer of a folder for as long as the ``with`` block lasts.
 
     The system holds the lock and lets go of it when the process ends, however it ends: a file that a killed
@@ -31,6 +33,8 @@ def alone(folder, work: str, patience: float = 0.0) -> Iterator[None]:
         What is done there, for those who come second: "runs the profile sample".
     patience : float
         Seconds to wait for another to finish.
+    elsewhere : str
+        What to do about a folder that cannot be written, as the end of a sentence.
 
     Raises
     ------
@@ -52,9 +56,7 @@ def alone(folder, work: str, patience: float = 0.0) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise AccentError(
-            f"{path.parent} cannot be written ({reason(error)}); choose a folder that can be."
-        ) from error
+        raise AccentError(f"{path.parent} cannot be written ({reason(error)}); {elsewhere}.") from error
     try:
         until = time.monotonic() + patience
         while not _locked(file):

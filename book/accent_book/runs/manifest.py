@@ -18,7 +18,7 @@ from accent_book.runs import notebooks
 from accent_book.runs.lock import alone
 from accent_book.runs.notebooks import short
 from accent_lib.errors import AccentError
-from accent_lib.files import atomic, flush
+from accent_lib.files import atomic, flush, reason
 from accent_lib.gate import read_bytes
 
 MANIFEST = "SHA256SUMS"
@@ -68,24 +68,29 @@ def kept(path) -> Iterator[Path]:
     """
     folder = Path(path).parent
     with alone(folder, "writes tables", patience=60):
-        for left in folder.glob(".accent-*.new"):  # by one that was killed, for nobody else is at work
-            shutil.rmtree(left)
-        staging = folder / f".accent-{uuid.uuid4().hex}.new"
-        staging.mkdir()
         try:
-            yield staging / Path(path).name
-            files = sorted(staging.iterdir())
-            new = {file.name: [_hash(file)] for file in files}
-            was = entries(folder)
-            # While a file is replaced it has two hashes: whenever this is killed, the folder is whole.
-            _write(folder, {**was, **{name: was.get(name, []) + new[name] for name in new}})
-            for file in files:
-                flush(file)
-                os.replace(file, folder / file.name)
-            flush(folder)
-            _write(folder, {**was, **new})
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            for left in folder.glob(".accent-*.new"):  # by one that was killed, for nobody else is at work
+                shutil.rmtree(left)
+            staging = folder / f".accent-{uuid.uuid4().hex}.new"
+            staging.mkdir()
+            try:
+                yield staging / Path(path).name
+                files = sorted(staging.iterdir())
+                new = {file.name: [_hash(file)] for file in files}
+                was = entries(folder)
+                # While a file is replaced it has two hashes: whenever this is killed, the folder is whole.
+                _write(folder, {**was, **{name: was.get(name, []) + new[name] for name in new}})
+                for file in files:
+                    flush(file)
+                    os.replace(file, folder / file.name)
+                flush(folder)
+                _write(folder, {**was, **new})
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+        except OSError as error:
+            raise AccentError(
+                f"{path} cannot be written ({reason(error)}); make room, or choose a place that can be written."
+            ) from error
 
 
 def checked(path) -> Path:
