@@ -89,7 +89,8 @@ def kept(path) -> Iterator[Path]:
                 shutil.rmtree(staging, ignore_errors=True)
         except OSError as error:
             raise AccentError(
-                f"{path} cannot be written ({reason(error)}); make room, or choose a place that can be written."
+                f"{path} cannot be written ({reason(error)}); make room, or choose a place that can be "
+                "written."
             ) from error
 
 
