@@ -43,7 +43,7 @@ def jobs(options):
     jupyter_book = ["-c", "from jupyter_book.cli.main import main; main()"]
     # --all: pages quote figures of others, and a warning must not vanish because its page was built before.
     build = [[*jupyter_book, "build", ".", "--all", "-W", "--keep-going", "-n"]]
-    lint = [[*ruff, "check", "."], [*ruff, "format", "--check", "."]]
+    lint = [[*ruff, "check", "."], [*ruff, "format", "--check", "."], [*machinery, "seal", "--check"]]
     # Two processes; tests that share what takes long to make stay together (tests/conftest.py).
     test = ["-m", "pytest", "-n", "2", "--junitxml=_build/tests.xml", *shlex.split(options.pytest_args)]
     bench = [["-m", f"bench.{name}"] for name in TIMINGS]
@@ -59,7 +59,7 @@ def jobs(options):
         "status": ("tell what the run of PROFILE holds", status),
         "student": ("write the chapters for students into _build/student", [[*machinery, "student"]]),
         "test": ("check style, library, notebooks and book", [*lint, test]),
-        "lint": ("check style only", lint),
+        "lint": ("check style, and the hashes of all tables", lint),
         "format": ("put style, launch cells and notebooks in order", repair),
         "bench": ("measure speed beside other ways and libraries, half an hour", bench),
         "serve": ("show the book at http://localhost:PORT", [serve]),

@@ -4,7 +4,6 @@ A number that is whole counts as whole, whatever its type (``3.0``, NumPy's, a t
 False are no numbers.  What is quoted of a wrong value is short.
 """
 
-import reprlib
 import sys
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
@@ -12,25 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from accent_lib.errors import AccentError
+from accent_lib.errors import AccentError, shown
 
 #: What a whole number is at most: more, arrays cannot hold.
 LARGEST = 2**63 - 1
-
-
-def shown(value: Any) -> str:
-    """A value as an error shows it, on one line of at most 60 characters."""
-    if getattr(value, "shape", None) and hasattr(value, "dtype"):
-        return f"{type(value).__name__} of shape {tuple(value.shape)}"
-    if getattr(value, "shape", None) and hasattr(value, "columns"):
-        return f"a table with the columns {', '.join(map(str, value.columns)):.40}"
-    try:
-        value = value.item() if isinstance(value, np.generic) else value
-        text = reprlib.repr(value) if isinstance(value, list | tuple | dict | set) else repr(value)
-    except Exception:  # of a number of 5,000 digits, or whatever somebody's class does
-        text = f"of type {type(value).__name__}"
-    text = " ".join(text.split())
-    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def refused(value: Any, name: str, what: str) -> AccentError:

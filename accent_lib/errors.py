@@ -1,9 +1,35 @@
-"""The one exception, and the one warning, that users are meant to read."""
+"""The one exception, and the one warning, that users are meant to read, and how they quote a value."""
+
+import reprlib
+from typing import Any
+
+#: The most characters of a message: a title or a header can have a million.
+LONGEST = 2000
 
 
 class AccentError(ValueError):
     """Bad input or a missing file: one sentence that says what is wrong, where, and what to do."""
 
+    def __init__(self, message: str):
+        if len(message) > LONGEST:  # what to do stands at the end
+            message = f"{message[: LONGEST // 2]} … {message[-LONGEST // 2 :]}"
+        super().__init__(message)
+
 
 class AccentWarning(UserWarning):
     """Something that works, but not as well as a user may believe: what, where, and what to do."""
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it, on one line of at most 60 characters."""
+    if getattr(value, "shape", None) and hasattr(value, "dtype"):
+        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+    if getattr(value, "shape", None) and hasattr(value, "columns"):
+        return f"a table with the columns {', '.join(map(str, value.columns)):.40}"
+    try:
+        value = value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value
+        text = reprlib.repr(value) if isinstance(value, list | tuple | dict | set) else repr(value)
+    except Exception:  # of a number of 5,000 digits, or whatever somebody's class does
+        text = f"of type {type(value).__name__}"
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else f"{text[:59]}…"

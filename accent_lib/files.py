@@ -1,10 +1,13 @@
 """Files that are either whole or not there: every writer of the package goes through :func:`atomic`."""
 
+import contextlib
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from accent_lib.errors import AccentError
 
 
 @contextmanager
@@ -19,9 +22,14 @@ def atomic(path) -> Iterator[Path]:
     Yields
     ------
     Path
-        A temporary file in the same folder, with the same suffix (``numpy.savez`` would add its own), to be
-        written and closed inside the ``with`` block. It becomes `path` when the block ends without an error
-        and is deleted when it ends with one.
+        A temporary file in the same folder, to be written and closed inside the ``with`` block. No pattern
+        that files are looked for by fits its name. It becomes `path` when the block ends without an error,
+        once the disk has all of it, and is deleted when it ends with one.
+
+    Raises
+    ------
+    AccentError
+        If the file cannot be written; what was there before is still there then.
 
     Examples
     --------
@@ -33,11 +41,45 @@ def atomic(path) -> Iterator[Path]:
     ['answer.txt']
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile.mkstemp: its files are readable by their owner only, and stay so after the rename.
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}")
+    temporary = path.with_name(f".accent-{uuid.uuid4().hex}.part")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            flush(temporary)
+            os.replace(temporary, path)
+            flush(path.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+    except OSError as error:
+        raise AccentError(
+            f"{path} cannot be written ({reason(error)}); make room, or choose a place that can be written."
+        ) from error
+
+
+def flush(path) -> None:
+    """Have a file, or the names in a folder, on the disk: a rename must not get there before its content."""
+    if os.name == "nt" and os.path.isdir(path):
+        return  # Windows opens no folders
+    opened = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)
+    try:
+        os.fsync(opened)
+    except OSError:
+        if not os.path.isdir(path):  # some network file systems know no fsync of folders
+            raise
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(opened)
+
+
+def reason(error: OSError) -> str:
+    """What the system says about a file, in few words."""
+    return error.strerror or " ".join(str(error).split()) or type(error).__name__
+
+
+def shown_path(path) -> str:
+    """A path in a message; what cannot be printed is escaped, and the middle of a very long one left out."""
+    text = str(path)
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= 300 else f"{text[:150]}…{text[-150:]}"

@@ -59,7 +59,7 @@ def local_executor(workers: int) -> Executor | None:
 
 
 @contextmanager
-def executor(workers: int, scheduler: str = "") -> Iterator[Executor | None]:
+def executor(workers: int, scheduler: str = "", certificates: str = "") -> Iterator[Executor | None]:
     """Start workers, or reach those of a cluster, for as long as the ``with`` block lasts.
 
     Parameters
@@ -69,7 +69,11 @@ def executor(workers: int, scheduler: str = "") -> Iterator[Executor | None]:
     scheduler : str
         Empty: processes on this machine, and ``None``, which means "here", for one.  ``dask``: a Dask cluster
         on this machine, which replaces a worker that dies.  Anything else: the address of a Dask scheduler,
-        such as ``tcp://10.0.0.1:8786``.
+        such as ``tcp://10.0.0.1:8786``.  Whoever reaches a scheduler by ``tcp://`` can run any code on its
+        workers, and it on this machine: only where all of the network is trusted.
+    certificates : str
+        For an address that begins with ``tls://``: a folder with ``ca.pem``, ``cert.pem`` and ``key.pem``,
+        those of the scheduler's own authority, so that nobody else gets in.  Empty: as Dask is configured.
 
     Raises
     ------
@@ -84,7 +88,7 @@ def executor(workers: int, scheduler: str = "") -> Iterator[Executor | None]:
     True
     """
     if scheduler:
-        with _dask(workers, scheduler) as client:
+        with _dask(workers, scheduler, certificates) as client:
             # Impure: Dask neither hashes the arguments nor merges equal calls.  A task whose worker is lost
             # runs again elsewhere in any case; one that raises does not, since it would raise again.
             executor = client.get_executor(pure=False, retries=0)
@@ -177,7 +181,7 @@ def _on_each_worker(client, value):
 
 
 @contextmanager
-def _dask(workers, scheduler):
+def _dask(workers, scheduler, certificates):
     try:
         from distributed import Client, KilledWorker, LocalCluster
     except ImportError as error:
@@ -191,11 +195,14 @@ def _dask(workers, scheduler):
             options = {"threads_per_worker": 1, "memory_limit": None}
             # No dashboard; the server that remains listens here only, at any free port.
             options |= {"scheduler_kwargs": {"dashboard": False}, "dashboard_address": "127.0.0.1:0"}
-            cluster = stack.enter_context(LocalCluster(n_workers=workers, **options))
+            cluster = stack.enter_context(LocalCluster(n_workers=workers, host="127.0.0.1", **options))
+            security = None
         else:
-            _check_scheduler(scheduler)
+            security = _security(scheduler, certificates)
+            _check_scheduler(scheduler, security)
             cluster = scheduler
-        client = stack.enter_context(Client(cluster, timeout=CONNECT_SECONDS, set_as_default=False))
+        how = {"timeout": CONNECT_SECONDS, "set_as_default": False, "security": security}
+        client = stack.enter_context(Client(cluster, **how))
         try:
             yield client
         except KilledWorker as error:
@@ -210,12 +217,31 @@ def _dask(workers, scheduler):
             ) from error
 
 
-def _check_scheduler(address):
+def _security(address, certificates):
+    """By what a client knows a scheduler, and is known by it."""
     from distributed import Security
+
+    if not certificates:
+        return Security()
+    files = {
+        name: os.path.join(os.path.expanduser(certificates), f"{name}.pem") for name in ("ca", "cert", "key")
+    }
+    lacking = next((file for file in files.values() if not os.path.isfile(file)), None)
+    if lacking or not address.startswith("tls://"):
+        fault = f"there is no {lacking}" if lacking else f"{address!r} does not begin with tls://"
+        raise AccentError(
+            "Certificates are a folder with ca.pem, cert.pem and key.pem, for a scheduler at tls://, but "
+            f"{fault}."
+        )
+    client = {"tls_client_cert": files["cert"], "tls_client_key": files["key"]}
+    return Security(tls_ca_file=files["ca"], require_encryption=True, **client)
+
+
+def _check_scheduler(address, security):
     from distributed.comm import connect
 
     async def check():
-        secrets = Security().get_connection_args("client")
+        secrets = security.get_connection_args("client")
         comm = await connect(address, timeout=CONNECT_SECONDS, **secrets)
         await comm.close()
 

@@ -28,10 +28,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from accent_book.runs.manifest import kept
 from accent_book.runs.origin import provenance
 from accent_lib.datasets import load, prepare
 from accent_lib.explainers import accent
-from accent_lib.files import atomic
 from accent_lib.influence import fast_influence
 from accent_lib.models import NCF, RCF, top_k
 from accent_lib.parallel import executor
@@ -389,7 +389,7 @@ def main():
         result["parts"][name] = record
         result["seconds"] = time.perf_counter() - begin
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(arguments.output) as path:
+        with kept(arguments.output) as path:
             path.write_text(json.dumps(result, indent=1, default=str) + "\n", encoding="utf-8")
         print(f"{name} ({record['part_seconds']:.0f} s)", flush=True)
         for key, value in record.items():

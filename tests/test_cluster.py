@@ -1,7 +1,9 @@
 """A Dask cluster gives the numbers of this process, whichever worker dies, and says plainly what is wrong."""
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -15,6 +17,7 @@ from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import verify
 from accent_lib.retraining.worlds import World
 from accent_lib.training import Recipe, State, train
+from tests.conftest import do_without
 
 distributed = pytest.importorskip("distributed")
 
@@ -164,3 +167,60 @@ def test_without_dask_one_sentence_says_how_to_install_it(monkeypatch):
     with pytest.raises(AccentError, match=r"pip install \"accent-recommender\[cluster\]\""):
         with parallel.executor(2, "dask"):
             pass
+
+
+# Who may reach it
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """A folder with the certificate of an authority of its own, and one that it signed."""
+    if shutil.which("openssl") is None:
+        do_without("This test needs openssl.", "CI must have openssl.")
+    folder = tmp_path_factory.mktemp("certificates")
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=accent"]
+    subprocess.run(
+        [*new, "-keyout", "key.pem", "-out", "ca.pem"], cwd=folder, check=True, capture_output=True
+    )
+    shutil.copy(folder / "ca.pem", folder / "cert.pem")
+    return folder
+
+
+def test_a_cluster_that_asks_for_certificates_is_reached_with_them_only(certificates):
+    files = {name: str(certificates / f"{name}.pem") for name in ("ca", "cert", "key")}
+    pair = {
+        f"tls_{who}_{what}": files[what]
+        for who in ("scheduler", "worker", "client")
+        for what in ("cert", "key")
+    }
+    security = distributed.Security(tls_ca_file=files["ca"], require_encryption=True, **pair)
+    options = {
+        "n_workers": 1,
+        "threads_per_worker": 1,
+        "dashboard_address": "127.0.0.1:0",
+        "memory_limit": None,
+    }
+    with distributed.LocalCluster(security=security, protocol="tls", **options) as cluster:
+        address = cluster.scheduler_address
+        assert address.startswith("tls://127.0.0.1:")
+        with parallel.executor(1, address, str(certificates)) as executor:
+            assert executor.submit(sum, [1, 2]).result() == 3
+        with pytest.raises(AccentError, match="No Dask scheduler answers at 'tls://"):
+            with parallel.executor(1, address):
+                pass
+
+
+def test_certificates_that_do_not_fit_are_a_sentence(certificates, tmp_path):
+    for address, folder, sentence in (
+        ("tcp://127.0.0.1:8786", certificates, "'tcp://127.0.0.1:8786' does not begin with tls://"),
+        ("tls://127.0.0.1:8786", tmp_path, r"there is no .*ca\.pem"),
+        ("tls://127.0.0.1:8786", "/nowhere", r"there is no /nowhere/ca\.pem"),
+    ):
+        with pytest.raises(AccentError, match=f"Certificates are a folder with ca.pem, .*, but {sentence}"):
+            with parallel.executor(1, address, str(folder)):
+                pass
+
+
+def test_a_cluster_on_this_machine_listens_to_it_alone(client):
+    assert client.scheduler_info()["address"].startswith("tcp://127.0.0.1:")
+    assert all(address.startswith("tcp://127.0.0.1:") for address in client.scheduler_info()["workers"])

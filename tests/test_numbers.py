@@ -221,12 +221,10 @@ def test_a_parameter_that_weight_decay_does_not_name_is_an_error(data):
 def test_a_state_of_another_model_is_refused(data, models):
     state = State.of(models["ncf"])
     narrow = State({**state.parameters, "user_table.weight": state.parameters["user_table.weight"][:1]})
-    with pytest.raises(
-        AccentError, match=r"has a parameter user_table.weight of shape \(14, 16\).* \(1, 16\)"
-    ):
+    with pytest.raises(AccentError, match=r"has user_table.weight of shape \(1, 16\), not \(14, 16\)"):
         narrow.into(copy.deepcopy(models["ncf"]))
     for other in (narrow, State.of(models["rcf"]), State({})):
-        with pytest.raises(AccentError, match="The state is of another model: NCF has a parameter"):
+        with pytest.raises(AccentError, match="and so is of another model than this NCF"):
             train(models["ncf"], RECIPE, [other])
 
 

@@ -12,6 +12,7 @@ from accent_book import runs
 from accent_book.runner.status import status
 from accent_book.runs import results
 from accent_book.runs.folder import Run
+from accent_book.runs.manifest import kept
 from accent_lib.errors import AccentError
 from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import COLUMNS, Outcome
@@ -28,7 +29,7 @@ def outcome(*what):
 def run(tmp_path, monkeypatch):
     """A run folder of two models as notebook 05 leaves it."""
     monkeypatch.setenv("ACCENT_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(results, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(results, "data_folder", lambda: tmp_path)
     run = Run("test", {"run": "sample"})
     for model, table in (("ncf", "outcomes"), ("rcf", "outcomes"), ("rcf", "warm")):
         fingerprint = f"{model[0]}-{table}-fingerprint"
@@ -103,7 +104,8 @@ def test_tables_of_several_models_are_not_read_as_one(run, tmp_path):
         runs.read_results("ncf-sample", "long")
     with Store(tmp_path / "other.sqlite", "another fingerprint") as store:
         store.record("ncf", 1, [outcome("", 4, (1.5, 1.0), 7)])
-        store.export(tmp_path / "results" / "ncf-sample" / "outcomes-1.csv.gz")
+        with kept(tmp_path / "results" / "ncf-sample" / "outcomes-1.csv.gz") as file:
+            store.export(file)
     with pytest.raises(AccentError, match="outcomes in data/results/ncf-sample are of several models"):
         runs.read_results("ncf-sample")
 

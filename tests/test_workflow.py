@@ -367,6 +367,37 @@ def test_a_killed_run_leaves_no_half_output_and_goes_on(project):
     assert run_notebooks() == ["02_training"]
 
 
+def test_an_interrupted_run_says_so_and_shows_no_traceback(project):
+    write_notebook(
+        project / "notebooks" / "02_training.ipynb",
+        "import time\nrun.ensure(upto=1)\nrun.path('started').touch()\ntime.sleep(300)",
+    )
+    (project / "notebooks" / "profiles" / "other.yaml").unlink()
+    command = [sys.executable, "-m", "accent_book", "run"]
+    options = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+        "start_new_session": True,
+    }
+    runner = subprocess.Popen(command, **options)
+    while not (project / "runs" / "sample" / "started").exists():
+        assert runner.poll() is None
+        time.sleep(0.05)
+    with pytest.raises(
+        AccentError, match=f"Process {runner.pid} on .* runs the profile sample in .*: wait for"
+    ):
+        runs.begin("01_data", namespace())
+    with pytest.raises(
+        AccentError, match=f"Process {runner.pid} on .* runs the profile sample in .*: wait for"
+    ):
+        run_notebooks("sample", force=True)
+    os.killpg(runner.pid, signal.SIGINT)  # as a terminal does, to all of them
+    said = runner.communicate(timeout=60)[0]
+    assert runner.returncode == 130 and "Traceback" not in said and "Error" not in said, said
+    assert said.rstrip().endswith("stopped; run the same command again to go on")
+
+
 def test_papermill_alone_checks_parameters(project):
     def error_of(**given):
         with kernel() as name, pytest.raises(papermill.PapermillExecutionError) as error:

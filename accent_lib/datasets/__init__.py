@@ -2,13 +2,13 @@
 
 import os
 
-from accent_lib.arguments import refused, shown
+from accent_lib.arguments import refused
 from accent_lib.datasets.interactions import Interactions, prepare
 from accent_lib.datasets.movielens import TABLES, load_movielens, load_table
 from accent_lib.datasets.ratings import Ratings
 from accent_lib.datasets.reader import read_ratings
 from accent_lib.datasets.sample import generate
-from accent_lib.errors import AccentError
+from accent_lib.errors import AccentError, shown
 
 __all__ = ["Interactions", "Ratings", "load", "prepare", "read_ratings"]
 

@@ -6,7 +6,6 @@ Of the larger sets only the MD5 of the archive is published: a download is check
 Nothing of MovieLens may be passed on, so nothing of it ships with this package.
 """
 
-import contextlib
 import hashlib
 import os
 import re
@@ -20,7 +19,8 @@ from typing import NamedTuple
 
 import requests
 
-from accent_lib.errors import AccentError
+from accent_lib.errors import AccentError, shown
+from accent_lib.files import atomic, reason
 
 VARIABLE = "ACCENT_DATA_HOME"
 #: Seconds to wait for a server, once to be connected and once between two pieces of the file.
@@ -169,7 +169,13 @@ def fetch(name, data_home=None) -> Path:
     given = data_home or os.environ.get(VARIABLE)
     if given:
         origin = "the `data_home` given" if data_home else f"the folder in {VARIABLE}"
-        path = Path(given).expanduser().absolute() / name
+        try:
+            path = Path(given).expanduser().absolute() / name
+        except (RuntimeError, OSError) as error:  # nobody of that name, or a working directory that is gone
+            raise AccentError(
+                f"{origin[0].upper()}{origin[1:]} is {shown(str(given))}, which leads nowhere: name another, "
+                "from the root."
+            ) from error
         fault = _fault(path, FILES[name])
         if fault is not None:
             source = FILES[name].download.urls[0]
@@ -194,6 +200,8 @@ def fetch(name, data_home=None) -> Path:
 
 def _fault(path, pinned):
     """Say what is wrong with a local file, as the end of a sentence; None if it is the pinned one."""
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        return "is a pipe or a device"
     try:
         if pinned.sha256 is None:
             with open(path, "rb") as file:
@@ -264,7 +272,7 @@ def _download(name, cache):
                 ) from error
     raise AccentError(
         f"The file {name} was not found and cannot be downloaded: no `data_home` was given, {VARIABLE} is "
-        f"not set, the cache {cache} does not have it, and the web failed "
+        f"not set, {cache / name} {_fault(cache / name, FILES[name])}, and the web failed "
         f"({'; '.join(dict.fromkeys(failures))}); {_ways_out(name)}."
     )
 
@@ -327,16 +335,12 @@ def _extract(archive, cache):
 
 
 def _write(path, content, cache):
-    """Write a file under another name first, so that it is whole wherever it is found."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    """Write a file, which is whole wherever it is found."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
+        with atomic(path) as part:
+            part.write_bytes(content)
+    except AccentError as error:
         raise AccentError(
-            f"The file {path.name} could not be written to the cache {cache} ({error.strerror}): "
+            f"The file {path.name} could not be written to the cache {cache} ({reason(error.__cause__)}): "
             f"make room there, {_ways_out(path.relative_to(cache).as_posix())}."
         ) from error

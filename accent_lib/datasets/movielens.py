@@ -6,7 +6,6 @@ file and the line, counted from 1 as an editor does.
 """
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,8 @@ from accent_lib.datasets.ratings import (
     first_problem,
     object_array,
 )
-from accent_lib.errors import AccentError
+from accent_lib.errors import AccentError, shown
+from accent_lib.gate import read_bytes
 
 
 def load_movielens(data_home=None) -> Ratings:
@@ -105,10 +105,7 @@ def read_attributes(path) -> pd.DataFrame:
 
 def _fields(path, separator, n_fields):
     """Split a file into lines and fields; ``u.item`` is written in ISO-8859-1, which fits the others too."""
-    try:
-        text = Path(path).read_bytes().decode("iso-8859-1")
-    except OSError as error:
-        raise AccentError(f"The file {path} cannot be read ({error.strerror}); correct the path.") from error
+    text = read_bytes(path, "correct the path").decode("iso-8859-1")
     # Not splitlines(), which also splits at characters that ISO-8859-1 titles may hold.
     lines = text.replace("\r\n", "\n").split("\n")
     unfinished = lines[-1].strip() != ""
@@ -140,7 +137,9 @@ def _whole_numbers(path, name, texts, lines=None):
     if wrong.any():
         place = int(wrong.argmax())
         line = place if lines is None else lines[place]
-        raise _error(path, line, f"the {name} is {texts[place]!r}, which is not a whole number; correct it.")
+        raise _error(
+            path, line, f"the {name} is {shown(texts[place])}, which is not a whole number; correct it."
+        )
     return values.astype(np.int64)
 
 

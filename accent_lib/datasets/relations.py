@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from accent_lib.arguments import instance, offers, shown, whole
+from accent_lib.arguments import instance, offers, whole
 from accent_lib.datasets.columns import ATTRIBUTES
 from accent_lib.datasets.fetch import fetch
-from accent_lib.errors import AccentError
+from accent_lib.errors import AccentError, shown
 
 #: Columns of a table of relation triples: what relates ``head`` to ``tail`` and not to ``other``.
 COLUMNS = ["head", "type", "value", "tail", "other"]

@@ -9,6 +9,7 @@ import csv
 import importlib.util
 import io
 import numbers
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ import pandas as pd
 from accent_lib.datasets.columns import KNOWN, plain
 from accent_lib.datasets.ratings import object_array
 from accent_lib.errors import AccentError
+from accent_lib.files import shown_path
 
 #: What may separate fields, the surest first, and what it is called. `None` is any white space.
 SEPARATORS = {"::": "'::'", "\t": "tabs", ";": "semicolons", ",": "commas", "|": "'|'", None: "white space"}
@@ -116,9 +118,13 @@ def read_table(source, choose: Callable, sep=None, given=()) -> Table:
         raise AccentError(
             f"Ratings and items are read from a path or a DataFrame, not from {type(source).__name__}."
         ) from None
-    if "://" in str(source):
+    if "://" in str(source) or re.match(r"(https?|s3|gs|ftp):/", str(source)):  # Path makes one slash of two
         raise AccentError(f"{str(source):.100} is an address on the web; fetch the file, and name it.")
-    if path.is_dir():
+    if "\0" in str(path):
+        raise AccentError(f"{shown_path(path)} is no name of a file; correct it.")
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise AccentError(f"{path} is a pipe or a device; save what comes of it in a file, and name that.")
+    if os.path.isdir(path):
         inside = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
         raise AccentError(f"{path} is a folder with {inside}; name the file in it.")
     if path.suffix.lower() in (".parquet", ".pq"):
@@ -131,7 +137,7 @@ def read_table(source, choose: Callable, sep=None, given=()) -> Table:
     if sep is not None and (not isinstance(sep, str) or not sep):
         raise AccentError(f"`sep` is {sep!r}, but must be what separates the fields, such as ',' or '::'.")
     sep = _separator(path, head, given) if sep is None else None if sep == " " else sep
-    first = next(_records(path, head, sep))[1]
+    first = next(records_of(path, head, sep))[1]
     has_names = _is_header(path, first, given)
     names = [name.strip() if has_names and name.strip() else place for place, name in enumerate(first)]
     if len(set(names)) < len(names):
@@ -143,7 +149,7 @@ def read_table(source, choose: Callable, sep=None, given=()) -> Table:
         numbers = np.arange(len(columns[wanted[0]])) + 1 + has_names
     else:
         with open(path, encoding=encoding) as lines:
-            records = _records(path, lines, sep)
+            records = records_of(path, lines, sep)
             if has_names:
                 next(records)
             columns, numbers = _columns(path, records, names, wanted)
@@ -217,7 +223,7 @@ def _separator(path, head, given):
     for sep in SEPARATORS:
         rows = []
         try:
-            rows.extend(fields for _, fields in _records(path, head, sep))
+            rows.extend(fields for _, fields in records_of(path, head, sep))
         except AccentError:  # a text in quotation marks that the head cuts off, or marks that mean nothing
             if not rows:
                 continue
@@ -236,7 +242,7 @@ def _separator(path, head, given):
     raise AccentError(f"{path}: the first {len(head)} lines {problem}; name it, such as sep=','.")
 
 
-def _records(path, lines, sep):
+def records_of(path, lines, sep):
     """Each row that is not blank: the line that it begins in, and its fields.
 
     Only commas and semicolons may stand between quotation marks over several lines. Elsewhere the marks are

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from accent_lib.arguments import instance, listed, one_of, shown, with_columns
-from accent_lib.errors import AccentError
+from accent_lib.arguments import instance, listed, one_of, with_columns
+from accent_lib.errors import AccentError, shown
 from accent_lib.evaluation.judgement import DEFINITIONS
 from accent_lib.evaluation.significance import bootstrap, holm, mcnemar, ratio
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from accent_lib import explanations
-from accent_lib.arguments import listed, shown, whole
-from accent_lib.errors import AccentError
+from accent_lib.arguments import listed, whole
+from accent_lib.errors import AccentError, shown
 from accent_lib.explainers import checked_margin, no_sentence, sentence
 from accent_lib.explanations import Closeup
 from accent_lib.explanations.evidence import obstacle

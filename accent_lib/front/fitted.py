@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 
 from accent_lib import models
-from accent_lib.arguments import number, one_of, refused, shown, whole
+from accent_lib.arguments import number, one_of, refused, whole
 from accent_lib.datasets import Interactions, Ratings, prepare
-from accent_lib.errors import AccentError, AccentWarning
+from accent_lib.errors import AccentError, AccentWarning, shown
 from accent_lib.evaluation import accuracy
 from accent_lib.front import settings
 from accent_lib.front.settings import Setting

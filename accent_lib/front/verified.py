@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from accent_lib.arguments import refused, shown, whole
-from accent_lib.errors import AccentError
+from accent_lib.arguments import refused, whole
+from accent_lib.errors import AccentError, shown
 from accent_lib.front.fitted import seed_of
 from accent_lib.models import Wrapped
 from accent_lib.retraining.engine import observe, retrain

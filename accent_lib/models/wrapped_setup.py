@@ -12,8 +12,8 @@ from torch import Size, Tensor, nn
 from torch.autograd import grad
 from torch.func import functional_call, vmap
 
-from accent_lib.arguments import number, shown
-from accent_lib.errors import AccentError
+from accent_lib.arguments import number
+from accent_lib.errors import AccentError, shown
 
 READS = ("nothing", "graph", "history")
 #: Parameters of a block at most: its Hessian has a row and a column for each.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import json
 import math
-import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from accent_lib.errors import AccentError
+from accent_lib.errors import AccentError, shown
 from accent_lib.files import atomic
+from accent_lib.gate import read_bytes, read_csv, read_json
 from accent_lib.retraining.cells import from_text, to_text
 from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.ranking import RANKED
@@ -24,6 +23,8 @@ from accent_lib.retraining.worlds import World
 
 COLUMNS = "model world user seed slate scores top catalogue status reason seconds".split()
 TYPES = {"user": int, "seed": int, "top": int, "seconds": float}
+#: What the gate makes sure of in a table; all other columns are text.
+KINDS = {"user": "whole", "seed": "integer", "top": "integer", "seconds": "number"}
 
 
 @dataclass(frozen=True)
@@ -192,13 +193,10 @@ def export_outcomes(path, outcomes, about) -> Path:
     path = Path(path)
     table = to_text(outcomes[COLUMNS]).to_csv(index=False, lineterminator="\n").encode()
     about = {**about, "rows": len(outcomes), "sha256": hashlib.sha256(table).hexdigest()}
-    try:
-        with atomic(path) as file:
-            file.write_bytes(gzip.compress(table, mtime=0) if path.suffix == ".gz" else table)
-        with atomic(beside(path)) as file:
-            file.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
-    except OSError as error:
-        raise AccentError(f"{path} cannot be written: {error.strerror or error}.") from error
+    with atomic(path) as file:
+        file.write_bytes(gzip.compress(table, mtime=0) if path.suffix == ".gz" else table)
+    with atomic(beside(path)) as file:
+        file.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", "utf-8")
     return path
 
 
@@ -210,40 +208,50 @@ def import_outcomes(path) -> tuple[pd.DataFrame, dict]:
     Raises
     ------
     AccentError
-        If a file is missing, or was changed after the export.
+        If a file is missing, was changed after the export, or holds what no retraining can have shown.
 
     Examples
     --------
     >>> import_outcomes("nowhere.csv.gz")
     Traceback (most recent call last):
         ...
-    accent_lib.errors.AccentError: nowhere.csv.gz cannot be read; an exported table is two files, ...
+    accent_lib.errors.AccentError: nowhere.csv.gz cannot be read (...); an exported table is two files, ...
     """
     path = Path(path)
-    try:
-        table = path.read_bytes()
-        # Git may check out text with other ends of lines.
-        table = gzip.decompress(table) if path.suffix == ".gz" else table.replace(b"\r\n", b"\n")
-        about = json.loads(beside(path).read_text())
-        if not {"fingerprint", "sha256"} <= set(about):
-            raise ValueError
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise AccentError(f"{path} is damaged; export again.") from error
-    except OSError as error:
-        raise AccentError(
-            f"{error.filename} cannot be read; an exported table is two files, {path} and {beside(path)}."
-        ) from error
-    except (ValueError, TypeError) as error:
-        raise AccentError(
-            f"{beside(path)} does not say where the outcomes come from; export them again."
-        ) from error
+    table = read_bytes(path, f"an exported table is two files, {path} and {beside(path)}: export again")
+    if path.suffix != ".gz":  # Git may check out text with other ends of lines
+        table = table.replace(b"\r\n", b"\n")
+    about = read_json(beside(path), {"fingerprint": str, "sha256": str}, "export again")
     if hashlib.sha256(table).hexdigest() != about["sha256"]:
         raise AccentError(
             f"{path} was changed after its export, or {beside(path)} belongs to another; export again."
         )
-    texts = dict.fromkeys(["model", "world", "slate", "catalogue", "status", "reason"], str)
-    outcomes = pd.read_csv(io.BytesIO(table), dtype=texts, keep_default_na=False)
+    columns = {**dict.fromkeys(COLUMNS, "text"), **KINDS}
+    needed = [column for column in COLUMNS if column not in ("slate", "catalogue")]
+    outcomes = read_csv(path, columns, needed, "export again", table)
     for column in {"slate", "catalogue"} - set(outcomes):  # older tables were of one slate a user
         outcomes[column] = ""
-    outcomes = from_text(outcomes)
+    try:
+        outcomes = from_text(outcomes)
+    except AccentError as error:
+        raise AccentError(f"{path}: {error}") from error
+    users = {}
+    for key in outcomes["world"].unique():
+        try:
+            world = World.parse(key)
+        except AccentError as error:
+            raise AccentError(f"{path}: {error}") from error
+        users[key] = set(world.users) if world.key == key else set()
+    for line, row in enumerate(outcomes.itertuples(), 2):
+        fault = ""
+        if row.world and row.user not in users[row.world]:
+            fault = f"user {row.user} loses nothing in the world {shown(row.world)}"
+        elif row.status not in ("ok", "failed"):
+            fault = f"the status is {shown(row.status)}, not ok or failed"
+        elif row.status == "ok" and not (row.scores and all(map(math.isfinite, row.scores)) and row.top >= 0):
+            fault = "there are no finite scores and best item, though the status is ok"
+        elif not row.model:
+            fault = "there is no model"
+        if fault:
+            raise AccentError(f"{path}, line {line}: {fault}; export again.")
     return outcomes.astype(TYPES)[COLUMNS], about

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from accent_lib.arguments import instance, listed, offers, refused, shown, whole, wholes
-from accent_lib.errors import AccentError
+from accent_lib.arguments import instance, listed, offers, refused, whole, wholes
+from accent_lib.errors import AccentError, shown
 
 _KEY = re.compile(r"\d+:\d+( \d+)*(;\d+:\d+( \d+)*)*")
 

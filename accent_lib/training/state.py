@@ -62,23 +62,29 @@ class State:
                     digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()[:16]
 
-    def into(self, model: nn.Module) -> nn.Module:
-        """Copy the parameters into ``model`` and return it; an error where they are of another one."""
-        self.check_fits(model)
+    def into(self, model: nn.Module, where: str = "The state") -> nn.Module:
+        """Copy the parameters into ``model`` and return it; an error begins with ``where`` they are from."""
+        self.check_fits(model, where)
         with torch.no_grad():
             for name, value in _changing(model):
                 value.copy_(self.parameters[name])
         return model
 
-    def check_fits(self, model: nn.Module) -> None:
-        """Refuse a model that has other parameters, or of other shapes, than the state."""
-        for name, value in _changing(instance(model, "model", nn.Module, "a model that torch can train")):
-            own = self.parameters.get(name)
-            if own is None or own.shape != value.shape:
-                has = "lacks it" if own is None else f"has {tuple(own.shape)}"
+    def check_fits(self, model: nn.Module, where: str = "The state") -> None:
+        """Refuse a model that has other parameters than the state, or of other shapes or kinds of numbers."""
+        own = dict(_changing(instance(model, "model", nn.Module, "a model that torch can train")))
+        for name in [*own, *(name for name in self.parameters if name not in own)]:
+            mine, given, fault = own.get(name), self.parameters.get(name), ""
+            if mine is None or given is None:
+                fault = f"{'has' if mine is None else 'lacks'} the parameter {name}"
+            elif mine.shape != given.shape:
+                fault = f"has {name} of shape {tuple(given.shape)}, not {tuple(mine.shape)}"
+            elif mine.is_floating_point() != given.is_floating_point() or given.is_complex():
+                fault = f"has {name} of {given.dtype}, not {mine.dtype}"
+            if fault:
                 raise AccentError(
-                    f"The state is of another model: {type(model).__name__} has a parameter {name} of shape "
-                    f"{tuple(value.shape)}, and the state {has}."
+                    f"{where} {fault}, and so is of another model than this {type(model).__name__}: take the "
+                    "right one, or train anew."
                 )
 
     def not_finite(self) -> list[str]:

@@ -5,12 +5,17 @@ hand have none, and then the page says so.
 """
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
+from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 from accent_book.runner.account import ACCOUNT, committed_tables
 from accent_book.runs import results_folder
+from accent_book.runs.lock import alone
+from accent_lib.errors import AccentError
+from accent_lib.gate import read_json
 
 BY_HAND = (
     "The chapters of this book were run by hand, one by one, so there is no account of them."
@@ -149,13 +154,24 @@ class Status(SphinxDirective):
         if part == "tables":
             text = tables(results_folder())
         elif path.exists():
-            text = OF_THE_RUN[part](json.loads(path.read_text(encoding="utf-8")))
+            text = OF_THE_RUN[part](read_json(path, {}, "run the notebooks again"))
         else:
             text = BY_HAND if part == "run" else "Not known."
         return self.parse_text_to_nodes(text)
 
 
+def be_alone(app):
+    """Nobody runs notebooks into the book while it is built, and it is not built while somebody does."""
+    lock = ExitStack()
+    try:
+        lock.enter_context(alone(Path(app.srcdir) / "book", "builds the book"))
+    except AccentError as error:
+        raise ExtensionError(str(error)) from None
+    app.connect("build-finished", lambda app, exception: lock.close())
+
+
 def setup(app):
-    """Register the directive."""
+    """Register the directive, and the book's only writer."""
     app.add_directive("status", Status)
+    app.connect("builder-inited", be_alone)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,9 +2,11 @@
 
 import argparse
 import importlib
+import os
 import sys
 
 from accent_lib.errors import AccentError
+from accent_lib.files import reason
 
 #: Where a command's function is, which has its name. Modules are imported when they are needed.
 PLACES = {
@@ -17,6 +19,7 @@ PLACES = {
     "student": "publish.student",
     "slides": "publish.slides",
     "pdf": "publish.pdf",
+    "seal": "runs.manifest",
 }
 #: Where commands write if nothing is said.
 WRITES = {"student": "_build/student", "slides": "_build/slides", "pdf": "_build/book.pdf"}
@@ -29,9 +32,18 @@ def main(arguments=None) -> int:
         options["upto"] = 3
     name = options.pop("command")
     try:
+        os.getcwd()
+    except OSError:
+        print("error: the working directory is gone; go to one that is there", file=sys.stderr)
+        return 1
+    try:
         getattr(importlib.import_module(f"accent_book.{PLACES[name]}"), name)(**options)
     except AccentError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # whatever no reader or writer turned into a sentence of its own
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{reason(error)}; make room, or name another place", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped; run the same command again to go on", file=sys.stderr)
@@ -55,9 +67,13 @@ def parser() -> argparse.ArgumentParser:
         "student": "write the notebooks without the solutions of their exercises, for students",
         "slides": "write the slides of a lecture, from the executed chapters",
         "pdf": "print the built book into one PDF, with the system's Chromium",
+        "seal": "write the hashes of all files below data, after files were copied or edited there",
     }.items():
         command = commands.add_parser(name, help=text, description=text)
         if name == "launch":
+            continue
+        if name == "seal":
+            command.add_argument("--check", action="store_true", help="only see whether they are right")
             continue
         if name == "explorer":
             command.add_argument("--run", default="sample", help="folder in runs/ (default: sample)")

@@ -7,7 +7,6 @@ Needs a run folder in which notebooks 01, 02 and 04 were run on the real data (`
 a store of its own there, so that this may be interrupted.  The table goes to ``data/results/agreement/``.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -19,6 +18,7 @@ import pandas as pd
 from accent_book import runs
 from accent_book.experiments.command import parser_of, write_about, write_table
 from accent_book.runs.folder import Run
+from accent_book.runs.notebooks import read_json
 from accent_book.runs.progress import progress
 from accent_lib import parallel
 from accent_lib.evaluation.judgement import judge
@@ -138,7 +138,7 @@ def _write(path, table, checkpoint):
     beside, labels = path.with_suffix(".json"), ["study", "setting"]
     first = ["model", *labels, "start", "steps", "users_per_world", "seed"]
     table = table[[*first, *(column for column in table if column not in first)]]
-    if beside.exists() and json.loads(beside.read_text()).get("checkpoint") == checkpoint:
+    if (read_json(beside, {}) or {}).get("checkpoint") == checkpoint:
         old = pd.read_csv(path)
         mine = pd.MultiIndex.from_frame(table[labels])
         table = pd.concat([old[~pd.MultiIndex.from_frame(old[labels]).isin(mine)], table])

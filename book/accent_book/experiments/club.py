@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from accent_book.runs import notebooks
-from accent_lib.files import atomic
+from accent_book.runs.manifest import kept
 
 BOOKS = """
 Pride and Prejudice|Jane Austen|1813|classic, romance
@@ -180,7 +180,7 @@ def write(folder: Path) -> None:
     """Write both tables."""
     about = books()
     for name, table in (("club", ratings(about)), ("books", about)):
-        with atomic(folder / f"{name}.csv") as file:
+        with kept(folder / f"{name}.csv") as file:
             table.to_csv(file, index=False, lineterminator="\n")
 
 

@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
+from accent_book.runs.manifest import kept
 from accent_book.runs.origin import provenance
 from accent_book.runs.sources import sources_of_notebooks
-from accent_lib.files import atomic
 from accent_lib.retraining.cells import to_text
 
 
@@ -35,12 +35,12 @@ def positive(text: str) -> int:
 
 def write_table(path: Path, table) -> None:
     """Write a data frame, floats with six digits."""
-    with atomic(path) as file:
-        to_text(table).to_csv(file, index=False, float_format="%.6g")
+    with kept(path) as file:
+        to_text(table).to_csv(file, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def write_about(path: Path, facts: dict) -> None:
     """Write some facts, and what code and machine made the tables that they are about."""
-    with atomic(path) as file:
+    with kept(path) as file:
         about = {**facts, **provenance(sources=sources_of_notebooks())}
-        file.write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+        file.write_text(json.dumps(about, indent=2) + "\n", "utf-8", newline="\n")

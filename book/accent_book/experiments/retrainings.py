@@ -26,6 +26,7 @@ from accent_book.claims import RULES
 from accent_book.experiments.base_models import GENERALISING_NAMES, NAMES, RCF_NAMES, base_model, movielens
 from accent_book.experiments.command import positive, write_about
 from accent_book.runs.folder import Run
+from accent_book.runs.manifest import kept
 from accent_book.runs.origin import provenance
 from accent_book.runs.progress import progress
 from accent_book.runs.sources import sources_of_notebooks
@@ -169,7 +170,8 @@ def main() -> None:
         with Store(runs.store_path(run, fingerprint), fingerprint) as store:
             outcomes = store.outcomes(items, leaders=arguments.leaders)
         for seed, rows in outcomes.groupby("seed"):
-            export_outcomes(folder / f"outcomes-{seed}.csv.gz", rows, {**about, "seeds": [int(seed)]})
+            with kept(folder / f"outcomes-{seed}.csv.gz") as file:
+                export_outcomes(file, rows, {**about, "seeds": [int(seed)]})
 
     def report(done, total):
         nonlocal last

@@ -21,6 +21,7 @@ from accent_book.experiments.command import parser_of
 from accent_book.experiments.headline import retraining_of
 from accent_book.experiments.rounds import retrained
 from accent_book.runs.folder import Run
+from accent_book.runs.manifest import kept
 from accent_book.runs.origin import provenance
 from accent_book.runs.progress import progress
 from accent_book.runs.sources import sources_of_notebooks
@@ -85,7 +86,8 @@ def main() -> None:
     about |= {"model": name, "table": "outcomes", "sets_verified_by_this_command": len(new)}
     about["seconds_of_this_command"] = round(time.perf_counter() - begin, 1)
     for seed, rows in outcomes.groupby("seed"):
-        export_outcomes(folder / f"outcomes-{seed}.csv.gz", rows, {**about, "seeds": [seed]})
+        with kept(folder / f"outcomes-{seed}.csv.gz") as file:
+            export_outcomes(file, rows, {**about, "seeds": [seed]})
     print(
         table[table["size"] > 0].groupby(["method", "k"], sort=False)["size"].agg(["size", "mean"]).round(2)
     )

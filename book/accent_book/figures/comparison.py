@@ -1,9 +1,10 @@
 """What `make bench` compared in one run: other libraries and other ways beside this one."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
+
+from accent_lib.gate import read_json
 
 
 def comparison(folder: Path) -> pd.DataFrame:
@@ -22,7 +23,7 @@ def comparison(folder: Path) -> pd.DataFrame:
         ratio of the turns.
     """
     libraries, retraining = (
-        pd.DataFrame(json.loads((folder / f"{name}.json").read_text("utf-8"))["records"])
+        pd.DataFrame(read_json(folder / f"{name}.json", {"records": list}, "measure again")["records"])
         for name in ("libraries", "retraining")
     )
     libraries = libraries.assign(work="influence, " + libraries["problem"], milliseconds=libraries["ms_user"])

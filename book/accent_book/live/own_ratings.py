@@ -7,31 +7,32 @@ average user, and there is less to be explained than with fifty.
 """
 
 import copy
-import csv
 import difflib
 import io
 import re
 import warnings
 from dataclasses import dataclass, replace
-from os import PathLike
 
 import numpy as np
 import pandas as pd
 import torch
 
-from accent_lib.arguments import instance, number, offers, shown, whole, wholes, with_columns
+from accent_lib.arguments import number, offers, whole, wholes, with_columns
 from accent_lib.datasets import Interactions
-from accent_lib.errors import AccentError, AccentWarning
+from accent_lib.datasets.tables import records_of
+from accent_lib.errors import AccentError, AccentWarning, shown
 from accent_lib.explanations import Closeup, closeup
+from accent_lib.files import reason
+from accent_lib.gate import read_bytes
 from accent_lib.models import NCF
 from accent_lib.models.gate import differentiating
 
 #: Names of the columns, in lower case: whichever of them there is.
 NAMES = {"item": ("item",), "title": ("title",), "year": ("year",), "stars": ("stars", "rating")}
-#: Characters that a file of somebody's ratings has at most: a hundred thousand films.
-LARGEST = 10**7
 YEAR = re.compile(r"\s*\((\d{4})\)\s*$")
 NUMBER = re.compile(r"[0-9]+([.,][0-9]*)?", re.ASCII)
+#: The most bytes of somebody's own ratings: a hundred thousand films.
+LARGEST = 2**24
 
 
 @dataclass(frozen=True)
@@ -205,34 +206,37 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
 
 def _rows(path):
     """Lines of a CSV that are not empty, each its number and its fields."""
-    try:
-        if hasattr(path, "read"):
-            text = path.read(LARGEST + 1)
-        else:
-            with open(
-                instance(path, "path", str | PathLike, "the path of a CSV, or an open one"), "rb"
-            ) as file:
-                text = file.read(LARGEST + 1)
-        text = text if isinstance(text, str) else text.decode("utf-8-sig")
-        if len(text) > LARGEST:
-            raise ValueError(f"it is longer than {LARGEST:,} characters")
-        reader, rows = (
-            csv.reader(io.StringIO(text.removeprefix("\ufeff")), skipinitialspace=True, strict=True),
-            [],
-        )
-        begin = 1
-        for fields in reader:
-            if any(field.strip() for field in fields):
-                rows.append((begin, fields))
-            begin = reader.line_num + 1
-        if not rows:
-            raise ValueError("it is empty")
-    except (OSError, ValueError, csv.Error) as error:
-        if isinstance(error, AccentError):
-            raise
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise AccentError(f"The ratings cannot be read as a table with commas ({reason:.100}).") from None
+    rows = list(records_of("The ratings", io.StringIO(_text(path), newline=""), ","))
+    if not rows:
+        raise AccentError("The ratings cannot be read as a table with commas (there is nothing in them).")
     return rows
+
+
+def _text(path):
+    """The text of a file or of what has been opened already."""
+    if hasattr(path, "read"):
+        content = path.read()
+        if isinstance(content, str):
+            return content.removeprefix("\ufeff")
+    elif "://" in str(path):
+        raise AccentError(
+            f"The ratings {shown(str(path))} are an address on the web; fetch the file, and name it."
+        )
+    else:
+        try:
+            content = read_bytes(path, "bring a table with commas", LARGEST)
+        except AccentError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            told = reason(error.__cause__)
+            raise AccentError(f"The ratings cannot be read as a table with commas ({told}).") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if content[:2] == b"PK" or "\0" in text:
+        raise AccentError("The ratings are no text in UTF-8; unpack the file, or save the table as CSV.")
+    return text
 
 
 def _columns(names):

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from accent_book.publish.place import ours
 from accent_book.runs import notebooks
 from accent_book.runs.folder import Run
 from accent_book.runs.notebooks import read_json, short
@@ -30,17 +31,15 @@ def explorer(run="sample", to="explorer.html") -> None:
     """
     from accent_book.publish.explorer import explorer_data, explorer_page
 
-    if not (notebooks.runs_folder() / run).is_dir():
+    if not notebooks.run_folder(run, "explorer").is_dir():
         raise AccentError(
             f"There is no run {run!r} in {notebooks.runs_folder()}; make one with the notebooks."
         )
+    to = ours(to, b"<!DOCTYPE html>")
     opened = Run("explorer", {"run": run})
     data, about = explorer_data(opened), opened.read_json("data.json")
-    try:
-        with atomic(to) as file:
-            file.write_text(explorer_page(data), "utf-8")
-    except OSError as error:
-        raise AccentError(f"{to} cannot be written: {error.strerror or error}.") from None
+    with atomic(to) as file:
+        file.write_text(explorer_page(data), "utf-8")
     print(f"The explorer of {run}, one file that needs no network: {to}")
     if about.get("files"):
         print(f"It holds histories of {data['dataset']}, a file of your own: it stays on this machine.")
@@ -64,7 +63,7 @@ def publish_explorer(folder, root) -> None:
         The project's folder.
     """
     published, kept = root / "book" / "_static" / "explorer.html", folder / "explorer.html"
-    about = read_json(folder / "data.json")
+    about = read_json(folder / "data.json", {"dataset": str})
     if about is None or not (folder / "explanations.csv").exists():
         published.unlink(missing_ok=True)
         return
@@ -83,7 +82,7 @@ def publish_explorer(folder, root) -> None:
         from accent_book.publish.explorer import withheld_page
 
         own = bool(about.get("files"))
-        page = withheld_page(folder.name, about["name"] if own else about["dataset"], own)
+        page = withheld_page(folder.name, about.get("name", "") if own else about["dataset"], own)
     if not published.exists() or published.read_text("utf-8") != page:
         with atomic(published) as file:
             file.write_text(page, "utf-8")

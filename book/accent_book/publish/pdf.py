@@ -3,10 +3,10 @@
 import html
 import io
 import shutil
-from pathlib import Path
 
 import yaml
 
+from accent_book.publish.place import ours
 from accent_book.runs.notebooks import project_root, short
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
@@ -61,7 +61,7 @@ def pdf(to=None) -> None:
         If the book has not been built, or there is no Chromium.
     """
     root = project_root()
-    to = Path(to or root / "_build" / "book.pdf")
+    to = ours(to or root / "_build" / "book.pdf", b"%PDF")
     built = root / "_build" / "html"
     toc = yaml.safe_load((root / "_toc.yml").read_text("utf-8"))
     names = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]

@@ -32,6 +32,24 @@ class _Unknown(Exception):
     """Says what has no plain form; where it stands is known further out."""
 
 
+def read_notebook(path) -> nbformat.NotebookNode:
+    """A notebook.
+
+    Raises
+    ------
+    AccentError
+        If it cannot be read, or is none.
+    """
+    try:
+        return nbformat.read(path, as_version=4)
+    # Whatever a file that is cut or no notebook makes of its readers.
+    except Exception as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise AccentError(
+            f"{path} cannot be read as a notebook ({told:.100}): run the notebooks again."
+        ) from error
+
+
 @dataclass
 class Book:
     """What roles refer to.
@@ -71,7 +89,7 @@ class Book:
         for name, cells in sources.items():
             labels |= {label: (name, text) for label, text in labels_of(cells, count).items()}
         return cls(
-            {name: glued(nbformat.read(path, as_version=4).cells) for name, path in executed.items()},
+            {name: glued(read_notebook(path).cells) for name, path in executed.items()},
             paper_figures(yaml.safe_load((root / "book" / "paper.yml").read_text("utf-8"))),
             citations(root / "book" / "references.bib"),
             labels,

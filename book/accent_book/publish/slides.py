@@ -15,10 +15,9 @@ from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nbformat
-
 from accent_book.publish.mathjax import copy_mathjax, installed
-from accent_book.publish.plain import Book, glued
+from accent_book.publish.place import renewed
+from accent_book.publish.plain import Book, glued, read_notebook
 from accent_book.runs.notebooks import project_root, short
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
@@ -68,21 +67,20 @@ def slides(to=None, chapters=None) -> None:
     Raises
     ------
     AccentError
-        If there are no executed chapters, or none of their cells belongs to a slide.
+        If there are no executed chapters, none of their cells belongs to a slide, or the folder holds
+        something else.
     """
     root = project_root()
     to = Path(to or root / "_build" / "slides")
-    for old in ("images", "reveal"):
-        shutil.rmtree(to / old, ignore_errors=True)
-    made = collect(Path(chapters or root / "book" / "chapters"), to, root)
-    for name in REVEAL:
-        source = installed("sphinx_revealjs", "_static/revealjs") / name
-        target = to / "reveal" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
-    copy_mathjax(to / "mathjax")
-    with atomic(to / "index.html") as file:
-        file.write_text(page(made), "utf-8")
+    with renewed(to) as place:
+        made = collect(Path(chapters or root / "book" / "chapters"), place, root)
+        for name in REVEAL:
+            source = installed("sphinx_revealjs", "_static/revealjs") / name
+            target = place / "reveal" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
+        copy_mathjax(place / "mathjax")
+        (place / "index.html").write_text(page(made), "utf-8")
     print(f"{len(made) + 1} slides, to be opened in a browser: {short(to.absolute(), root)}/index.html")
 
 
@@ -110,7 +108,7 @@ def collect(folder, to, root) -> list[Slide]:
     paths = sorted(folder.glob("[0-9]*.ipynb"))
     if not paths:
         raise AccentError(f"There are no executed chapters in {folder}: run the notebooks first, `make run`.")
-    chapters = {path.stem: nbformat.read(path, as_version=4) for path in paths}
+    chapters = {path.stem: read_notebook(path) for path in paths}
     book = Book.of(root, {stem: chapter.cells for stem, chapter in chapters.items()})
     book.glued = {stem: glued(chapter.cells) for stem, chapter in chapters.items()}
     made = []

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 from nbformat import v4
 
-from accent_book.publish.plain import Book
+from accent_book.publish.plain import Book, read_notebook
 from accent_book.runs import notebooks
 from accent_book.runs.notebooks import short
 from accent_lib.errors import AccentError
@@ -55,7 +55,7 @@ def student(to=None) -> list[Path]:
     paths = [source.path for source in notebooks.all_notebooks(root)]
     if not paths:
         raise AccentError(f"There are no notebooks in {root}; run this in the project's folder.")
-    sources = {path.stem: nbformat.read(path, as_version=4) for path in paths}
+    sources = {path.stem: read_notebook(path) for path in paths}
     book = Book.of(root, {name: source.cells for name, source in sources.items()})
     written, kept = [], []
     for name, source in sources.items():
@@ -259,7 +259,7 @@ def _injected(executed):
     """The parameters with which a notebook was executed, as a list of at most one cell."""
     if not executed.exists():
         return []
-    cells = nbformat.read(executed, as_version=4).cells
+    cells = read_notebook(executed).cells
     sources = [cell.source for cell in cells if "injected-parameters" in cell.metadata.get("tags", ())]
     return [v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]}) for source in sources]
 

@@ -5,14 +5,14 @@ import json
 from pathlib import Path
 
 from accent_book.runner.plan import plan
-from accent_book.runs.notebooks import read_json
+from accent_book.runs.notebooks import read_json, read_records
 from accent_book.runs.sources import sources_of_notebooks
 from accent_lib.files import atomic
 
 #: Lies beside the chapters, so that the book knows whose they are.
 ACCOUNT = Path("book", "chapters", "account.json")
 #: Parameters that may name a folder or a host of the machine.
-PRIVATE = ("data_home", "scheduler")
+PRIVATE = ("data_home", "scheduler", "certificates")
 OF_A_CHAPTER = ("date", "commit", "dirty", "device", "cpu", "versions", "seconds", "peak_memory")
 
 
@@ -28,7 +28,7 @@ def publish_account(profile, root) -> None:
     """
     chapters = plan(profile, root=root)
     folder = chapters[0].folder
-    records, data = read_json(folder / "provenance.json") or {}, read_json(folder / "data.json") or {}
+    records, data = read_records(folder), read_json(folder / "data.json", {"fingerprint": str}) or {}
     done = [chapter for chapter in chapters if chapter.name in records and chapter.output.exists()]
     content = account(profile, done, records, data, root)
     with atomic(root / ACCOUNT) as file:
@@ -102,9 +102,9 @@ def committed_tables(folder) -> list[dict]:
     """
     tables = []
     for path in sorted(folder.glob("*/*.json")):
-        about = json.loads(path.read_text("utf-8"))
-        made = about.get("provenance", about)
-        if "commit" not in made:
+        about = read_json(path)
+        made = about.get("provenance", about) if isinstance(about, dict) else {}
+        if not isinstance(made, dict) or not made.keys() >= {"commit", "dirty", "date", "device", "cpu"}:
             continue
         tables.append(
             {

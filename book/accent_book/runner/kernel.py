@@ -40,7 +40,15 @@ def kernel(variables=None) -> Iterator[str]:
         }
         spec = Path(folder) / "kernels" / KERNEL
         spec.mkdir(parents=True)
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
+        # Of an interruption the kernel logs a traceback, which is no error of its own.
+        command = [
+            sys.executable,
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+            "--log-level=CRITICAL",
+        ]
         spec.joinpath("kernel.json").write_text(
             json.dumps(
                 {"argv": command, "display_name": "Python 3", "language": "python", "env": environment}

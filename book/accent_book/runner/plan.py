@@ -135,8 +135,12 @@ def plan(profile, upto=None, root=None) -> list[Chapter]:
 
 
 def _committed_tables(folder):
-    """Hashes of the committed tables, which one notebook reads."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Hashes of the committed tables, which one notebook reads; what is hidden is somebody's work."""
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
     }

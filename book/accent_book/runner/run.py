@@ -12,7 +12,8 @@ from accent_book.runner.account import ACCOUNT, publish_account
 from accent_book.runner.kernel import execute, kernel
 from accent_book.runner.plan import plan
 from accent_book.runs import notebooks
-from accent_book.runs.notebooks import read_json, short
+from accent_book.runs.lock import ELSEWHERE, alone
+from accent_book.runs.notebooks import read_records, short
 from accent_book.runs.origin import provenance
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
@@ -43,12 +44,19 @@ def run(profile="sample", upto=None, force=False) -> list[str]:
     Raises
     ------
     AccentError
-        If the profile is wrong, or at the first cell that fails.
+        If the profile is wrong, another process is at work in the book or the run folder, or at the first
+        cell that fails.
     """
     root = notebooks.project_root()
     if profile.endswith(".yaml"):  # which later finds it, from whatever folder
         profile = notebooks.absolute(profile)
     chapters = plan(profile, upto, root)
+    folder, work = chapters[0].folder, f"runs the profile {profile}"
+    with alone(root / "book", work), alone(folder, work, elsewhere=ELSEWHERE):
+        return _run(chapters, profile, force, root)
+
+
+def _run(chapters, profile, force, root):
     folder = chapters[0].folder
     _unpublish_others(root, folder)
     count = f"{len(chapters)} notebook" + "s" * (len(chapters) != 1)
@@ -63,7 +71,7 @@ def run(profile="sample", upto=None, force=False) -> list[str]:
             ready = [chapter for chapter in waiting if chapter.follows <= done]
             for chapter in ready[: LANES - len(running)]:
                 waiting.remove(chapter)
-                records = read_json(folder / "provenance.json") or {}
+                records = read_records(folder)
                 reason = "forced" if force else chapter.outdated(records)
                 if not reason:
                     print(f"  {chapter.name}: up to date", flush=True)
@@ -84,7 +92,7 @@ def run(profile="sample", upto=None, force=False) -> list[str]:
                     # What runs beside it may end; nothing else is begun.
                     failure, waiting = failure or _sentence(error, chapter), []
                     continue
-                records = read_json(folder / "provenance.json") or {}
+                records = read_records(folder)
                 _write_json(folder / "provenance.json", {**records, chapter.name: record})
                 memory = record["peak_memory"] / 2**20
                 print(f"  {chapter.name}: done in {record['seconds']:.1f} s, {memory:.0f} MiB", flush=True)

@@ -8,7 +8,7 @@ import psutil
 
 from accent_book.runner.plan import plan
 from accent_book.runs import notebooks
-from accent_book.runs.notebooks import read_json, short
+from accent_book.runs.notebooks import read_records, short
 from accent_book.runs.profiles import profile_names
 
 
@@ -29,7 +29,7 @@ def status(profile="sample") -> None:
     chapters = plan(profile, root=root)
     folder = chapters[0].folder
     print(f"Profile {profile}, run folder {short(folder, root)}, profiles: {', '.join(profile_names(root))}")
-    records = read_json(folder / "provenance.json") or {}
+    records = read_records(folder)
     stale = set()
     for chapter in chapters:
         reason = chapter.outdated(records)
@@ -56,7 +56,7 @@ def _store_progress(path):
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
             rows = store.execute(f"SELECT {', '.join(WORK)} FROM work").fetchall()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         cut = (
             " (its last write was cut short; the same command repairs it)" if "readonly" in str(error) else ""
         )
@@ -77,8 +77,8 @@ def _store_progress(path):
 
 def _is_alive(driver):
     """Whether the process that noted the work still runs; of another machine's there is no telling."""
-    machine, _, process = driver.rpartition(":")
-    return machine != platform.node() or psutil.pid_exists(int(process))
+    machine, _, process = str(driver).rpartition(":")
+    return machine != platform.node() or (process.isdecimal() and psutil.pid_exists(int(process)))
 
 
 def _size(path):

@@ -94,13 +94,14 @@ def trained_model(run, name: str, data) -> "tuple[Recommender, State, dict]":
     """
     from accent_lib.training import load_checkpoint
 
+    where = f"{name}.npz in {run.folder}"
     state, metadata = load_checkpoint(run.need(f"{name}.npz"))
-    if metadata["data"] != data.fingerprint:
-        raise AccentError(
-            f"{name}.npz in {run.folder} was trained on other data: run notebook 02_training again."
-        )
+    if metadata.get("data") != data.fingerprint:
+        raise AccentError(f"{where} was trained on other data: run notebook 02_training again.")
+    if not isinstance(start := metadata.get("start"), int) or not 0 <= start < 2**32:
+        raise AccentError(f"{where} does not say from which start: run notebook 02_training again.")
     model = untrained_model(run, name, data, metadata)
-    return state.into(model), state, metadata
+    return state.into(model, where), state, metadata
 
 
 def untrained_model(run, name: str, data, metadata: dict) -> "Recommender":

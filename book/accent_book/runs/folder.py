@@ -1,8 +1,8 @@
 """The run folder as a notebook sees it: checked parameters in, files in and out."""
 
+import contextlib
 import json
 import os
-import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from accent_book.runs import notebooks, parameters
 from accent_book.runs.earlier import ensure
+from accent_book.runs.lock import ELSEWHERE, alone
 from accent_book.runs.profiles import profile_of_run
 from accent_book.runs.ratings import located_settings
+from accent_book.runs.tables import read_table
+from accent_lib import gate
 from accent_lib.errors import AccentError
-from accent_lib.files import atomic
+from accent_lib.files import atomic, reason
 from accent_lib.provenance import plain
 
 if TYPE_CHECKING:
     import pandas
+
+#: What files hold that notebooks read of each other.
+NEEDS = {
+    "data.json": {"dataset": str, "settings": dict, "fingerprint": str},
+    "verified.json": {"users": list},
+    **dict.fromkeys(("ncf_training.json", "rcf_training.json", "recipes.json"), {}),
+}
 
 
 def begin(notebook, namespace) -> "Run":
@@ -39,7 +49,8 @@ def begin(notebook, namespace) -> "Run":
     Raises
     ------
     AccentError
-        If papermill passed an unknown name, or if a value has the wrong type or is impossible.
+        If papermill passed an unknown name, if a value has the wrong type or is impossible, or if the runner
+        is at work in the run folder.
 
     Notes
     -----
@@ -71,6 +82,10 @@ def begin(notebook, namespace) -> "Run":
         if settings[name] is not value:
             namespace[name] = settings[name]
     _absolute_paths(settings, namespace)
+    if not os.environ.get("ACCENT_RUNNER"):  # by hand, and so not while the runner is at work in the folder
+        folder = notebooks.run_folder(settings.get("run", "sample"), notebook)
+        with alone(folder, f"begins {notebook}", elsewhere=ELSEWHERE):
+            pass
     return Run(notebook, settings)
 
 
@@ -96,8 +111,9 @@ def _absolute_paths(settings, namespace):
     """Notebooks run in other working directories: what was given relatively holds where it was given."""
     for name, path in located_settings(settings).items():
         settings[name] = namespace[name] = path
-    if settings.get("data_home"):
-        settings["data_home"] = namespace["data_home"] = notebooks.absolute(settings["data_home"])
+    for name in ("data_home", "certificates"):
+        if settings.get(name):
+            settings[name] = namespace[name] = notebooks.absolute(settings[name])
     if os.environ.get("ACCENT_DATA_HOME"):
         os.environ["ACCENT_DATA_HOME"] = notebooks.absolute(os.environ["ACCENT_DATA_HOME"])
 
@@ -142,18 +158,13 @@ class Run:
         self.notebook = notebook
         self.settings = settings
         self.name = settings.get("run", "sample")
-        if not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise AccentError(
-                f"{notebook}: run must be a folder's plain name, such as sample, not {self.name!r}."
-            )
-        self.folder = notebooks.runs_folder() / self.name
+        self.folder = notebooks.run_folder(self.name, notebook)
         self._start = time.perf_counter()
         try:
             self.write_json(f"settings/{notebook}.json", settings)
-        except OSError as error:
+        except AccentError as error:
             raise AccentError(
-                f"The run folder {self.folder} cannot be written ({error.strerror}); "
-                "set ACCENT_RUNS to a folder that can."
+                f"The run folder {self.folder} cannot be written ({reason(error.__cause__)}); {ELSEWHERE}."
             ) from None
 
     def __repr__(self):
@@ -161,8 +172,11 @@ class Run:
 
     def path(self, name) -> Path:
         """Where to make a file, in a folder that exists; write it through `accent_lib.files.atomic`."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = notebooks.inside(self.folder, name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AccentError(f"{path.parent} cannot be written ({reason(error)}); {ELSEWHERE}.") from error
         return path
 
     def need(self, name) -> Path:
@@ -173,7 +187,7 @@ class Run:
         AccentError
             If it is missing: names the notebook that makes it and the command.
         """
-        path = self.folder / name
+        path = notebooks.inside(self.folder, name)
         if path.exists():
             return path
         maker = notebooks.maker(name)
@@ -214,8 +228,10 @@ class Run:
     def log(self, message) -> None:
         """Print a line with the seconds since the notebook began, and append it to ``log.txt``."""
         print(f"{time.perf_counter() - self._start:8.1f} s  {message}", flush=True)
-        with open(self.path("log.txt"), "a", encoding="utf-8") as log:
-            log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {self.notebook}: {message}\n")
+        line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {self.notebook}: {message}\n"
+        # A full disk is told of by what cannot be done without.
+        with contextlib.suppress(OSError), open(self.path("log.txt"), "a", encoding="utf-8") as log:
+            log.write(line)
 
     def write_json(self, name, content) -> None:
         """Write JSON atomically; NumPy scalars become numbers."""
@@ -224,7 +240,8 @@ class Run:
 
     def read_json(self, name) -> Any:
         """Read JSON that an earlier notebook wrote; a missing file is the error of `need`."""
-        return json.loads(self.need(name).read_text("utf-8"))
+        needs = NEEDS.get(name, {} if name.startswith("settings/") else None)
+        return gate.read_json(self.need(name), needs, "run the notebook that makes it again")
 
     def write_csv(self, name, frame) -> None:
         """Write a data frame atomically, without its index; floats read back exactly."""
@@ -246,13 +263,4 @@ class Run:
         DataFrame
             With sets and scores as tuples; ``world`` and ``reason`` are text, where nothing is an empty one.
         """
-        import pandas
-
-        from accent_lib.retraining.cells import from_text
-
-        # Reading floats exactly had to be asked for before pandas 3.1, and must not be since.
-        old = tuple(int(part) for part in pandas.__version__.split(".")[:2]) < (3, 1)
-        options = {"float_precision": "round_trip"} if old else {}
-        text = {"world": str, "reason": str}
-        frame = pandas.read_csv(self.need(name), dtype=text, **options)
-        return from_text(frame).fillna(dict.fromkeys(text, ""))
+        return read_table(self.need(name))

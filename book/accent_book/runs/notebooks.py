@@ -11,10 +11,15 @@ from typing import Any
 
 from accent_book.runs import parameters
 from accent_book.runs.sources import BOOK
-from accent_lib.errors import AccentError
+from accent_lib import gate
+from accent_lib.errors import AccentError, shown
+from accent_lib.files import reason
 from accent_lib.provenance import PACKAGE
 
 MAKES = re.compile(r"""\brun\.(?:path|write_csv|write_json)\(\s*f?["']([^"']+)["']""")
+
+#: What a record of a notebook that was run holds at least.
+RECORD = {"stamp": str, "settings": dict, "files": list, "date": str, "seconds": int | float}
 
 ENSURES = re.compile(r"\brun\.ensure\(upto=(\d+)\)")
 
@@ -32,8 +37,12 @@ def project_root() -> Path:
     >>> (project_root() / "notebooks" / "profiles" / "sample.yaml").exists()
     True
     """
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[3]):
+    package = Path(__file__).resolve().parents[3]
+    try:
+        here = Path.cwd()
+    except OSError:  # the working directory is gone
+        here = package
+    for folder in (here, *here.parents, package):
         if (folder / "notebooks" / "profiles").is_dir():
             return folder
     return here
@@ -48,12 +57,73 @@ def runs_folder() -> Path:
     >>> runs_folder().as_posix()
     '/tmp/runs'
     """
-    return Path(os.environ.get("ACCENT_RUNS") or project_root() / "runs").absolute()
+    return Path(absolute(os.environ.get("ACCENT_RUNS") or project_root() / "runs"))
+
+
+def run_folder(name, where: str = "A run") -> Path:
+    """Folder of a run.
+
+    Parameters
+    ----------
+    name : str
+    where : str
+        Place to name in the error, such as ``"02_training"``.
+
+    Raises
+    ------
+    AccentError
+        If the name is not a plain one.
+
+    Examples
+    --------
+    >>> run_folder("../victim", "paper.yaml")
+    Traceback (most recent call last):
+        ...
+    accent_lib.errors.AccentError: paper.yaml: run must be a folder's plain name, such as sample, not '../v...
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]{,99}", name):
+        raise AccentError(f"{where}: run must be a folder's plain name, such as sample, not {shown(name)}.")
+    return inside(runs_folder(), name)
+
+
+def inside(folder, name) -> Path:
+    """Where a name leads in a folder: the one way from a name to a path.
+
+    Raises
+    ------
+    AccentError
+        If it leads out of the folder.
+
+    Examples
+    --------
+    >>> inside("runs", "sample/settings").as_posix()
+    'runs/sample/settings'
+    >>> inside("data/results", "../victim")
+    Traceback (most recent call last):
+        ...
+    accent_lib.errors.AccentError: '../victim' leads out of data/results: name a file or folder in it.
+    """
+    parts = re.split(r"[/\\]", name) if isinstance(name, str) else [""]
+    if not all(part.strip(". ") and part.isprintable() and ":" not in part for part in parts):
+        raise AccentError(f"{shown(name)} leads out of {folder}: name a file or folder in it.")
+    return Path(folder, *parts)
 
 
 def absolute(path) -> str:
-    """Text of a path made absolute from the working directory, with ``~`` expanded."""
-    return str(Path(path).expanduser().absolute())
+    """Text of a path made absolute from the working directory, with ``~`` expanded.
+
+    Raises
+    ------
+    AccentError
+        If there is no such home, or no working directory.
+    """
+    try:
+        return str(Path(path).expanduser().absolute())
+    except (RuntimeError, OSError) as error:
+        told = reason(error) if isinstance(error, OSError) else "there is no such home folder"
+        raise AccentError(
+            f"{shown(str(path))} leads nowhere ({told}): name a folder that is there, from the root."
+        ) from error
 
 
 def search_path() -> str:
@@ -140,11 +210,33 @@ def short(path, root) -> Path:
     return path.relative_to(root) if path.is_relative_to(root) else path
 
 
-def read_json(path) -> Any:
-    """Read a JSON file of the run folder; ``None`` if it is not there."""
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+def read_json(path, needs=None) -> Any:
+    """Read a JSON file of the run folder; ``None`` if it is not there.
+
+    Parameters
+    ----------
+    path : Path
+    needs : mapping of str to type, optional
+        As for :func:`accent_lib.gate.read_json`.
+    """
+    if not os.path.lexists(path):
         return None
-    except ValueError:
-        raise AccentError(f"{path} is damaged; delete it, and the notebooks run again.") from None
+    return gate.read_json(path, needs, "delete it, and the notebooks run again")
+
+
+def read_records(folder) -> dict[str, dict]:
+    """What ``provenance.json`` of a run folder says of each notebook that was run; nothing if there is none.
+
+    Raises
+    ------
+    AccentError
+        If it is not what the runner wrote.
+    """
+    path = folder / "provenance.json"
+    records = read_json(path, {}) or {}
+    for name, record in records.items():
+        if not isinstance(record, dict) or not all(
+            isinstance(record.get(what), kind) for what, kind in RECORD.items()
+        ):
+            raise AccentError(f"{path} is damaged at {shown(name)}; delete it, and the notebooks run again.")
+    return records

@@ -7,7 +7,7 @@ A cell tagged ``parameters`` holds one plain assignment a line, with a type comm
     n_starts = 64         # type: int  [1..] number of initialisations
     holdout = 0.2         # type: float  [0..<1] share of each user's ratings held out
     rate = 0.001          # type: float  [>0..] step size at the start
-    ks = [5, 10, 20]      # type: list[int]  [2..] lengths of the slate
+    ks = [5, 10, 20]      # type: list[int]  [2.. once] lengths of the slate, each once
 
 (papermill cannot read a line with a second ``=``, so ``>=`` will not do.)
 """
@@ -51,6 +51,11 @@ class Parameter:
         return self.type.startswith("list[")
 
     @property
+    def distinct(self) -> bool:
+        """Whether it is a list in which each stands once: of names always, else if its range says so."""
+        return self.is_list and (self.element == "str" or self.allowed.endswith(" once"))
+
+    @property
     def element(self) -> str:
         """Type of the value, or of each element if it is a list."""
         return self.type[5:-1] if self.is_list else self.type
@@ -76,13 +81,18 @@ class Parameter:
             raise AccentError(f"{where}: {self.name} must be {wanted}, not {_shown(value)}{hint}.")
         for part in value if self.is_list else [value]:
             if not _fits(part, self.element):
-                given = _shown(part) + (" in it" if self.is_list else "") + _hint(part, self.element)
+                given = (
+                    _shown(part) + (" in it" if self.is_list else "") + _hint(part, self.element, self.name)
+                )
                 raise AccentError(f"{where}: {self.name} must be {wanted}, not {given}.")
             complaint = self._complaint(part)
             if complaint:
                 raise AccentError(f"{where}: {self.name} must be {complaint}, not {_shown(part)}.")
         if self.is_list and not value and self.default:
             raise AccentError(f"{where}: {self.name} must not be empty.")
+        twice = next((part for part in value if value.count(part) > 1), None) if self.distinct else None
+        if twice is not None:
+            raise AccentError(f"{where}: {self.name} must name each once, but has {twice!r:.60} twice.")
         if self.element == "float":
             return [float(part) for part in value] if self.is_list else float(value)
         return value
@@ -91,7 +101,7 @@ class Parameter:
         """Say what the value should have been, or return nothing if it is allowed."""
         if not self.allowed:
             return ""
-        bounds = RANGE.fullmatch(self.allowed)
+        bounds = RANGE.fullmatch(self.allowed.removesuffix(" once"))
         if bounds is None:
             choices = self.allowed.split("|")
             return "" if str(value) in choices else "one of " + ", ".join(choices)
@@ -105,19 +115,26 @@ class Parameter:
 
 def _shown(value):
     kinds = {str: "the text ", bool: "the truth value ", list: "the list "}
-    return f"{kinds.get(type(value), '')}{value!r:.60}"
+    try:
+        return f"{kinds.get(type(value), '')}{value!r:.60}"
+    except ValueError:  # Python prints no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 def _fits(value, kind):
     if isinstance(value, bool):  # which Python takes for an integer
         return kind == "bool"
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return False  # which no array holds
     if kind == "float":
         return isinstance(value, int | float) and math.isfinite(value)
     return isinstance(value, TYPES[kind])
 
 
-def _hint(value, kind):
-    """Name the two traps on the way from a command line or a YAML file."""
+def _hint(value, kind, name):
+    """Name the traps on the way from a command line or a YAML file."""
+    if kind == "str" and isinstance(value, int | float) and not isinstance(value, bool):
+        return f" (papermill -r {name} {value!r:.60} passes it as text, and so do quotation marks in YAML)"
     if kind == "bool" and isinstance(value, str):
         return " (papermill -p passes true and false as text unless they are written True and False)"
     if kind == "float" and isinstance(value, str) and re.fullmatch(r"[+-]?[\d.]+[eE][+-]?\d+", value):

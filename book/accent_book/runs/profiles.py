@@ -1,10 +1,12 @@
 """Profiles: flat YAML files of ``parameter: value`` that set up all notebooks for one purpose."""
 
+import functools
 from pathlib import Path
 
 from accent_book.runs import notebooks, parameters
 from accent_book.runs.ratings import located
-from accent_lib.errors import AccentError
+from accent_lib.errors import AccentError, shown
+from accent_lib.gate import read_bytes
 
 
 def profile_names(root=None) -> list[str]:
@@ -16,7 +18,7 @@ def profile_names(root=None) -> list[str]:
     True
     """
     folder = (root or notebooks.project_root()) / "notebooks" / "profiles"
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    return sorted(path.stem for path in folder.glob("[!.]*.yaml") if path.is_file())
 
 
 def load_profile(profile, root=None) -> dict[str, dict]:
@@ -75,8 +77,8 @@ def load_profile(profile, root=None) -> dict[str, dict]:
 def _path(profile, root):
     """Where a profile lies: anywhere if it is given as a path, else among those of the project."""
     if profile.endswith(".yaml"):
-        return Path(profile).expanduser().absolute()
-    return root / "notebooks" / "profiles" / f"{profile}.yaml"
+        return Path(notebooks.absolute(profile))
+    return notebooks.inside(root / "notebooks" / "profiles", f"{profile}.yaml")
 
 
 def _read(profile, root):
@@ -86,14 +88,44 @@ def _read(profile, root):
     if not path.is_file():
         there_are = ", ".join(profile_names(root)) or "none"
         where = "at that place" if profile.endswith(".yaml") else "in notebooks/profiles"
-        raise AccentError(f"There is no profile {profile!r} {where}; there are: {there_are}.")
+        raise AccentError(f"There is no profile {shown(profile)} {where}; there are: {there_are}.")
+    content = read_bytes(path, "a profile has one `parameter: value` a line", 2**16)
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise AccentError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+        values = yaml.load(content.decode("utf-8"), _loader())  # noqa: S506, a safe one
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        told = " ".join(str(error).split()) if isinstance(error, yaml.YAMLError) else "a value makes no sense"
+        raise AccentError(f"{path} is not YAML: {told:.300}.") from None
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise AccentError(f"{path} must hold one `parameter: value` a line.")
     return values
+
+
+@functools.cache
+def _loader():
+    """What reads a profile: YAML without what a profile has no use for, and what may be read in two ways."""
+    import yaml
+
+    class Plain(yaml.SafeLoader):
+        def compose_node(self, parent, index):
+            event = self.peek_event()
+            if isinstance(event, yaml.AliasEvent):  # some lines of them unfold to millions
+                raise yaml.composer.ComposerError(None, None, "it refers to another value", event.start_mark)
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node, deep=False):
+            names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
+            for name, _ in node.value:
+                if names.count(name.value) > 1:
+                    told = f"{shown(name.value)} is there twice"
+                    raise yaml.constructor.ConstructorError(None, None, told, name.start_mark)
+            return super().construct_mapping(node, deep)
+
+    # A date is text, which no parameter takes for anything else.
+    Plain.yaml_implicit_resolvers = {
+        first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    return Plain
 
 
 def run_name(profile, root=None) -> str:
@@ -102,11 +134,13 @@ def run_name(profile, root=None) -> str:
     Raises
     ------
     AccentError
-        If the profile lies elsewhere and would fill the folder of one of the project's.
+        If it is no plain name, or the profile lies elsewhere and would fill the folder of one of the
+        project's.
     """
     root = root or notebooks.project_root()
     path = _path(profile, root)
-    name = str(_read(profile, root).get("run", path.stem))
+    name = _read(profile, root).get("run", path.stem)
+    notebooks.run_folder(name, notebooks.short(path, root))
     if path.parent != root / "notebooks" / "profiles" and name in profile_names(root):
         raise AccentError(
             f"{profile} would fill the run folder {name!r}, which is that of a profile of the project: give "
@@ -123,6 +157,6 @@ def profile_of_run(run) -> str | None:
                 return profile
         except AccentError:  # a profile that cannot be read does not hide the message about another
             continue
-    records = notebooks.read_json(notebooks.runs_folder() / run / "provenance.json") or {}
-    used = sorted({record.get("profile", "") for record in records.values()})
+    records = notebooks.read_records(notebooks.run_folder(run))
+    used = sorted({str(record.get("profile", "")) for record in records.values()})
     return next((path for path in used if Path(path).is_absolute() and Path(path).is_file()), None)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from accent_book.runs import notebooks
+from accent_book.runs.manifest import checked
 from accent_book.runs.wording import speak, words_of
 from accent_lib.errors import AccentError
 
@@ -124,7 +125,7 @@ def own_file(run, ratings: str = "", items: str = "") -> OwnFile:
     if record.get("files"):
         described = Path(record["items"]) if record["items"] else None
         return OwnFile(Path(record["dataset"]), described, _columns(record["columns"]), record["verb"])
-    club = root / "data" / "club"
+    club = checked(root / "data" / "club")
     return OwnFile(club / "club.csv", club / "books.csv", {}, "read")
 
 

@@ -1,8 +1,7 @@
 """Outcome tables that are kept with the project: out of a run folder, and back into one."""
 
 import gzip
-import json
-import shutil
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from accent_book.runs import notebooks
 from accent_book.runs.folder import Run
-from accent_book.runs.notebooks import short
+from accent_book.runs.manifest import checked, data_folder, kept
+from accent_book.runs.notebooks import read_json, short
 from accent_book.runs.origin import provenance
 from accent_book.runs.profiles import run_name
 from accent_book.runs.sources import sources_of_notebooks
-from accent_lib.errors import AccentError
-from accent_lib.files import atomic
+from accent_book.runs.tables import read_table
+from accent_lib import gate
+from accent_lib.errors import AccentError, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,14 +26,25 @@ if TYPE_CHECKING:
 
 
 def results_folder() -> Path:
-    """Where committed tables lie, one folder for each model and run.
+    """Where committed tables lie, one folder for each model and run, once they were found to be unaltered.
+
+    Raises
+    ------
+    AccentError
+        If a file in it is not the one whose hash stands in the manifest beside it.
 
     Examples
     --------
     >>> results_folder().name
     'results'
     """
-    return notebooks.project_root() / "data" / "results"
+    folder = _results()
+    return checked(folder) if folder.is_dir() else folder
+
+
+def _results():
+    """The same for those who write or take a single folder: what is wrong elsewhere does not concern them."""
+    return data_folder() / "results"
 
 
 def store_path(run, fingerprint: str) -> Path:
@@ -70,7 +82,7 @@ def describe_store(run, table: str, model: str, fingerprint: str, facts: dict) -
     'ncf'
     """
     path = store_path(run, fingerprint).with_suffix(".json")
-    began = json.loads(path.read_text()) if path.exists() else provenance(sources=sources_of_notebooks())
+    began = read_json(path, {}) or provenance(sources=sources_of_notebooks())
     about = {"table": table, "model": model, "fingerprint": fingerprint, "described": time.time()}
     run.write_json(path.name, {**began, **about, **facts})
 
@@ -92,49 +104,71 @@ def export(profile="ml-100k") -> None:
     AccentError
         If nothing was verified in it, or if a table would be replaced by a smaller one.
     """
-    from accent_lib.retraining.outcomes import beside, export_outcomes, of_slates
+    from accent_lib.retraining.outcomes import export_outcomes, of_slates
     from accent_lib.retraining.store import Store
 
     name = run_name(profile)
     run, newest = Run("export", {"run": name}), {}
-    for path in (notebooks.runs_folder() / name).glob("worlds-*.json"):
-        about = json.loads(path.read_text())
+    lacking = set()
+    for path in sorted(run.folder.glob("worlds-*.json")):
+        about = read_json(path, {"model": str, "table": str, "fingerprint": str})
+        table = about["model"], about["table"]
+        if not all(re.fullmatch(r"[A-Za-z]\w*", each) for each in table):
+            raise AccentError(f"{path} is damaged, it names a table {shown('/'.join(table))}: delete it.")
+        if not path.with_suffix(".sqlite").exists():
+            lacking.add(table)
+            continue
         with Store(path.with_suffix(".sqlite"), about["fingerprint"]) as store:
             outcomes = store.outcomes()
-        table = about["model"], about["table"]
+        if not isinstance(about.get("seeds", []), list):
+            raise AccentError(
+                f"{path} is damaged, its seeds are no list: run notebook 05_verification again."
+            )
         # The one that a notebook used last, which need not be the one that was begun last.
         when = about.pop("described", 0)
+        when = when if isinstance(when, int | float) else 0
         if len(outcomes) and (table not in newest or newest[table][0] < when):
             newest[table] = when, about, outcomes
+    where = short(run.folder, notebooks.project_root())
+    for model, table in lacking - newest.keys():
+        raise AccentError(
+            f"The store of the {table} of {model} is missing in {where}: run notebook 05_verification again, "
+            "or delete the file worlds-….json that tells of it."
+        )
     if not newest:
-        where = short(notebooks.runs_folder() / name, notebooks.project_root())
         raise AccentError(f"Nothing was verified in {where}: run notebook 05_verification first.")
-    slates = run.read_csv("slates.csv")
+    slates, explanations = run.read_csv("slates.csv"), run.read_csv("explanations.csv")
     for (model, table), (_, about, outcomes) in newest.items():
         mine = slates[slates["model"] == model].sort_values("position").groupby("user")["item"]
         outcomes = of_slates(outcomes, mine.agg(list).to_dict())
-        folder = results_folder() / f"{model}-{name}"
-        folder.mkdir(parents=True, exist_ok=True)
-        outcomes = outcomes_of_sets(outcomes, run.read_csv("explanations.csv").query("model == @model"))
+        folder = notebooks.inside(_results(), f"{model}-{name}")
+        outcomes = outcomes_of_sets(outcomes, explanations.query("model == @model"))
         outcomes = outcomes[outcomes["seed"].isin(about.get("seeds", [0]))]
+        training = run.need(f"{model}_training.json") if table == "outcomes" else None
+        # All of a model in one go.
+        with kept(folder / f"{table}-0.csv.gz") as file:
+            for seed, rows in outcomes.groupby("seed"):
+                path = folder / f"{table}-{seed}.csv.gz"
+                _check_successor(path, rows, about)
+                export_outcomes(file.with_name(path.name), rows, {**about, "seeds": [seed]})
+            if training is not None:
+                for other, rows in (("explanations", explanations), ("slates", slates)):
+                    rows = rows.query("model == @model and user in @outcomes.user")
+                    file.with_name(f"{other}.csv.gz").write_bytes(_packed(rows))
+                file.with_name("training.json").write_bytes(training.read_bytes())
         for seed, rows in outcomes.groupby("seed"):
             path = folder / f"{table}-{seed}.csv.gz"
-            if beside(path).exists():
-                _check_successor(path, rows, about)
-            export_outcomes(path, rows, {**about, "seeds": [seed]})
             print(f"{short(path, notebooks.project_root())}: {len(rows):,} outcomes")
-        if table == "outcomes":
-            for other in ("explanations", "slates"):
-                rows = run.read_csv(f"{other}.csv").query("model == @model and user in @outcomes.user")
-                write_table(folder / f"{other}.csv.gz", rows)
-            shutil.copyfile(run.need(f"{model}_training.json"), folder / "training.json")
 
 
 def _check_successor(path, outcomes, about):
     """Refuse to put outcomes in the place of more of them, or of another model's or recipe's."""
     from accent_lib.retraining.outcomes import beside
 
-    where, there = short(path, notebooks.project_root()), json.loads(beside(path).read_text())
+    there = read_json(beside(path), {"fingerprint": str, "rows": int})
+    if there is None:
+        return
+    where = short(path, notebooks.project_root())
     if there["fingerprint"] != about["fingerprint"]:
         raise AccentError(
             f"{where} is of another model or recipe; move its folder away if these are to take its place."
@@ -159,12 +193,16 @@ def write_table(path, table) -> None:
     >>> pd.read_csv(path).values.tolist()
     [[3, 7]]
     """
+    with kept(path) as file:
+        file.write_bytes(_packed(table))
+
+
+def _packed(table):
     from accent_lib.retraining.cells import to_text
 
     text = to_text(table).to_csv(index=False, lineterminator="\n")
-    with atomic(path) as file:
-        # Not by pandas: it writes the name of the temporary file into the header.
-        file.write_bytes(gzip.compress(text.encode(), mtime=0))
+    # Not by pandas: it writes the name of the file, and the time, into the header.
+    return gzip.compress(text.encode(), mtime=0)
 
 
 def outcomes_of_sets(outcomes, explanations) -> "pd.DataFrame":
@@ -223,25 +261,26 @@ def read_results(name: str, table: str = "outcomes") -> Results:
     """
     import pandas as pd
 
-    from accent_lib.retraining.cells import from_text
     from accent_lib.retraining.outcomes import import_outcomes
 
-    folder = results_folder() / name
-    parts = [import_outcomes(path) for path in sorted(folder.glob(f"{table}-*.csv.gz"))]
-    if not parts:
+    folder = notebooks.inside(_results(), name)
+    paths = sorted(folder.glob(f"{table}-*.csv.gz"))
+    if not paths:
         raise AccentError(
             f"There are no {table} in data/results/{name}; `python -m accent_book export` writes them."
         )
+    checked(folder)
+    parts = [import_outcomes(path) for path in paths]
     if len({about["fingerprint"] for _, about in parts}) > 1:
         raise AccentError(
             f"The {table} in data/results/{name} are of several models or recipes; export again."
         )
     return Results(
-        from_text(pd.read_csv(folder / "explanations.csv.gz")),
-        pd.read_csv(folder / "slates.csv.gz"),
+        read_table(folder / "explanations.csv.gz", "export it again"),
+        read_table(folder / "slates.csv.gz", "export it again"),
         pd.concat([outcomes for outcomes, _ in parts], ignore_index=True),
         parts[0][1],
-        json.loads((folder / "training.json").read_text()),
+        gate.read_json(folder / "training.json", {}, "export it again"),
     )
 
 
@@ -262,10 +301,15 @@ def import_results(run, store, slates) -> int:
         How many outcomes were new.
     """
     new, strangers = 0, set()
-    for about in sorted(results_folder().glob("*/*.json")):
+    for about in sorted(_results().glob("*/*.json")):
         table = about.with_suffix(".csv.gz")
-        if table.exists() and json.loads(about.read_text()).get("fingerprint") == store.fingerprint:
-            taken, others = store.import_(table, slates)
+        try:
+            told = gate.read_json(about)
+        except AccentError as error:  # a damaged table of another model stops nobody
+            run.log(f"{error}")
+            continue
+        if table.exists() and isinstance(told, dict) and told.get("fingerprint") == store.fingerprint:
+            taken, others = store.import_(checked(checked(about).with_suffix(".csv.gz")), slates)
             if taken:
                 run.log(f"{taken:,} outcomes taken over from {table.parent.name}/{table.name}")
             new, strangers = new + taken, strangers | others
