@@ -5,6 +5,7 @@ import datetime
 import pickle
 import threading
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -138,7 +139,29 @@ def test_an_index_that_is_not_needed_is_none_of_our_business():
         (lambda m, e: e.sentence(None), "`verb` is None"),
         (lambda m, e: al.explain(m, e.user, 5, ["accent"]), r"There is no method \['accent'\]"),
         (lambda m, e: al.explain(m, e.user, 5, damping="x"), "damping must be a number, not 'x'"),
-        (lambda m, e: al.explain(m, e.user, 5, foo=1), "'foo' is no option of influence"),
+        (
+            lambda m, e: al.explain(m, e.user, 5, foo=1),
+            r"explain\(\) has no argument 'foo'; choose from k, margin, user, method, variant, effect, dam",
+        ),
+        (
+            lambda m, e: al.explain(m, e.user, 5, metod="fia"),
+            "no argument 'metod'; write 'method', or choose",
+        ),
+        (lambda m, e: al.explain(m, e.user, dampng=1), "no argument 'dampng'; write 'damping', or choose"),
+        (
+            lambda m, e: al.explain_users(m, [e.user], proggress=True),
+            r"explain_users\(\) has no argument 'proggress'; write 'progress', or choose from",
+        ),
+        (
+            lambda m, e: e.verify(oders=1),
+            r"verify\(\) has no argument 'oders'; write 'orders', or choose fro",
+        ),
+        (
+            lambda m, e: al.NCF(m.data, actvation="relu"),
+            "NCF has no argument 'actvation'; write 'activation'",
+        ),
+        (lambda m, e: al.NCF(m.data, sed=1), "NCF has no argument 'sed'; write 'seed', or choose from dim"),
+        (lambda m, e: al.NCF(m.data, "papr"), "NCF has no setting 'papr'; write 'paper', or choose from gen"),
         (lambda m, e: al.explain(m, e.user, float("nan")), "`k` is nan"),
         (lambda m, e: al.explain_users(m, [e.user], methods=None), "`methods` is None, but must be a list"),
         (lambda m, e: al.explain_users(m, [e.user, "x"]), "There is no user 'x' among the 14"),
@@ -332,3 +355,31 @@ def test_memory_is_said_and_refused_before_any_work(monkeypatch):
     refused(lambda: al.NCF(al.read_ratings(FRAME), QUICK, dim=10**11).fit(), sentence)
     monkeypatch.setattr("accent_lib.front.fitted.available", lambda device: needed - 1)
     refused(lambda: al.NCF(al.read_ratings(FRAME), QUICK).fit(), sentence)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda m, e: al.wrap(m.network, m.data, user_paramters="a"), "user_paramters"),
+        (lambda m, e: al.read_ratings(FRAME, raing="rating"), "raing"),
+        (lambda m, e: al.NCF(m.data).fit(progres=True), "progres"),
+        (lambda m, e: verify(e, oders=1), "oders"),
+    ],
+)
+def test_other_misspelt_arguments_are_named_by_python(model, explained, call, name):
+    with pytest.raises(TypeError, match=rf"unexpected keyword argument '{name}'"):
+        call(model, explained)
+
+
+def test_one_is_not_many(model, explained):
+    assert repr(explained.verify(1)).count(" of 1 order, ") == 1 and " orders" in repr(explained.verify(2))
+    said, one = [], replace(QUICK, rounds=(Round(1, replace(RECIPE, steps=1)),))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccentWarning)
+        al.NCF(model.data, one).fit(progress=said.append)
+    assert said[0].startswith(
+        "NCF: 1 start, 1 step in all, about a second if nothing else runs, and at most "
+    )
+    assert said[1].startswith("round 1: 1 start x 1 step in ")
+    strict = al.prepare(al.read_ratings(FRAME), min_positive=1, min_negative=1)
+    assert "at least 1 positive and 1 negative rating." in strict.describe()

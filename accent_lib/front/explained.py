@@ -1,6 +1,7 @@
 """Explanations in the ids and titles of a file, one user's or a table of many."""
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,10 +17,14 @@ from accent_lib.explanations import Closeup
 from accent_lib.explanations.methods import check_methods
 from accent_lib.front.fitted import Estimator, whole
 from accent_lib.front.verified import Verification, verify
+from accent_lib.influence import options_of
 from accent_lib.models import top_k
+from accent_lib.wording import choose, counted
 
 #: Characters that a sentence shows of a title.
 LONGEST = 120
+#: Arguments of both functions here.
+OWN = ["k", "margin"]
 #: Of the table of many.
 COLUMNS = (
     "user method variant k recommendation recommendation_title replacement replacement_title removed "
@@ -147,6 +152,10 @@ class Counterfactual:
 
     def verify(self, orders: int = 3, **options) -> Verification:
         """Train without the set and look what is recommended then: see :func:`~accent_lib.front.verify`."""
+        known = [name for name in inspect.signature(verify).parameters if name != "explanation"]
+        for option in options:
+            if option not in known:
+                raise AccentError(f"verify() has no argument {option!r}; {choose(option, known)}.")
         return verify(self, orders, **options)
 
     def __repr__(self):
@@ -215,6 +224,7 @@ def explain(
             f"User {user!r:.60} knows all items but {candidates}, so that nothing could be recommended "
             "instead; hold more of her ratings out, or add items."
         )
+    _known("explain", options, [*OWN, "user", "method"], network)
     options = {**model.setting.influence, **options}
     options["margin"] = checked_margin(margin) / model.differences_in_unit(1)
     closeup = explanations.closeup(network, position, whole(k, "k", 2), method, **options)
@@ -266,6 +276,7 @@ def explain_users(
     ((6, 13), ['accent', 'fia'])
     """
     network, data = _fitted(model).network, model.data
+    _known("explain_users", options, [*OWN, "users", "methods", "progress"], network)
     if isinstance(methods, str):
         methods = [methods]
     if not isinstance(methods, Iterable):
@@ -279,7 +290,7 @@ def explain_users(
     options["margin"] = checked_margin(margin) / model.differences_in_unit(1)
     able = [user for user in dict.fromkeys(positions) if len(network.candidates(user)) > 1]
     if progress is not None and not callable(progress):
-        progress = (lambda done: print(f"{done:,} of {len(able):,} users")) if progress else None
+        progress = (lambda done: print(f"{done:,} of {counted(len(able), 'user')}")) if progress else None
     with ThreadPoolExecutor(2) as threads:
         ranked, table, _ = explanations.explain_users(
             "", network, able, [k], methods, threads, progress, **options
@@ -329,6 +340,14 @@ def _frame(rows):
         if any(value is None for value in values):
             table[name] = pd.Series(values, dtype=object)
     return table
+
+
+def _known(function, options, own, network):
+    """Refuse options that neither a function nor influence has."""
+    known = [*own, *options_of(network)]
+    for option in options:
+        if option not in known:
+            raise AccentError(f"{function}() has no argument {option!r}; {choose(option, known)}.")
 
 
 def _short(title):
