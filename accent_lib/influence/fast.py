@@ -63,7 +63,7 @@ def options_of(model) -> list[str]:
     >>> from accent_lib.datasets import load, prepare
     >>> from accent_lib.models import NCF
     >>> options_of(NCF(prepare(load("sample"))))[:2]
-    ['variant', 'damping']
+    ['variant', 'effect']
     """
     return [name for name in inspect.signature(_kind_of(model)).parameters if name != "model"]
 
