@@ -183,7 +183,7 @@ def test_the_fingerprint_covers_numbers_and_not_titles(sample):
         ({"min_negative": True}, "`min_negative` is True"),
         ({"holdout": 1.0}, "`holdout` is 1.0"),
         ({"holdout": float("nan")}, "`holdout` is nan"),
-        ({"min_positive": 1000}, "No user of 'sample' is left: none of the 120 has both 1000"),
+        ({"min_positive": 1000}, "No user of 'sample' is left: none of the 120 has both 1,000"),
     ],
 )
 def test_impossible_thresholds_are_refused(arguments, says):

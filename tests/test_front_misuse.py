@@ -5,6 +5,7 @@ import datetime
 import pickle
 import threading
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -124,7 +125,10 @@ def test_an_index_that_is_not_needed_is_none_of_our_business():
         (lambda m, e: al.NCF(m.data, activation=np.tanh), "`activation` is <ufunc 'tanh'>"),
         (lambda m, e: al.NCF(m.data, seed="x"), "`seed` is 'x'"),
         (lambda m, e: al.NCF(FRAME), "A model needs ratings, as from read_ratings"),
-        (lambda m, e: al.NCF(m.data).fit(device="quantum"), "`device` is 'quantum', where nothing can be"),
+        (
+            lambda m, e: al.NCF(m.data).fit(device="quantum"),
+            "`device` is 'quantum', but must be where",
+        ),
         (lambda m, e: al.NCF(m.data).fit(device=3.5), "`device` is 3.5"),
         (lambda m, e: e.verify(1, device="meta"), "`device` is 'meta'"),
         (lambda m, e: e.verify(1, recipe=3), "`recipe` is 3, but must be a Recipe"),
@@ -147,7 +151,29 @@ def test_an_index_that_is_not_needed_is_none_of_our_business():
             lambda m, e: al.explain(m, e.user, 5, damping="x"),
             "`damping` is 'x', but must be a finite number of at least 0",
         ),
-        (lambda m, e: al.explain(m, e.user, 5, foo=1), "'foo' is no option of influence"),
+        (
+            lambda m, e: al.explain(m, e.user, 5, foo=1),
+            r"explain\(\) has no argument 'foo'; choose from k, margin, user, method, variant, effect, dam",
+        ),
+        (
+            lambda m, e: al.explain(m, e.user, 5, metod="fia"),
+            "no argument 'metod'; write 'method', or choose",
+        ),
+        (lambda m, e: al.explain(m, e.user, dampng=1), "no argument 'dampng'; write 'damping', or choose"),
+        (
+            lambda m, e: al.explain_users(m, [e.user], proggress=True),
+            r"explain_users\(\) has no argument 'proggress'; write 'progress', or choose from",
+        ),
+        (
+            lambda m, e: e.verify(oders=1),
+            r"verify\(\) has no argument 'oders'; write 'orders', or choose fro",
+        ),
+        (
+            lambda m, e: al.NCF(m.data, actvation="relu"),
+            "NCF has no argument 'actvation'; write 'activation'",
+        ),
+        (lambda m, e: al.NCF(m.data, sed=1), "NCF has no argument 'sed'; write 'seed', or choose from dim"),
+        (lambda m, e: al.NCF(m.data, "papr"), "NCF has no setting 'papr'; write 'paper', or choose from gen"),
         (lambda m, e: al.explain(m, e.user, float("nan")), "`k` is nan"),
         (lambda m, e: al.explain_users(m, [e.user], methods=None), "`methods` is None, but must be a list"),
         (lambda m, e: al.explain_users(m, [e.user, "x"]), "There is no user 'x' among the 14"),
@@ -172,7 +198,7 @@ def test_an_index_that_is_not_needed_is_none_of_our_business():
             "A user is one id of 'ratings', such as 0, not a table with the columns user, item, rating",
         ),
         (lambda m, e: m.user_position(object()), "A user is one id of 'ratings'"),
-        (lambda m, e: m.item_position("y" * 10**4), "There is no item 'y{59} among the 16"),
+        (lambda m, e: m.item_position("y" * 10**4), "There is no item 'y{58}… among the 16"),
         (lambda m, e: al.check(None), "A model is NCF"),
     ],
 )
@@ -284,7 +310,10 @@ def test_files(model, explained, tmp_path):
         refused(lambda: al.NCF.load(broken, data), r"broken\.npz cannot be read")
     for header in ("{}", "[1]", '{"kind": "NCF"}'):
         np.savez(broken, header=header)
-        refused(lambda: al.NCF.load(broken, data), "holds something else, not NCF; name another file")
+        refused(
+            lambda: al.NCF.load(broken, data),
+            "cannot be read as a model that save",
+        )
     refused(lambda: al.NCF.load(tmp_path / "nowhere.npz", data), r"There is no file .*nowhere\.npz; correct")
     refused(lambda: al.NCF.load(tmp_path, data), "is a folder")
     refused(lambda: al.RCF.load(tmp_path / "new" / "model.npz", data), "holds NCF, not RCF")
@@ -341,3 +370,31 @@ def test_memory_is_said_and_refused_before_any_work(monkeypatch):
     refused(lambda: al.NCF(al.read_ratings(FRAME), QUICK, dim=10**11).fit(), sentence)
     monkeypatch.setattr("accent_lib.front.fitted.available", lambda device: needed - 1)
     refused(lambda: al.NCF(al.read_ratings(FRAME), QUICK).fit(), sentence)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda m, e: al.wrap(m.network, m.data, user_paramters="a"), "user_paramters"),
+        (lambda m, e: al.read_ratings(FRAME, raing="rating"), "raing"),
+        (lambda m, e: al.NCF(m.data).fit(progres=True), "progres"),
+        (lambda m, e: verify(e, oders=1), "oders"),
+    ],
+)
+def test_other_misspelt_arguments_are_named_by_python(model, explained, call, name):
+    with pytest.raises(TypeError, match=rf"unexpected keyword argument '{name}'"):
+        call(model, explained)
+
+
+def test_one_is_not_many(model, explained):
+    assert repr(explained.verify(1)).count(" of 1 order, ") == 1 and " orders" in repr(explained.verify(2))
+    said, one = [], replace(QUICK, rounds=(Round(1, replace(RECIPE, steps=1)),))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccentWarning)
+        al.NCF(model.data, one).fit(progress=said.append)
+    assert said[0].startswith(
+        "NCF: 1 start, 1 step in all, about a second if nothing else runs, and at most "
+    )
+    assert said[1].startswith("round 1: 1 start x 1 step in ")
+    strict = al.prepare(al.read_ratings(FRAME), min_positive=1, min_negative=1)
+    assert "at least 1 positive and 1 negative rating." in strict.describe()

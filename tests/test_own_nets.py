@@ -101,6 +101,47 @@ def test_a_warm_start_is_told(sample, machine):
     assert any(remembers in sentence for sentence in al.check(on))
 
 
+def train_on(net):
+    """Somebody's own optimiser, a little further."""
+    with torch.no_grad():
+        net.users.weight.mul_(1.1)
+
+
+def test_training_on_outside_after_an_explanation_is_told(sample, machine):
+    """Verification would else start from what the net had been at its first explanation."""
+    further, net = "was trained further after it had been", copy.deepcopy(machine.network.net)
+    model = wrapped(sample, net)
+    before, _ = told(lambda: of_somebody(model))
+    assert not any(further in sentence for sentence in al.check(model))
+    train_on(net)
+    assert sum(further in sentence for sentence in al.check(model)) == 1
+    sentences = told(lambda: before.verify(orders=1))[1]
+    assert sum(further in sentence for sentence in sentences) == 1
+    again, sentences = told(lambda: al.explain(model, before.user, 5))
+    assert sum(f"{further} fitted or explained here: explanations made before" in s for s in sentences) == 1
+    assert not any(further in sentence for sentence in al.check(model))
+    name = "net.users.weight"
+    states = (each.model.state.parameters[name] for each in (before, again))
+    assert [torch.equal(each, net.users.weight.cpu()) for each in states] == [False, True]
+    assert not any(further in s for s in told(lambda: al.explain(model, before.user, 5))[1])
+    train_on(net)
+    assert sum(further in s for s in told(lambda: al.explain(model, before.user, 5))[1]) == 1
+
+
+def test_training_on_outside_after_fit_is_told(sample):
+    model, _ = told(lambda: wrapped(sample, recipe=own_nets.annealed(20)).fit())
+    user = model.data.user_ids[0]
+    assert not any("trained further" in s for s in told(lambda: al.explain(model, user, 5))[1])
+    train_on(model.network.net)
+    (sentence,) = [s for s in told(lambda: al.explain(model, user, 5))[1] if "trained further" in s]
+    assert "does again what fit() did, without that: give `fit=` to wrap()" in sentence
+    theirs = wrapped(sample, fit=lambda keep, seed: model.network.net)
+    told(theirs.fit)
+    train_on(theirs.network.net)
+    (sentence,) = [s for s in al.check(theirs) if "trained further" in s]
+    assert "verification trains by `fit` alone: let `fit` do that, too" in sentence
+
+
 @pytest.mark.parametrize(
     ("gives", "says"),
     [
@@ -170,6 +211,49 @@ def test_files_of_a_net(sample, machine, tmp_path):
     with pytest.raises(AccentError, match="wrapped in another way"):
         al.wrap(untrained.network.net, sample, "users.weight", weight_decay=1.0).load(path)
     assert torch.equal(untrained.network.net.users.weight, before)
+
+
+class Popular(torch.nn.Module):
+    """One item for everybody, whatever the parameters of users are."""
+
+    def __init__(self, data):
+        super().__init__()
+        self.users, self.items = torch.nn.Embedding(data.n_users, 1), torch.nn.Embedding(data.n_items, 1)
+        with torch.no_grad():
+            self.items.weight[7] = 50.0
+
+    def forward(self, users, items):
+        return (self.users(users) + self.items(items))[:, 0]
+
+
+def test_check_speaks_in_the_ids_and_titles_of_the_data():
+    read = {(u, i) for u in range(30) for i in range(30) if (u < 3 if i == 15 else (u + i) % 3)}
+    rows = [(f"ann-{u}", f"tt{i}", 1 + (u + i) % 5) for u, i in sorted(read)]
+    ratings = pd.DataFrame(rows, columns=["user", "item", "rating"])
+    items = pd.DataFrame({"item": [f"tt{i}" for i in range(30)], "title": [f"Book {i}" for i in range(30)]})
+    for about, name in ((items, "'Book 15' ('tt15')"), (None, "'tt15'")):
+        data = al.prepare(al.read_ratings(ratings, about), min_ratings=1)
+        model, sentences = told(lambda data=data: al.wrap(Popular(data), data, "users.weight"))
+        assert data.item_ids[7] == "tt15"
+        (fixed,) = [s for s in sentences if "do not depend on the block of user 'ann-0':" in s]
+        found = al.check(model)
+        assert fixed in found
+        assert any(s.startswith(f"Item {name} is the recommendation of ") for s in found), found
+        # A network alone has no names.
+        assert any(s.startswith("Item 7 is the recommendation of ") for s in al.check(model.network))
+
+
+def test_who_knows_everything_is_looked_over_and_all_of_them_are_told():
+    def model(everything):
+        rows = [(u, i, 1 + (u + i) % 5) for u in range(30) for i in range(20) if everything(u) or (u + i) % 3]
+        data = al.prepare(al.read_ratings(pd.DataFrame(rows, columns=["user", "item", "rating"])), holdout=0)
+        return told(lambda: al.wrap(Popular(data), data, "users.weight"))
+
+    some, sentences = model(lambda user: user in (0, 9, 19, 29))
+    assert all("user 1:" in sentence for sentence in sentences) and len(sentences) == 1
+    everybody, sentences = model(lambda user: True)
+    assert sentences == al.check(everybody) and len(sentences) == 1
+    assert sentences[0].startswith("No user has an action and two candidates")
 
 
 # --- the five nets

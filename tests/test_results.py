@@ -184,3 +184,29 @@ def test_no_table_names_a_rating():
     for path in tables:
         columns = set(pd.read_csv(path, nrows=1).columns)
         assert not columns & {"rating", "timestamp", "user_id", "item_id"}
+
+
+def test_the_readme_says_what_other_seeds_reach():
+    fits = pd.read_csv(RESULTS / "fits.csv")
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    fits["above"] = 100 * (fits["held_out_rmse"] / fits["rmse_of_means"] - 1)
+    for name, seeds, sentence in (
+        (
+            "ml-latest-small",
+            5,
+            "the error is {0}, {1} above that of means, and {2} films are somebody's best",
+        ),
+        ("ml-100k", 3, "by three seeds, {0} ({1} above) and {2} films"),
+    ):
+        rows = fits[fits["dataset"] == name]
+        assert rows["seed"].tolist() == list(range(seeds))
+        ranges = (
+            f"{rows['held_out_rmse'].min():.3f} to {rows['held_out_rmse'].max():.3f}",
+            f"{rows['above'].min():.1f}% to {rows['above'].max():.1f}%",
+            f"{rows['different_recommendations'].min()} to {rows['different_recommendations'].max()}",
+        )
+        assert sentence.format(*ranges) in text
+    # The run that the README shows is that of the first seed.
+    first = fits.iloc[0]
+    shown = f"{first['users']} users, {first['different_recommendations']} different recommendations, "
+    assert f"{shown}held-out error {first['held_out_rmse']:.3f} (means: {first['rmse_of_means']:.3f})" in text

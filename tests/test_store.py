@@ -355,7 +355,7 @@ def test_tables_of_another_fingerprint_changed_or_incomplete_are_refused(exporte
         exported.write_bytes(content)
         about = exported.with_suffix(".json")
         about.write_text("{}")
-        with pytest.raises(AccentError, match="where the outcomes come from"):
+        with pytest.raises(AccentError, match="lacks .fingerprint.; export again"):
             store.import_(exported)
         about.unlink()
         with pytest.raises(AccentError, match="outcomes.json"):

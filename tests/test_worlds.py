@@ -73,7 +73,7 @@ def test_keep_is_zero_at_the_removed_actions_only():
     assert World(((1, (0,)),)).keep(MODEL).tolist() == [1, 1, 1, 1, 0, 1, 1, 1]
 
 
-@pytest.mark.parametrize(("removed", "words"), [(((1, (1,)),), "1 actions"), (((3, (0,)),), "3 users")])
+@pytest.mark.parametrize(("removed", "words"), [(((1, (1,)),), "1 action;"), (((3, (0,)),), "3 users")])
 def test_keep_refuses_what_the_model_does_not_have(removed, words):
     with pytest.raises(AccentError, match=words):
         World(removed).keep(MODEL)

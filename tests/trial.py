@@ -30,6 +30,17 @@ def spoil(value):
 
 # Wrong answers where a spoilt number is none, or too easy to tell; each is tried.
 WRONG = {
+    # The mean of the ratings that are held out, and distances that are not squared.
+    "overall": [
+        "lambda right: float(held_out.std(ddof=0))",
+        "lambda right: float((held_out - learned.mean()).abs().mean())",
+    ],
+    # Without the bias, and the row of another user.
+    "by_hand": [
+        "lambda right: right - float(tastes.bias.weight[column, 0])",
+        "lambda right: right + float((tastes.users.weight[row - 1] - tastes.users.weight[row]) "
+        "@ tastes.items.weight[column])",
+    ],
     "expected": ['lambda right: {"w"}'],
     "one_versus_all": [
         "lambda right: lambda s, i: list(range(i.shape[1]))",

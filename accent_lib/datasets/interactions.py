@@ -12,6 +12,7 @@ import pandas as pd
 from accent_lib.arguments import number, refused, user_of, whole
 from accent_lib.datasets.ratings import RATING_COLUMNS, Ratings, add_columns, add_tuples
 from accent_lib.errors import AccentError
+from accent_lib.wording import counted
 
 INTERACTION_COLUMNS = (*RATING_COLUMNS, "positive")
 #: Ratings that an item of a table of one's own must have: of fewer, hardly anything can be learned.
@@ -93,11 +94,14 @@ class Interactions:
         before, after = self.steps["users"].iloc[[0, -3]]
         rated, many = self.steps["items"].iloc[[1, -4]], self.settings["min_ratings"]
         least = self.settings["min_positive"], self.settings["min_negative"]
+        have = "has" if after == 1 else "have"
         sentence = (
-            f"{after:,} of {before:,} users have at least {least[0]} positive and {least[1]} negative ratings"
+            f"{after:,} of {counted(before, 'user')} {have} at least {least[0]} positive and "
+            f"{counted(least[1], 'negative rating')}"
         )
         if many > 1:
-            items = f"{rated.iloc[1]:,} of {rated.iloc[0]:,} items have at least {many} ratings"
+            have = "has" if rated.iloc[1] == 1 else "have"
+            items = f"{rated.iloc[1]:,} of {counted(rated.iloc[0], 'item')} {have} at least {many} ratings"
             sentence = f"{items}; with these, {sentence}"
         if 2 * after >= before:
             return f"{sentence}."
@@ -212,9 +216,9 @@ def prepare(
     steps.append(_count(step, table))
     if table.empty:
         raise AccentError(
-            f"No user of '{ratings.name}' is left: none of the {steps[0][1]} has both {min_positive} ratings "
-            f"of at least {positive_at:g} and {min_negative} below; lower `min_positive` or `min_negative`, "
-            "or change `positive_at`."
+            f"No user of '{ratings.name}' is left: none of the {steps[0][1]} has both "
+            f"{counted(min_positive, 'rating')} of at least {positive_at:g} and {min_negative} below; lower "
+            "`min_positive` or `min_negative`, or change `positive_at`."
         )
 
     user_ids, users = np.unique(table["user"].to_numpy(), return_inverse=True)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from accent_lib.arguments import instance, number, refused, whole
 from accent_lib.errors import AccentError
+from accent_lib.wording import counted
 
 RATING_COLUMNS = ("user", "item", "rating", "timestamp")
 ITEM_COLUMNS = ("title", "year", "genres")
@@ -74,8 +75,8 @@ class Ratings:
         """What was read, in three lines; of a set that the library loads by itself the last alone."""
         if self.notes:
             return "\n".join(self.notes)
-        users, items = self.ratings["user"].nunique(), self.ratings["item"].nunique()
-        return f"{self.name}: {len(self.ratings):,} ratings by {users:,} users of {items:,} items."
+        users, items = (counted(self.ratings[name].nunique(), name) for name in ("user", "item"))
+        return f"{self.name}: {counted(len(self.ratings), 'rating')} by {users} of {items}."
 
     def __post_init__(self):
         """Refuse tables that do not fit together."""

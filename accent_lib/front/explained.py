@@ -1,6 +1,7 @@
 """Explanations in the ids and titles of a file, one user's or a table of many."""
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,10 +19,14 @@ from accent_lib.explanations.evidence import obstacle
 from accent_lib.explanations.methods import check_methods
 from accent_lib.front.fitted import Estimator, speaker
 from accent_lib.front.verified import Verification, verify
+from accent_lib.influence import options_of
 from accent_lib.models import top_k
+from accent_lib.wording import choose, counted
 
 #: Characters that a sentence shows of a title.
 LONGEST = 120
+#: Arguments of both functions here.
+OWN = ["k", "margin"]
 #: Of the table of many.
 COLUMNS = (
     "user method variant k recommendation recommendation_title replacement replacement_title removed "
@@ -151,6 +156,10 @@ class Counterfactual:
 
     def verify(self, orders: int = 3, **options) -> Verification:
         """Train without the set and look what is recommended then: see :func:`~accent_lib.front.verify`."""
+        known = [name for name in inspect.signature(verify).parameters if name != "explanation"]
+        for option in options:
+            if option not in known:
+                raise AccentError(f"verify() has no argument {option!r}; {choose(option, known)}.")
         return verify(self, orders, **options)
 
     def __repr__(self):
@@ -220,6 +229,7 @@ def explain(
         raise AccentError(
             f"User {shown(user)} {reason}; hold more, or fewer, of her ratings out, or add items."
         )
+    _known("explain", options, [*OWN, "user", "method"], network)
     k, options = whole(k, "k", 2), _options(model, options, margin)
     closeup = explanations.closeup(network, position, k, method, **options)
     # A copy that a later fit() does not change, for this is what verification starts from.
@@ -280,6 +290,7 @@ def explain_users(
     ((6, 13), ['accent', 'fia'])
     """
     network, data = _fitted(model).network, model.data
+    _known("explain_users", options, [*OWN, "users", "methods", "progress"], network)
     methods = [methods] if isinstance(methods, str) else methods
     methods = listed(methods, "methods", "a list of names, such as ['accent']")
     check_methods(methods, network)
@@ -292,7 +303,7 @@ def explain_users(
     able = [user for user in dict.fromkeys(positions) if not obstacle(network, user)]
     if not callable(progress):
         say = speaker(progress)
-        progress = (lambda done: say(f"{done:,} of {len(able):,} users")) if progress else None
+        progress = (lambda done: say(f"{done:,} of {counted(len(able), 'user')}")) if progress else None
     with ThreadPoolExecutor(2) as threads:
         ranked, table, _ = explanations.explain_users(
             "", network, able, [k], methods, threads, progress, **options
@@ -342,6 +353,14 @@ def _frame(rows):
         if any(value is None for value in values):
             table[name] = pd.Series(values, dtype=object)
     return table
+
+
+def _known(function, options, own, network):
+    """Refuse options that neither a function nor influence has."""
+    known = [*own, *options_of(network)]
+    for option in options:
+        if option not in known:
+            raise AccentError(f"{function}() has no argument {option!r}; {choose(option, known)}.")
 
 
 def _short(title):

@@ -21,9 +21,11 @@ from accent_lib.evaluation import accuracy
 from accent_lib.front import settings
 from accent_lib.front.settings import Setting
 from accent_lib.models import gelu, slates
+from accent_lib.models.checks import Names
 from accent_lib.retraining.memory import available, stack_bytes
 from accent_lib.training import State, load_checkpoint, save_checkpoint, search, train
 from accent_lib.training.stack import usable
+from accent_lib.wording import choose, counted, roughly
 
 #: A model that gives one item to more than this share of the users has learned little that is personal.
 FEW = 0.5
@@ -31,6 +33,8 @@ FEW = 0.5
 WORSE = 1.01
 #: Users whose candidates are looked at in one go, and copies that a search over starts trains in one.
 USERS, STACK = 256, 16
+#: Times that some steps are tried before fitting, to say what all will take.
+TRIALS, TRIAL_STEPS = 4, 5
 ACTIVATIONS = {"relu": torch.relu, "gelu": gelu}
 
 
@@ -72,6 +76,17 @@ class Estimator:
         self._low, self._unit = low, (high - low) / 4
 
     # --- ids and positions
+
+    @property
+    def names(self) -> Names:
+        """How users and items of a position are called in a sentence: by ids, and titles where there are."""
+        ids, titles = self.data.item_ids, self.data.titles
+
+        def item(position):
+            own, title = _plain(ids[position]), titles[position]
+            return repr(title) + ("" if title == str(own) else f" ({own!r})")
+
+        return Names(lambda position: repr(_plain(self.data.user_ids[position])), item)
 
     def user_position(self, user) -> int:
         """Position of a user, from 0, by her id in the file."""
@@ -198,10 +213,10 @@ class Estimator:
         free = available(device or "cpu")
         if needed > free:
             raise AccentError(
-                f"{what} {type(self).__name__} on {self.data.n_users:,} users and {self.data.n_items:,} "
-                f"items may take {needed / 2**20:,.0f} MiB, but half of the free memory is "
-                f"{free / 2**20:,.0f} MiB; raise `min_ratings` or `min_positive` of prepare(), or "
-                f"{self.smaller}."
+                f"{what} {type(self).__name__} on {counted(self.data.n_users, 'user')} and "
+                f"{counted(self.data.n_items, 'item')} may take {needed / 2**20:,.0f} MiB, but half of "
+                f"the free memory is {free / 2**20:,.0f} MiB; raise `min_ratings` or `min_positive` "
+                f"of prepare(), or {self.smaller}."
             )
 
     def _look_ahead(self, network, say, device):
@@ -211,25 +226,30 @@ class Estimator:
         self.check_memory(memory, device)
         if say is None:
             return
-        few = replace(rounds[0].recipe, steps=3)
-        trial = {"device": device, "tolerant": True}  # if it diverges, training itself will say so
-        train(network, few, [State.of(network)], **trial)  # compiles what has to be compiled
-        begin = time.perf_counter()
-        train(network, replace(few, steps=20), [State.of(network)], **trial)
         steps = sum(part.starts * part.recipe.steps for part in rounds)
-        seconds = steps * (time.perf_counter() - begin) / 20
-        starts = f"{rounds[0].starts} start{'s' if rounds[0].starts > 1 else ''}"
+        seconds = steps * self._step_seconds(network, device)
         say(
-            f"{type(self).__name__}: {starts}, {steps:,} steps in all, about {seconds:,.0f} s and at most "
-            f"{memory / 2**20:,.0f} MiB"
+            f"{type(self).__name__}: {counted(rounds[0].starts, 'start')}, {counted(steps, 'step')} in all, "
+            f"about {roughly(seconds)} if nothing else runs, and at most {memory / 2**20:,.0f} MiB"
         )
 
+    def _step_seconds(self, network, device):
+        """What a step of a copy takes: the least of some trials, for whatever else runs only adds to it."""
+        few = replace(self.setting.rounds[0].recipe, steps=TRIAL_STEPS)
+        taken = []
+        for _ in range(TRIALS + 1):  # the first compiles what has to be compiled
+            begin = time.perf_counter()
+            # If it diverges, training itself will say so.
+            train(network, few, [State.of(network)] * self._copies, device=device, tolerant=True)
+            taken.append(time.perf_counter() - begin)
+        return min(taken[1:]) / TRIAL_STEPS / self._copies
+
     def __repr__(self):
-        about = f"{type(self).__name__} of {self.data.name}: {self.data.n_users:,} users"
+        about = f"{type(self).__name__} of {self.data.name}: {counted(self.data.n_users, 'user')}"
         if not self.facts:
             return f"{about}, not fitted yet"
         facts = self.facts
-        about += f", {facts['different_recommendations']:,} different recommendations"
+        about += f", {counted(facts['different_recommendations'], 'different recommendation')}"
         if "held_out_rmse" in facts:
             about += f", held-out error {facts['held_out_rmse']:.3f} (means: {facts['rmse_of_means']:.3f})"
         elif "pairs_in_order" in facts:
@@ -261,8 +281,7 @@ class Model(Estimator):
         if isinstance(name, str):
             if name not in self.names:
                 raise AccentError(
-                    f"{type(self).__name__} has no setting {shown(name)}; choose from "
-                    f"{', '.join(self.names)}."
+                    f"{type(self).__name__} has no setting {shown(name)}; {choose(name, self.names)}."
                 )
             setting = self._setting_of(name)
         elif not isinstance(setting, Setting):
@@ -278,7 +297,8 @@ class Model(Estimator):
         for name, value in network.items():
             if name not in known:
                 raise AccentError(
-                    f"{type(self).__name__} has no argument {name!r}; choose from {', '.join(known)}."
+                    f"{type(self).__name__} has no argument {name!r}; "
+                    f"{choose(name, [*known, 'setting', 'seed'])}."
                 )
             if name == "activation":
                 checked[name] = one_of(value, name, ACTIVATIONS)
@@ -538,5 +558,9 @@ def _written_alike(value, index):
 
 
 def _example(index):
-    value = index[0]
-    return repr(value.item() if isinstance(value, np.generic) else value)
+    return repr(_plain(index[0]))
+
+
+def _plain(value):
+    """An id as Python's own number or text."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -19,6 +19,7 @@ from accent_lib.retraining.memory import stack_bytes
 from accent_lib.retraining.worlds import World, world_of
 from accent_lib.training import Recipe
 from accent_lib.training.stack import usable
+from accent_lib.wording import counted
 
 if TYPE_CHECKING:
     from accent_lib.front.explained import Counterfactual
@@ -82,7 +83,7 @@ class Verification:
 
     def __repr__(self):
         return (
-            f"held in {self.held} of {self.orders} orders, as first of all items in {self.led}; "
+            f"held in {self.held} of {counted(self.orders, 'order')}, as first of all items in {self.led}; "
             f"the control in {self.held_in_control} of {self.orders}"
         )
 
@@ -136,7 +137,7 @@ def verify(
     >>> explained = (explain(model, user, k=5) for user in model.data.user_ids)
     >>> explanation = next(each for each in explained if each.found)
     >>> verify(explanation, orders=1)
-    held in ... of 1 orders, as first of all items in ...; the control in ... of 1
+    held in ... of 1 order, as first of all items in ...; the control in ... of 1
     """
     orders, seed = whole(orders, "orders", 1), seed_of(seed)
     if not hasattr(explanation, "closeup"):

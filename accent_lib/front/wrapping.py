@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from accent_lib.arguments import flag, whole
@@ -67,7 +68,7 @@ class OwnModel(Estimator):
         self._told, self._looked, self._remembers = set(), False, None
         self._take(network)
         self.start = self.state
-        self._warn(check_network(network, trained=False))
+        self._warn(check_network(network, trained=False, names=self.names))
 
     def _take(self, network):
         self.network, self.state = network.eval(), State.of(network)
@@ -142,14 +143,43 @@ class OwnModel(Estimator):
         return self
 
     def look(self) -> None:
-        """Warn, once, of what :func:`check` and ``fit`` would have to say of a net trained elsewhere."""
-        if not self._looked:
+        """Warn of what :func:`check` and ``fit`` would have to say of a net that was trained elsewhere.
+
+        That is said once, and again after each further training, which is told, too: verification is to start
+        from what was learned in it.
+        """
+        moved = self.moved()
+        if moved or not self._looked:
+            self._told.difference_update(moved)  # of another training than one that was told before
+            self._warn(moved)
             self._take(self.network)  # it may have been trained after it was wrapped
             self._look(time.perf_counter())
 
     def look_at_start(self) -> None:
-        """Warn, once, if verification starts from parameters that have learned already."""
-        self._warn(self.memory())
+        """Warn, once, if verification does not start where it should."""
+        self._warn([*self.moved(), *self.memory()])
+
+    def moved(self) -> list[str]:
+        """That the net is not what it was when it was fitted or explained last, if so, as a sentence."""
+        if not self._looked:
+            return []
+        now = State.of(self.network).parameters
+        if all(
+            torch.equal(value, now[name].to(value.dtype)) for name, value in self.state.parameters.items()
+        ):
+            return []
+        begin = f"{self._name} was trained further after it had been fitted or explained here"
+        if self.own_fit is not None:
+            return [f"{begin}, and verification trains by `fit` alone: let `fit` do that, too."]
+        if self.setting.from_scratch:
+            return [
+                f"{begin}, and verification does again what fit() did, without that: give `fit=` to wrap(), "
+                "which trains from start to end, or call fit() again."
+            ]
+        return [
+            f"{begin}: explanations made before are of what it was then, and are verified as such; explain "
+            "again what is to be of the net as it is now."
+        ]
 
     def memory(self) -> list[str]:
         """That verification starts from parameters that have learned already, if it does, as a sentence."""
@@ -174,7 +204,7 @@ class OwnModel(Estimator):
                 f"Training {self._name} diverged: its objective is {reached}. Lower the learning rate of the "
                 "recipe."
             )
-        self._warn(check_network(self.network, trained=False) or unrest(self.network))
+        self._warn(check_network(self.network, trained=False, names=self.names) or unrest(self.network))
         self._describe(begin, reached, level=4)  # one item for everybody is told there, by its title
 
     def _warn(self, sentences):
@@ -292,7 +322,7 @@ def check(model, trained: bool = True) -> list[str]:
     Looked for are dropout while scoring, parameters that are never trained, losses that differ from call to
     call, candidates that a user knows already, training that has not come to rest, one item for everybody,
     a verification that starts from what was learned elsewhere, and whatever else would make an explanation
-    wrong.  Users and items are positions in these sentences.
+    wrong.  Users and items have the names of the data; of a Recommender, which has none, they are positions.
 
     Parameters
     ----------
@@ -310,5 +340,9 @@ def check(model, trained: bool = True) -> list[str]:
     if not isinstance(model, Estimator | Recommender):
         raise AccentError(f"A model is NCF(data), RCF(data) or wrap(net, data), not {type(model).__name__}.")
     trained = flag(trained, "trained")
-    found = check_network(model.fitted() if isinstance(model, Estimator) else model, trained)
-    return [*found, *model.memory()] if trained and isinstance(model, OwnModel) else found
+    if isinstance(model, Recommender):
+        return check_network(model, trained)
+    found = check_network(model.fitted(), trained, model.names)
+    if trained and isinstance(model, OwnModel):
+        found += [*model.moved(), *model.memory()]
+    return found

@@ -9,7 +9,7 @@ refits of one user's block.
 
 from accent_lib.influence.base import FastInfluence, Influence, gap_influence
 from accent_lib.influence.block import BlockInfluence
-from accent_lib.influence.fast import fast_influence
+from accent_lib.influence.fast import fast_influence, options_of
 from accent_lib.influence.history import HistoryInfluence
 from accent_lib.influence.refits import Frozen, refit
 
@@ -21,5 +21,6 @@ __all__ = [
     "Influence",
     "fast_influence",
     "gap_influence",
+    "options_of",
     "refit",
 ]

@@ -7,6 +7,7 @@ from accent_lib.influence.base import FastInfluence
 from accent_lib.influence.block import BlockInfluence
 from accent_lib.influence.history import HistoryInfluence
 from accent_lib.models.gate import checked_model
+from accent_lib.wording import choose
 
 
 def fast_influence(model, variant: str | None = None, **options) -> FastInfluence:
@@ -45,13 +46,28 @@ def fast_influence(model, variant: str | None = None, **options) -> FastInfluenc
     >>> weak.damping < strong.damping, bool(abs(weak.influence).sum() > abs(strong.influence).sum())
     (True, True)
     """
-    checked_model(model)
-    kind = HistoryInfluence if getattr(model, "reads_history", False) else BlockInfluence
-    known = [name for name in inspect.signature(kind).parameters if name != "model"]
+    kind, known = _kind_of(checked_model(model)), options_of(model)
     for option in options:
         if option not in known:
             raise AccentError(
-                f"{option!r} is no option of influence for a model that {kind.reads}; choose from "
-                f"{', '.join(known)}."
+                f"{option!r} is no option of influence for a model that {kind.reads}; "
+                f"{choose(option, known)}."
             )
     return kind(model, kind.variants[0] if variant is None else variant, **options)
+
+
+def options_of(model) -> list[str]:
+    """Names of the options of :func:`fast_influence` for a model.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> options_of(NCF(prepare(load("sample"))))[:2]
+    ['variant', 'effect']
+    """
+    return [name for name in inspect.signature(_kind_of(model)).parameters if name != "model"]
+
+
+def _kind_of(model):
+    return HistoryInfluence if getattr(model, "reads_history", False) else BlockInfluence

@@ -2,7 +2,9 @@
 
 import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from torch.autograd import grad
 from accent_lib.arguments import flag
 from accent_lib.models.gate import checked_model, differentiating
 from accent_lib.models.recommender import top_k
+from accent_lib.wording import counted
 
 #: From this share of users on who get the same item, a model has learned nothing personal.
 SAME = 0.9
@@ -21,8 +24,21 @@ SLOPE = 0.2
 FEW, MANY = 4, 50
 
 
+class Names(NamedTuple):
+    """How the sentences call a user and an item of a position.
+
+    Examples
+    --------
+    >>> Names().user(3), Names(item=lambda item: ["Emma", "Ulysses"][item]).item(1)
+    ('3', 'Ulysses')
+    """
+
+    user: Callable[[int], str] = str
+    item: Callable[[int], str] = str
+
+
 @differentiating
-def check(model, trained: bool = True) -> list[str]:
+def check(model, trained: bool = True, names: Names | None = None) -> list[str]:
     """Say what is wrong with a model, such that its explanations would be, too.
 
     It looks at a few users only.
@@ -33,6 +49,8 @@ def check(model, trained: bool = True) -> list[str]:
     trained : bool
         Whether it is trained.  Else it is not looked for what training brings: a minimum, and
         recommendations that differ from user to user.
+    names : Names
+        Of users and items in the sentences. Default: their positions.
 
     Returns
     -------
@@ -53,17 +71,25 @@ def check(model, trained: bool = True) -> list[str]:
     checked_model(
         model, "named_parameters", "losses", "penalty", "batches", "batch_loss", "data_loss", "weight_decay"
     )
-    names = [name for name, value in model.named_parameters() if not value.isfinite().all()]
-    if names:
-        return [f"Parameters are not finite ({_list(names)}): training diverged; take a lower learning rate."]
+    names = Names() if names is None else names
+    broken = [name for name, value in model.named_parameters() if not value.isfinite().all()]
+    if broken:
+        return [
+            f"Parameters are not finite ({_list(broken)}): training diverged; take a lower learning rate."
+        ]
     model = model if trained else _elsewhere(model)
     users = _users(model, FEW)
-    found = [*_chance(model, users), *_own_items(model, users), *_untrained(model)]
+    if not users:
+        return [
+            "No user has an action and two candidates, so that nothing could be recommended instead: add "
+            "items, or hold more ratings out."
+        ]
+    found = [*_chance(model, users, names), *_own_items(model, users, names), *_untrained(model)]
     # What follows compares numbers, and means nothing where they are drawn by lot.
     if found:
         return found
-    learned = [*unrest(model), *_constant(model)] if trained else []
-    return [*_fixed(model, users), *_agreement(model, users), *learned]
+    learned = [*unrest(model), *_constant(model, names)] if trained else []
+    return [*_fixed(model, users, names), *_agreement(model, users, names), *learned]
 
 
 @differentiating
@@ -77,13 +103,14 @@ def unrest(model) -> list[str]:
     >>> len(unrest(NCF(prepare(load("sample")))))
     1
     """
-    users = _users(model, FEW)
+    if not (users := _users(model, FEW)):
+        return []  # nobody's recommendation can be explained, which is told elsewhere
     slope = float(np.median([_steepness(model, user, model.block(user)) for user in users]))
     if slope <= SLOPE:
         return []
     return [
         f"The gradient of the objective at users' blocks is {slope:.0%} of what single actions pull "
-        f"(median of {len(users)} users), and should be near 0, as at a minimum: train longer, or "
+        f"(median of {counted(len(users), 'user')}), and should be near 0, as at a minimum: train longer, or "
         "let the learning rate fall to zero."
     ]
 
@@ -102,9 +129,13 @@ def _list(names):
 
 
 def _users(model, n):
-    """Some users with actions and candidates, spread over all."""
+    """Some users with actions and candidates, spread over all; where none of those has, the first that do."""
+
+    def able(users):
+        return (user for user in users if len(model.actions(user)) and len(model.candidates(user)) > 1)
+
     spread = np.unique(np.linspace(0, model.n_users - 1, n).astype(int)).tolist()
-    return [user for user in spread if len(model.actions(user)) and len(model.candidates(user)) > 1]
+    return list(able(spread)) or list(islice(able(range(model.n_users)), n))
 
 
 def _some(model, user):
@@ -118,7 +149,7 @@ def _alike(first, second):
 
 
 @torch.no_grad()
-def _chance(model, users) -> Iterator[str]:
+def _chance(model, users, names) -> Iterator[str]:
     kinds = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
     training = [
         name for name, module in model.named_modules() if isinstance(module, kinds) and module.training
@@ -129,11 +160,12 @@ def _chance(model, users) -> Iterator[str]:
         scores = model.scores(block, user, items)
         apart = torch.cat([model.scores(block, user, part) for part in items.chunk(2)])
         if not _alike(scores, model.scores(block, user, items)):
-            yield f"Two calls of `scores` differ, such as those of user {user}; {because}."
+            yield f"Two calls of `scores` differ, such as those of user {names.user(user)}; {because}."
             return
         if not _alike(scores, apart):
             yield (
-                f"The score of an item of user {user} depends on which others are scored with it; {because}."
+                f"The score of an item of user {names.user(user)} depends on which others are scored with "
+                f"it; {because}."
             )
             return
     batch, (block, _) = next(iter(model.batches(256, None))), _some(model, user)
@@ -148,13 +180,13 @@ def _chance(model, users) -> Iterator[str]:
             )
 
 
-def _own_items(model, users) -> Iterator[str]:
+def _own_items(model, users, names) -> Iterator[str]:
     for user in users:
         own = np.intersect1d(model.candidates(user), model.actions(user))
         if len(own):
             yield (
-                f"The candidates of user {user} include items that she has acted on, such as {own[0]}: leave "
-                "them out of `candidates`."
+                f"The candidates of user {names.user(user)} include items that she has acted on, such as "
+                f"{names.item(own[0])}: leave them out of `candidates`."
             )
             return
 
@@ -187,7 +219,7 @@ def _untrained(model) -> Iterator[str]:
 
 
 @torch.no_grad()
-def _fixed(model, users) -> Iterator[str]:
+def _fixed(model, users, names) -> Iterator[str]:
     generator = torch.Generator().manual_seed(0)
     for user in users:
         block, items = _some(model, user)
@@ -195,8 +227,8 @@ def _fixed(model, users) -> Iterator[str]:
         moved = model.scores(block + noise, user, items) - model.scores(block, user, items)
         if _alike(moved, moved[:1].expand_as(moved)):
             yield (
-                f"Differences of scores do not depend on the block of user {user}: no removal can close a "
-                "gap; name parameters that a score is made of."
+                f"Differences of scores do not depend on the block of user {names.user(user)}: no removal "
+                "can close a gap; name parameters that a score is made of."
             )
             return
 
@@ -216,7 +248,7 @@ def _steepness(model, user, block):
 
 
 @torch.no_grad()
-def _agreement(model, users) -> Iterator[str]:
+def _agreement(model, users, names) -> Iterator[str]:
     if getattr(model, "reads", None) == "graph" or len(users) < 2:
         return  # without the others' actions a graph is another
     whole, own, sizes = [], [], []
@@ -232,17 +264,18 @@ def _agreement(model, users) -> Iterator[str]:
     means = [own / model.n_actions, own / sizes]
     if not any(abs(np.diff(whole - mean)[0]) <= 1e-3 * abs(mean).max() for mean in means):
         yield (
-            f"`data_loss` with the actions of user {users[0]} or {users[1]} alone kept is not the mean of "
-            "her `losses`: both, and `batch_loss`, must be one loss, weighted by `keep`."
+            f"`data_loss` with the actions of user {names.user(users[0])} or {names.user(users[1])} alone "
+            "kept is not the mean of her `losses`: both, and `batch_loss`, must be one loss, weighted by "
+            "`keep`."
         )
 
 
 @torch.no_grad()
-def _constant(model) -> Iterator[str]:
+def _constant(model, names) -> Iterator[str]:
     tops = [int(top_k(model, user, 1)[0][0]) for user in _users(model, MANY)]
     (item, count), *_ = Counter(tops).most_common(1)
     if len(tops) > 4 and count >= SAME * len(tops):
         yield (
-            f"Item {item} is the recommendation of {count} of {len(tops)} users, so nothing personal was "
-            "learned: train longer, from another start, or at another learning rate."
+            f"Item {names.item(item)} is the recommendation of {count} of {len(tops)} users, so nothing "
+            "personal was learned: train longer, from another start, or at another learning rate."
         )

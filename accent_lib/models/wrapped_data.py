@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from accent_lib.errors import AccentError
+from accent_lib.wording import counted
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ def _draw(test, known, own, starts, n, seed):
     if n < 1:
         raise AccentError(f"`negatives` is {n}, but this loss needs at least 1 for each action.")
     if n > len(known):
-        raise AccentError(f"`negatives` is {n:,}, but there are only {len(known):,} items; take fewer.")
+        raise AccentError(
+            f"`negatives` is {n:,}, but there are only {counted(len(known), 'item')}; take fewer."
+        )
     generator, drawn = np.random.default_rng(seed), [np.empty((0, n), int)]
     held_out = np.split(test["item"].to_numpy(), np.searchsorted(test["user"], np.arange(1, len(own))))
     for user, n_actions in enumerate(np.diff(starts)):

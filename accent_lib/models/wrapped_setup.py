@@ -14,6 +14,7 @@ from torch.func import functional_call, vmap
 
 from accent_lib.arguments import number
 from accent_lib.errors import AccentError, shown
+from accent_lib.wording import counted
 
 READS = ("nothing", "graph", "history")
 #: Parameters of a block at most: its Hessian has a row and a column for each.
@@ -99,7 +100,7 @@ def shapes_of(model) -> list[Size]:
     """Shapes of the parts of a block, by the names that were given for it."""
     parameters, n = dict(model.net.named_parameters()), model.n_users
     tables = [name for name, value in parameters.items() if value.dim() and len(value) == n]
-    with_rows = f"with {n:,} rows, one a user: {', '.join(tables) or 'none'}"
+    with_rows = f"with {counted(n, 'row')}, one a user: {', '.join(tables) or 'none'}"
     if not model.names:
         raise AccentError(
             f"Influence has nothing to move: name the parameters of users (`user_parameters`; {with_rows}), "
@@ -201,8 +202,8 @@ def _check_loss(model, scores, ratings):
     if not isinstance(losses, Tensor) or losses.shape != ratings.shape:
         given = f"a tensor of shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else repr(losses)
         raise AccentError(
-            f"`loss` gives {given:.60} for {len(ratings)} ratings; let it give one loss for each, for "
-            "example by reduction='none'."
+            f"`loss` gives {given:.60} for {counted(len(ratings), 'rating')}; let it give one loss for "
+            "each, for example by reduction='none'."
         )
     if not losses.requires_grad:
         raise AccentError("`loss` gives losses without a gradient; let it neither detach() nor round.")

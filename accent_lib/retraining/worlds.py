@@ -16,6 +16,7 @@ import pandas as pd
 
 from accent_lib.arguments import instance, listed, offers, refused, whole, wholes
 from accent_lib.errors import AccentError, shown
+from accent_lib.wording import counted
 
 _KEY = re.compile(r"\d+:\d+( \d+)*(;\d+:\d+( \d+)*)*")
 
@@ -129,14 +130,15 @@ class World:
         for user, positions in self.removed:
             if user >= model.n_users:
                 raise AccentError(
-                    f"The world {self.key!r} names user {user}, but the model knows {model.n_users} users; "
-                    "make the explanations again with this model's data."
+                    f"The world {self.key!r} names user {user}, but the model knows "
+                    f"{counted(model.n_users, 'user')}; make the explanations again with this model's data."
                 )
             actions = model.action_slice(user)
             if positions[-1] >= actions.stop - actions.start:
                 raise AccentError(
                     f"The world {self.key!r} removes position {positions[-1]} of user {user}, who has "
-                    f"{actions.stop - actions.start} actions; make the explanations with this model's data."
+                    f"{counted(actions.stop - actions.start, 'action')}; make the explanations with this "
+                    "model's data."
                 )
             keep[actions.start + np.array(positions)] = 0
         return keep

@@ -14,6 +14,7 @@ from accent_lib.errors import AccentError
 from accent_lib.training.loop import diverged, objective, train
 from accent_lib.training.recipes import ANNEALED, Recipe
 from accent_lib.training.state import State
+from accent_lib.wording import counted
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,8 @@ def search(
             record.append({**reached_by, **facts, "seconds": seconds})
         if log is not None:
             log(
-                f"round {number}: {len(starts)} starts x {this.recipe.steps} steps in {seconds:.0f} s,"
+                f"round {number}: {counted(len(starts), 'start')} x {counted(this.recipe.steps, 'step')} in "
+                f"{seconds:.0f} s,"
                 f" objective {reached[order[0]]:.3f} to {reached[order[-1]]:.3f}"
             )
     return list(pool.values()), record

@@ -12,12 +12,13 @@ import io
 import re
 import warnings
 from dataclasses import dataclass, replace
+from os import PathLike
 
 import numpy as np
 import pandas as pd
 import torch
 
-from accent_lib.arguments import number, offers, whole, wholes, with_columns
+from accent_lib.arguments import instance, number, offers, whole, wholes, with_columns
 from accent_lib.datasets import Interactions
 from accent_lib.datasets.tables import records_of
 from accent_lib.errors import AccentError, AccentWarning, shown
@@ -215,10 +216,12 @@ def _rows(path):
 def _text(path):
     """The text of a file or of what has been opened already."""
     if hasattr(path, "read"):
-        content = path.read()
+        content = path.read(LARGEST + 1)
+        if len(instance(content, "path", str | bytes, "a file that is read as text")) > LARGEST:
+            raise AccentError(f"The ratings are longer than {LARGEST:,} characters; bring one user's alone.")
         if isinstance(content, str):
             return content.removeprefix("\ufeff")
-    elif "://" in str(path):
+    elif "://" in str(instance(path, "path", str | PathLike, "the path of a CSV, or an open one")):
         raise AccentError(
             f"The ratings {shown(str(path))} are an address on the web; fetch the file, and name it."
         )

@@ -11,6 +11,8 @@ from accent_book.publish.paper import paper_figures
 from accent_lib.errors import AccentError
 
 UNKNOWN = "…"
+# What the sample's things are called, where a chapter that was never run has not said so.
+USUAL = {"film": "film", "films": "films", "star": "star", "stars": "stars"}
 FENCE = re.compile(r"(\s*)(`{3,}|:{3,}|~{3,})(?:\{([^}]+)\}[ \t]*(.*))?")
 OPTION = re.compile(r":([\w-]+):\s*(.*)")
 LABEL = re.compile(r"\(([\w-]+)\)=\s*")
@@ -212,7 +214,7 @@ class Book:
         path, _, content = content.rpartition("::")
         name, _, form = content.partition(":")
         of_notebook = self.glued.get(path.rpartition("/")[2].removesuffix(".ipynb") or notebook, {})
-        return format_plain_text(of_notebook[name], form) if name in of_notebook else UNKNOWN
+        return format_plain_text(of_notebook[name], form) if name in of_notebook else USUAL.get(name, UNKNOWN)
 
     def _citation(self, keys, in_text):
         said = []
