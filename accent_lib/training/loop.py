@@ -7,7 +7,8 @@ were never taken).
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -173,19 +174,35 @@ def _train(model, recipe, states, keep, seed, progress=None, watch=None):
     take = Recorded(stack.step, stack.rate.device) if stack.rate.is_cuda and not apart else stack.step
     rates = torch.tensor([recipe.rate(step) for step in range(recipe.steps)], dtype=torch.float64)
     rates = rates.to(stack.rate)
+    for step, (_, batch) in enumerate(steps_of(model, recipe, seed)):
+        stack.rate.copy_(rates[step])
+        take(batch)
+        if progress is not None:
+            progress(step + 1)
+        if watch is not None and watch(step + 1, lambda: stack.states()[0]):
+            break
+    return stack.states()
+
+
+def steps_of(model: nn.Module, recipe: Recipe, seed: int = 0) -> Iterator[tuple[float, Any]]:
+    """Learning rate and batch of each step of a training.
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> from accent_lib.models import NCF
+    >>> model = NCF(prepare(load("sample")))
+    >>> [rate for rate, batch in steps_of(model, Recipe(steps=2, schedule="linear"))]
+    [0.001, 0.0005]
+    """
     generator, step = torch.Generator().manual_seed(seed), 0
     while step < recipe.steps:
         shuffled = recipe.shuffle_first or step > 0
         for batch in model.batches(recipe.batch_size, generator if shuffled else None):
-            stack.rate.copy_(rates[step])
-            take(batch)
+            yield recipe.rate(step), batch
             step += 1
-            if progress is not None:
-                progress(step)
-            ended = watch is not None and watch(step, lambda: stack.states()[0])
-            if ended or step == recipe.steps:
-                return stack.states()
-    return stack.states()
+            if step == recipe.steps:
+                break
 
 
 def _train_by_loops(model, recipe, states, keep, seed, progress, watch):
