@@ -124,7 +124,7 @@ def test_an_index_that_is_not_needed_is_none_of_our_business():
         (lambda m, e: al.NCF(m.data, activation=np.tanh), "`activation` is <ufunc 'tanh'>"),
         (lambda m, e: al.NCF(m.data, seed="x"), "`seed` is 'x'"),
         (lambda m, e: al.NCF(FRAME), "A model needs ratings, as from read_ratings"),
-        (lambda m, e: al.NCF(m.data).fit(device="quantum"), "`device` is 'quantum', where nothing can be"),
+        (lambda m, e: al.NCF(m.data).fit(device="quantum"), "`device` is 'quantum', but must be where"),
         (lambda m, e: al.NCF(m.data).fit(device=3.5), "`device` is 3.5"),
         (lambda m, e: e.verify(1, device="meta"), "`device` is 'meta'"),
         (lambda m, e: e.verify(1, recipe=3), "`recipe` is 3, but must be a Recipe"),
@@ -172,7 +172,7 @@ def test_an_index_that_is_not_needed_is_none_of_our_business():
             "A user is one id of 'ratings', such as 0, not a table with the columns user, item, rating",
         ),
         (lambda m, e: m.user_position(object()), "A user is one id of 'ratings'"),
-        (lambda m, e: m.item_position("y" * 10**4), "There is no item 'y{59} among the 16"),
+        (lambda m, e: m.item_position("y" * 10**4), "There is no item 'y{58}… among the 16"),
         (lambda m, e: al.check(None), "A model is NCF"),
     ],
 )

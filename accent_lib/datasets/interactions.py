@@ -201,7 +201,7 @@ def prepare(
     table = table.assign(positive=table["rating"] >= positive_at)
     if table.empty:
         raise AccentError(
-            f"No item of '{ratings.name}' is left: none has attributes and {min_ratings} ratings; lower "
+            f"No user of '{ratings.name}' is left, for no item has attributes and {min_ratings} ratings; lower "
             "`min_ratings`."
         )
     usual = ratings.pruning or _usual(table)
