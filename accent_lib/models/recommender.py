@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from accent_lib.arguments import instance, refused, user_of, users_of, whole
-from accent_lib.models.gate import checked_model, items_of, not_finite
+from accent_lib.models.given import checked_model, items_of, not_finite
 
 
 @runtime_checkable

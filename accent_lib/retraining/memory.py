@@ -7,7 +7,7 @@ import torch
 
 from accent_lib.arguments import instance, whole
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import checked_model, differentiating
+from accent_lib.models.given import checked_model, differentiating
 from accent_lib.training import Recipe
 from accent_lib.training.stack import on, usable
 

@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from accent_lib.arguments import flag, instance, listed, offers, refused, whole
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import differentiating
+from accent_lib.models.given import differentiating
 from accent_lib.training.alone import Alone
 from accent_lib.training.recipes import Recipe
 from accent_lib.training.stack import Objective, Recorded, Stack, decays_of, on

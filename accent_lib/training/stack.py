@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from accent_lib.arguments import number, refused
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import differentiable
+from accent_lib.models.given import differentiable
 from accent_lib.training.recipes import Recipe
 from accent_lib.training.state import State
 
