@@ -16,6 +16,7 @@ from torch import nn
 import accent_lib as al
 from accent_book.live import own_ratings
 from accent_lib import evaluation, explainers, explanations, front, influence, models, training
+from accent_lib.arguments import number, shown, user_of, whole, wholes
 from accent_lib.datasets import Ratings, relations
 from accent_lib.errors import AccentError
 from accent_lib.evaluation import accuracy, guarantee, significance
@@ -569,8 +570,9 @@ WRONG = {
     "function": lambda *arguments: None,
     "strange": Strange(),
 }
-#: Right, but too long or too large for a test.
+#: Right, but too long or too large for a test; or the name of a file, which tests of files try.
 TOO_MUCH = {
+    ("ratings", "a long text"),
     ("fit", "numpy's 10**9"),
     ("n_users", "numpy's 10**9"),
     ("splits", "numpy's 10**9"),
@@ -582,15 +584,16 @@ TOO_MUCH = {
 #: Documented modules whose functions all are in the table, and what need not be: made by the library alone,
 #: without an argument that can be wrong, or tried with files elsewhere.
 MODULES = (
-    "datasets datasets.relations evaluation evaluation.accuracy evaluation.guarantee evaluation.significance "
-    "explainers explanations front influence models retraining.engine retraining.memory retraining.ranking "
-    "retraining.verification retraining.worlds training training.recipes live.own_ratings"
+    "datasets datasets.relations evaluation evaluation.accuracy evaluation.guarantee "
+    "evaluation.significance explainers explanations front influence live.own_ratings models "
+    "retraining.engine retraining.memory retraining.ranking retraining.verification retraining.worlds "
+    "training training.recipes"
 ).split()
 ELSEWHERE = set(
-    "BlockInfluence Closeup Counterfactual Estimator Evidence Explanation FastInfluence Influence Interactions "
-    "OwnExplanation OwnModel Promise Recommender Relations Setting State Verification "
-    "checked_scores corrected_together diverged explain_ratings gelu load_checkpoint no_sentence obstacle ratio "
-    "read_relation_triples save_checkpoint tied".split()
+    "BlockInfluence Closeup Counterfactual Estimator Evidence Explanation FastInfluence Influence "
+    "Interactions OwnExplanation OwnModel Promise Recommender Relations Setting State Verification "
+    "checked_scores corrected_together diverged explain_ratings gelu load_checkpoint no_sentence obstacle "
+    "ratio read_relation_triples save_checkpoint tied".split()
 )
 
 
