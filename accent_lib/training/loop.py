@@ -126,7 +126,7 @@ def diverged(model, recipe: Recipe, state: State, seed: int = 0, keep: Tensor | 
     >>> from accent_lib.models import NCF
     >>> model = NCF(prepare(load("sample")))
     >>> print(diverged(model, Recipe(steps=9, learning_rate=1e30), State.of(model)))
-    Training diverged: since step ... of 9 the parameter ... is not finite; lower the learning rate ...
+    Training diverged: since step ... of 9 the parameters ... are not finite; lower the learning rate ...
     """
     found = (0, state.not_finite())
 
