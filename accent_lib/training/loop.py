@@ -19,7 +19,7 @@ from accent_lib.errors import AccentError
 from accent_lib.models.given import differentiating
 from accent_lib.training.alone import Alone
 from accent_lib.training.recipes import Recipe
-from accent_lib.training.stack import Objective, Recorded, Stack, decays_of, on
+from accent_lib.training.stack import Objective, Recorded, Stack, decays_of, on, usable
 from accent_lib.training.state import State
 
 
@@ -83,7 +83,7 @@ def train(
     False
     """
     states, keep = _checked(model, recipe, states, keep)
-    seed, model = whole(seed, "seed", 0, 2**63 - 1), on(model, device)
+    seed, model = whole(seed, "seed", 0, 2**63 - 1), on(model, usable(device))
     if progress is not None and not callable(progress):
         raise refused(progress, "progress", "a function of the number of steps done, or None")
     tolerant = flag(tolerant, "tolerant")

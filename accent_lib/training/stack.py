@@ -40,7 +40,6 @@ def usable(device: Any) -> str | torch.device | None:
 
 def on(model: nn.Module, device: str | torch.device | None) -> nn.Module:
     """The model itself if it lies on the device or none is given, else a copy of it there."""
-    device = usable(device)
     here, there = next(model.parameters()).device, torch.device("cpu" if device is None else device)
     if device is None or (here.type == there.type and there.index in (None, here.index)):
         return differentiable(model)
