@@ -16,6 +16,7 @@ from torch import nn
 import accent_lib as al
 from accent_book.live import own_ratings
 from accent_lib import evaluation, explainers, explanations, front, influence, models, training
+from accent_lib.arguments import number, shown, user_of, whole, wholes
 from accent_lib.datasets import Ratings, relations
 from accent_lib.errors import AccentError
 from accent_lib.evaluation import accuracy, guarantee, significance
@@ -23,6 +24,7 @@ from accent_lib.explainers import Explanation
 from accent_lib.retraining import engine, memory, ranking, verification, worlds
 from accent_lib.retraining.store import Store
 from accent_lib.training import Recipe, Round, State, recipes
+from tests.test_doctests import on_the_page
 from tests.test_front_misuse import FRAME, QUICK, fitted
 from tests.test_own_ratings import csv
 
@@ -93,6 +95,28 @@ def _attention(t):
 
 #: Good calls by name: a function and its arguments, both made of the things.
 CALLS = {
+    "read_ratings": lambda t: (
+        al.read_ratings,
+        dict(
+            ratings=FRAME,
+            user="user",
+            item="item",
+            rating="rating",
+            time=False,
+            counts=False,
+            scale=(1, 5),
+            positive_at=3,
+            unrated=0,
+            duplicates="last",
+            missing="refuse",
+            time_format=None,
+            sep=None,
+            attributes=None,
+            attribute_sep=None,
+            name="mine",
+            report=str,
+        ),
+    ),
     "prepare": lambda t: (
         al.prepare,
         dict(
@@ -551,14 +575,41 @@ WRONG = {
     "function": lambda *arguments: None,
     "strange": Strange(),
 }
-#: Right, but too long or too large for a test.
+#: Right, but too long or too large for a test; or the name of a file, which tests of files try.
 TOO_MUCH = {
+    ("ratings", "a long text"),
     ("fit", "numpy's 10**9"),
     ("n_users", "numpy's 10**9"),
     ("splits", "numpy's 10**9"),
     ("steps", "numpy's 10**9"),
     ("orders", "numpy's 10**9"),
 }
+
+
+#: Documented modules whose functions all are in the table, and what need not be: made by the library alone,
+#: without an argument that can be wrong, or tried with files elsewhere.
+MODULES = (
+    "datasets datasets.relations evaluation evaluation.accuracy evaluation.guarantee "
+    "evaluation.significance explainers explanations front influence live.own_ratings models "
+    "retraining.engine retraining.memory retraining.ranking retraining.verification retraining.worlds "
+    "training training.recipes"
+).split()
+ELSEWHERE = set(
+    "BlockInfluence Closeup Counterfactual Estimator Evidence Explanation FastInfluence Influence "
+    "Interactions OwnExplanation OwnModel Promise Recommender Relations Setting State Verification "
+    "checked_scores corrected_together diverged explain_ratings gelu load_checkpoint no_sentence obstacle "
+    "ratio read_relation_triples save_checkpoint tied".split()
+)
+
+
+def test_every_function_of_these_modules_is_in_the_table(things):
+    called = {id(CALLS[name](things)[0]) for name in CALLS} | {id(evaluation.compare)}
+    missing = {
+        name.rpartition(".")[2]
+        for name, value in on_the_page().items()
+        if name.rpartition(".")[0] in MODULES and id(value) not in called
+    }
+    assert missing == ELSEWHERE
 
 
 @pytest.fixture(scope="module")
@@ -591,3 +642,37 @@ def test_a_wrong_argument_is_a_sentence_or_fine(things, name):
                     failed.append(f"{argument} = {kind}: {type(error).__name__}: {str(error)[:100]!r}")
     if failed:
         pytest.fail("\n".join(failed), pytrace=False)
+
+
+def test_the_gate_itself():
+    assert [
+        whole(each, "n") for each in (3, 3.0, np.int8(3), np.float32(3), torch.tensor(3), np.array(3.0))
+    ] == [3] * 6
+    assert number(np.float32(0.5), "x") == number(torch.tensor(0.5), "x") == 0.5
+    assert wholes((1, 2.0), "n") == wholes(np.array([1, 2]), "n") == wholes({1: "a", 2: "b"}, "n") == [1, 2]
+    for wrong in ("3", True, np.True_, 3.5, float("nan"), float("inf"), None, [3], 1j, 2**63, b"3"):
+        with pytest.raises(AccentError, match=r"^`n` is .*, but must be a whole number"):
+            whole(wrong, "n")
+    with pytest.raises(AccentError, match=r"^`n\[1\]` is 'a', but must be a whole number of at least 0"):
+        wholes([1, "a"], "n", 0)
+    with pytest.raises(AccentError, match="`n` is 7, but must be a whole number from 1 to 6"):
+        whole(7, "n", 1, 6)
+
+
+@pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
+def test_what_is_quoted_is_short_and_on_one_line(value):
+    assert len(shown(value)) <= 70 and "\n" not in shown(value)
+
+
+def test_a_message_is_never_as_long_as_what_it_is_about(things):
+    for call in (
+        lambda: al.load("x" * 10**6),
+        lambda: explanations.explain(things.ncf, 3, 4, "x" * 10**6),
+        lambda: user_of(things.data, "x" * 10**6),
+        lambda: front.NCF(things.data, "x" * 10**6),
+        lambda: worlds.World.parse("x" * 10**6),
+        lambda: Recipe(1, schedule="x" * 10**6),
+    ):
+        with pytest.raises(AccentError) as error:
+            call()
+        assert len(str(error.value)) < 400

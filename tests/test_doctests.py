@@ -38,7 +38,7 @@ INSIDE = {
     "accent_lib.front.wrapping": "on the page by what the package exports",
     "accent_lib.influence.derivatives": "the inside of fast_influence()",
     "accent_lib.models.checks": "check() is on the page, the rest inside of the front",
-    "accent_lib.models.gate": "the gate of functions that are given a model",
+    "accent_lib.models.given": "what functions ask of a model that they are given",
     "accent_lib.models.lanes": "the inside of NCF's loops",
     "accent_lib.models.rcf": "on the page by what the package exports",
     "accent_lib.models.rcf_curvature": "the inside of RCF",

@@ -263,7 +263,7 @@ def test_influence_errors_by_hand(judged):
     ]
     # Two sets make a line, one makes nothing; the scores estimated for the two of size 1 are 1.25 and 0.75.
     assert by_size["correlation"].tolist() == pytest.approx([1, 1] + [math.nan] * 4, nan_ok=True)
-    with pytest.raises(AccentError, match="original"):
+    with pytest.raises(AccentError, match="`truth` is 'seed', but must be one of control, original"):
         influence_errors(judged, truth="seed")
 
 

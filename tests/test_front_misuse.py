@@ -125,10 +125,7 @@ def test_an_index_that_is_not_needed_is_none_of_our_business():
         (lambda m, e: al.NCF(m.data, activation=np.tanh), "`activation` is <ufunc 'tanh'>"),
         (lambda m, e: al.NCF(m.data, seed="x"), "`seed` is 'x'"),
         (lambda m, e: al.NCF(FRAME), "A model needs ratings, as from read_ratings"),
-        (
-            lambda m, e: al.NCF(m.data).fit(device="quantum"),
-            "`device` is 'quantum', but must be where",
-        ),
+        (lambda m, e: al.NCF(m.data).fit(device="quantum"), "`device` is 'quantum', but must be where"),
         (lambda m, e: al.NCF(m.data).fit(device=3.5), "`device` is 3.5"),
         (lambda m, e: e.verify(1, device="meta"), "`device` is 'meta'"),
         (lambda m, e: e.verify(1, recipe=3), "`recipe` is 3, but must be a Recipe"),

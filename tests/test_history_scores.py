@@ -28,7 +28,8 @@ class Plain:
     """The model without its faster way."""
 
     def __init__(self, model):
-        self.scores, self.actions = model.scores, model.actions
+        self.scores, self.actions, self.candidates = model.scores, model.actions, model.candidates
+        self.n_users, self.n_items, self.block = model.n_users, model.n_items, model.block
 
 
 @pytest.mark.parametrize("by_tensors", [False, True])

@@ -6,6 +6,9 @@ Names are compared in lower case, without spaces, signs and the types that RecBo
 
 import re
 
+import numpy as np
+
+from accent_lib.arguments import shown
 from accent_lib.errors import AccentError
 
 #: For each role groups of names, the surest first: a later group counts only where no earlier one is there.
@@ -151,7 +154,7 @@ def about_items(where, names, attributes=None, taken=()) -> dict:
     columns = {}
     for role, groups in {"title": ITEMS["title"], "year": ITEMS["year"], **ATTRIBUTES}.items():
         columns |= _found(role, find(where, free, role, groups))
-    for name in [attributes] if isinstance(attributes, str) else attributes or ():
+    for name in attributes or ():
         column = place(where, names, "attributes", name)
         if column not in columns.values():
             columns[str(name)] = column
@@ -174,11 +177,13 @@ def find(where, names, role, groups):
 
 def place(where, names, role, column):
     """The column that the caller named, by its name or position, as the table calls it."""
-    if column in names and not isinstance(column, bool):
-        return column
-    if isinstance(column, int) and not isinstance(column, bool) and 0 <= column < len(names):
-        return names[column]
-    raise AccentError(f"{where} has no column {column!r} for {role}: it has {', '.join(map(str, names))}.")
+    if isinstance(column, str | int | np.integer) and not isinstance(column, bool):
+        if column in names:
+            return column
+        if not isinstance(column, str) and 0 <= column < len(names):
+            return names[column]
+    has = ", ".join(map(str, names))
+    raise AccentError(f"{where} has no column {shown(column)} for {role}: it has {has:.400}.")
 
 
 def _found(role, column):

@@ -205,8 +205,8 @@ def prepare(
     table = table.assign(positive=table["rating"] >= positive_at)
     if table.empty:
         raise AccentError(
-            f"No item of '{ratings.name}' is left: none has attributes and {min_ratings} ratings; lower "
-            "`min_ratings`."
+            f"No user of '{ratings.name}' is left, for no item has attributes and {min_ratings} ratings; "
+            "lower `min_ratings`."
         )
     usual = ratings.pruning or _usual(table)
     min_positive = usual[0] if min_positive is None else min_positive

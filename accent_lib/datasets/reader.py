@@ -3,12 +3,12 @@
 Nothing is guessed where two readings are possible: an error then names the argument that decides.
 """
 
-import numbers
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from accent_lib.arguments import flag, instance, listed, number, one_of, refused
 from accent_lib.datasets.columns import ZERO_IS_NONE, about_items, plain, roles_of
 from accent_lib.datasets.described import describe, read_items, same_in_all_rows
 from accent_lib.datasets.ratings import Ratings
@@ -119,6 +119,12 @@ def read_ratings(
     Ratings: 3; users: 2; items: 2 (nothing is known of items); left out: nothing.
     """
     _check(duplicates, missing, counts, scale, unrated, positive_at)
+    _check_texts(time_format=time_format, sep=sep, attribute_sep=attribute_sep, name=name)
+    if report is not None and not callable(report):
+        raise refused(report, "report", "a function of a sentence, such as print")
+    attributes = [attributes] if isinstance(attributes, str) else attributes
+    if attributes is not None:
+        attributes = listed(attributes, "attributes", "a list of names of columns")
     asked = {"user": user, "item": item, "rating": rating, "time": time}
     roles, about, left_out = {}, {}, {}
 
@@ -178,26 +184,26 @@ def read_ratings(
 
 def _check(duplicates, missing, counts, scale, unrated, positive_at):
     """Refuse arguments that make no sense."""
-    if duplicates not in DUPLICATES:
-        raise AccentError(f"`duplicates` is {duplicates!r}, but must be one of {', '.join(DUPLICATES)}.")
-    if missing not in (None, "refuse", "drop"):
-        raise AccentError(f"`missing` is {missing!r}, but must be 'refuse' or 'drop'.")
-    if counts not in (None, True, False):
-        raise AccentError(f"`counts` is {counts!r}, but must be True or False.")
+    one_of(duplicates, "duplicates", list(DUPLICATES))
+    if missing is not None:
+        one_of(missing, "missing", ("refuse", "drop"))
+    if counts is not None:
+        flag(counts, "counts")
     for argument, value in (("unrated", unrated), ("positive_at", positive_at)):
-        if value is not None and not _is_number(value):
-            raise AccentError(f"`{argument}` is {value!r}, but must be a number in the unit of the ratings.")
+        if value is not None:
+            number(value, argument)
     if scale is not None:
-        pair = isinstance(scale, tuple | list) and len(scale) == 2 and all(map(_is_number, scale))
-        if not pair or not scale[0] < scale[1] or counts:
-            raise AccentError(
-                f"`scale` is {scale!r}, but must be the lowest and the highest rating, such as (1, 5); "
-                "counts have none."
-            )
+        what = "the lowest and the highest rating, such as (1, 5); counts have none"
+        if not isinstance(scale, tuple | list) or len(scale) != 2 or counts:
+            raise refused(scale, "scale", what)
+        if not number(scale[0], "scale[0]") < number(scale[1], "scale[1]"):
+            raise refused(scale, "scale", what)
 
 
-def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and bool(np.isfinite(value))
+def _check_texts(**texts):
+    for argument, value in texts.items():
+        if value is not None:
+            instance(value, argument, str, "a text")
 
 
 def _complete(table, roles, missing, left_out):

@@ -6,7 +6,7 @@ import torch
 
 from accent_lib.arguments import array, number, users_of, with_columns
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import checked_model, items_of
+from accent_lib.models.given import checked_model, items_of
 
 
 def predict(model, frame: pd.DataFrame) -> np.ndarray:

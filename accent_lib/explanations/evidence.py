@@ -12,7 +12,7 @@ from accent_lib.explainers import rounded
 from accent_lib.explanations.methods import BY_ATTENTION, Attention, check_methods
 from accent_lib.influence import FastInfluence, Influence, fast_influence
 from accent_lib.models import slates
-from accent_lib.models.gate import checked_model, differentiating
+from accent_lib.models.given import checked_model, differentiating
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from accent_lib.explainers import checked_margin
 from accent_lib.explanations.evidence import analysis_of, gather, obstacle, tied
 from accent_lib.explanations.methods import check_methods, explain_slate
 from accent_lib.models import slates as slates_of
-from accent_lib.models.gate import checked_model
+from accent_lib.models.given import checked_model
 
 #: Users whose evidence is gathered at once.
 TOGETHER = 16

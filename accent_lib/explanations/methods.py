@@ -10,7 +10,7 @@ from accent_lib import explainers
 from accent_lib.arguments import array, instance, listed, refused, user_of, whole
 from accent_lib.errors import AccentError, shown
 from accent_lib.explainers import Explanation, checked_scores
-from accent_lib.models.gate import checked_model, items_of
+from accent_lib.models.given import checked_model, items_of
 from accent_lib.models.recommender import history_scores
 
 #: Explainers that need scores and influences.  ``random`` is the control: it copies ACCENT's sizes.

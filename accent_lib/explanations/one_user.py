@@ -12,7 +12,7 @@ from accent_lib.explainers import Explanation, checked, no_sentence, rounded, se
 from accent_lib.explanations.evidence import analysis_of, gather, tied
 from accent_lib.explanations.methods import Attention, check_methods, explain_slate
 from accent_lib.influence import gap_influence
-from accent_lib.models.gate import checked_model
+from accent_lib.models.given import checked_model
 
 
 @dataclass(frozen=True)

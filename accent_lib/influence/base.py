@@ -12,7 +12,7 @@ from torch import Tensor
 
 from accent_lib.arguments import array, listed, number, one_of, refused, users_of, whole
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import checked_model, differentiable, differentiating, items_of, not_finite
+from accent_lib.models.given import checked_model, differentiable, differentiating, items_of, not_finite
 
 EFFECTS = ("linear", "substitute")
 

@@ -14,7 +14,7 @@ from accent_lib.arguments import flag
 from accent_lib.errors import AccentError
 from accent_lib.influence.base import FastInfluence, Influence
 from accent_lib.influence.derivatives import FORWARD_MODE, Derivatives, differentiate, slope_and_curvature
-from accent_lib.models.gate import differentiating, not_finite
+from accent_lib.models.given import differentiating, not_finite
 
 
 class BlockInfluence(FastInfluence):

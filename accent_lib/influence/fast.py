@@ -6,7 +6,7 @@ from accent_lib.errors import AccentError
 from accent_lib.influence.base import FastInfluence
 from accent_lib.influence.block import BlockInfluence
 from accent_lib.influence.history import HistoryInfluence
-from accent_lib.models.gate import checked_model
+from accent_lib.models.given import checked_model
 from accent_lib.wording import choose
 
 

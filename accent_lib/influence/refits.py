@@ -10,7 +10,7 @@ from torch.func import grad, hessian, jacrev
 
 from accent_lib.arguments import instance, refused, user_of, whole
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import checked_model, differentiable, differentiating, not_finite
+from accent_lib.models.given import checked_model, differentiable, differentiating, not_finite
 
 
 class Frozen:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.autograd import grad
 
 from accent_lib.arguments import flag
-from accent_lib.models.gate import checked_model, differentiating
+from accent_lib.models.given import checked_model, differentiating
 from accent_lib.models.recommender import top_k
 from accent_lib.wording import counted
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from accent_lib.arguments import number, offers, refused, whole
 from accent_lib.errors import AccentError
 from accent_lib.models.activation import gelu
-from accent_lib.models.gate import differentiating
+from accent_lib.models.given import differentiating
 from accent_lib.models.ncf_loops import WIDTH, Loops, cut_normal
 
 #: Draws of the initial parameters are whole numbers below this.

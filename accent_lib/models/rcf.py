@@ -44,7 +44,7 @@ from accent_lib.datasets.relations import (
 from accent_lib.errors import AccentError
 from accent_lib.models import rcf_curvature, rcf_loops, rcf_tensors
 from accent_lib.models.activation import gelu
-from accent_lib.models.gate import differentiating
+from accent_lib.models.given import differentiating
 from accent_lib.models.rcf_entries import Histories
 from accent_lib.models.rcf_loops import Read, Weigh
 from accent_lib.models.rcf_tensors import TrainingEntries, attend, entries_of

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from accent_lib.arguments import instance, refused, user_of, users_of, whole
-from accent_lib.models.gate import checked_model, items_of, not_finite
+from accent_lib.models.given import checked_model, items_of, not_finite
 
 
 @runtime_checkable
@@ -181,7 +181,8 @@ def history_scores(
     torch.Size([1, 2])
     """
     user = user_of(checked_model(model), user)
-    items, size = torch.as_tensor(items_of(model, items)), len(model.block(user))
+    block, items = model.block(user), items_of(model, items)
+    items, size = torch.as_tensor(items, device=block.device), len(block)
     instance(blocks, "blocks", Tensor, "a tensor of one block, or of one for each history")
     if blocks.shape[-1:] != (size,) or blocks.dim() > 2:
         raise refused(blocks, "blocks", f"of the shape ({size},) or (m, {size})")

@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from accent_lib.arguments import offers, one_of, refused, whole
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import differentiating
+from accent_lib.models.given import differentiating
 from accent_lib.models.wrapped_data import Actions, sequences
 from accent_lib.models.wrapped_setup import (
     READS,

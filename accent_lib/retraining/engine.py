@@ -13,7 +13,7 @@ import torch
 
 from accent_lib.arguments import instance, listed, users_of, whole
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import checked_model, items_of
+from accent_lib.models.given import checked_model, items_of
 from accent_lib.retraining.identity import slate_identity
 from accent_lib.retraining.outcomes import Outcome
 from accent_lib.retraining.ranking import ranked

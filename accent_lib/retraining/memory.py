@@ -7,7 +7,7 @@ import torch
 
 from accent_lib.arguments import instance, whole
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import checked_model, differentiating
+from accent_lib.models.given import checked_model, differentiating
 from accent_lib.training import Recipe
 from accent_lib.training.stack import on, usable
 
@@ -31,9 +31,8 @@ def copy_bytes(model, recipe: Recipe, device: str = "cpu") -> int:
     True
     """
     instance(recipe, "recipe", Recipe, "a Recipe of accent_lib.training")
-    model = on(
-        checked_model(model, "parameters", "batches", "batch_loss"), device
-    )  # it may compute in another way there
+    checked_model(model, "parameters", "batches", "batch_loss")
+    model = on(model, usable(device))  # it may compute in another way there
     parameters = sum(value.numel() * value.element_size() for value in model.parameters())
     moments = 2 if recipe.optimizer == "adam" else 1
     weights = model.n_actions * (8 + torch.get_default_dtype().itemsize)  # NumPy's, then torch's

@@ -12,7 +12,7 @@ import torch
 
 from accent_lib.arguments import instance, listed, refused, whole, wholes
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import checked_model
+from accent_lib.models.given import checked_model
 from accent_lib.parallel import shared
 from accent_lib.retraining.engine import run_stack
 from accent_lib.retraining.memory import check_memory, largest_stack

@@ -17,10 +17,10 @@ from torch.func import functional_call
 
 from accent_lib.arguments import flag, instance, listed, offers, refused, whole
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import differentiating
+from accent_lib.models.given import differentiating
 from accent_lib.training.alone import Alone
 from accent_lib.training.recipes import Recipe
-from accent_lib.training.stack import Objective, Recorded, Stack, decays_of, on
+from accent_lib.training.stack import Objective, Recorded, Stack, decays_of, on, usable
 from accent_lib.training.state import State
 
 
@@ -84,7 +84,7 @@ def train(
     False
     """
     states, keep = _checked(model, recipe, states, keep)
-    seed, model = whole(seed, "seed", 0, 2**63 - 1), on(model, device)
+    seed, model = whole(seed, "seed", 0, 2**63 - 1), on(model, usable(device))
     if progress is not None and not callable(progress):
         raise refused(progress, "progress", "a function of the number of steps done, or None")
     tolerant = flag(tolerant, "tolerant")
@@ -127,7 +127,7 @@ def diverged(model, recipe: Recipe, state: State, seed: int = 0, keep: Tensor | 
     >>> from accent_lib.models import NCF
     >>> model = NCF(prepare(load("sample")))
     >>> print(diverged(model, Recipe(steps=9, learning_rate=1e30), State.of(model)))
-    Training diverged: since step ... of 9 the parameter ... is not finite; lower the learning rate ...
+    Training diverged: since step ... of 9 the parameters ... are not finite; lower the learning rate ...
     """
     found = (0, state.not_finite())
 

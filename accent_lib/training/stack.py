@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from accent_lib.arguments import number, refused
 from accent_lib.errors import AccentError
-from accent_lib.models.gate import differentiable
+from accent_lib.models.given import differentiable
 from accent_lib.training.recipes import Recipe
 from accent_lib.training.state import State
 
@@ -40,7 +40,6 @@ def usable(device: Any) -> str | torch.device | None:
 
 def on(model: nn.Module, device: str | torch.device | None) -> nn.Module:
     """The model itself if it lies on the device or none is given, else a copy of it there."""
-    device = usable(device)
     here, there = next(model.parameters()).device, torch.device("cpu" if device is None else device)
     if device is None or (here.type == there.type and there.index in (None, here.index)):
         return differentiable(model)

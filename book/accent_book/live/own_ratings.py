@@ -26,7 +26,7 @@ from accent_lib.explanations import Closeup, closeup
 from accent_lib.files import reason
 from accent_lib.gate import read_bytes
 from accent_lib.models import NCF
-from accent_lib.models.gate import differentiating
+from accent_lib.models.given import differentiating
 
 #: Names of the columns, in lower case: whichever of them there is.
 NAMES = {"item": ("item",), "title": ("title",), "year": ("year",), "stars": ("stars", "rating")}
