@@ -60,7 +60,13 @@ def atomic(path) -> Iterator[Path]:
 
 
 def flush(path) -> None:
-    """Have a file, or the names in a folder, on the disk: a rename must not get there before its content."""
+    """Have a file, or the names in a folder, on the disk: a rename must not get there before its content.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> flush(tempfile.mkdtemp())
+    """
     if os.name == "nt" and os.path.isdir(path):
         return  # Windows opens no folders
     opened = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)
@@ -74,12 +80,24 @@ def flush(path) -> None:
 
 
 def reason(error: OSError) -> str:
-    """What the system says about a file, in few words."""
+    """What the system says about a file, in few words.
+
+    Examples
+    --------
+    >>> reason(FileNotFoundError(2, "No such file or directory"))
+    'No such file or directory'
+    """
     return error.strerror or " ".join(str(error).split()) or type(error).__name__
 
 
 def shown_path(path) -> str:
-    """A path in a message; what cannot be printed is escaped, and the middle of a very long one left out."""
+    """A path in a message; what cannot be printed is escaped, and the middle of a very long one left out.
+
+    Examples
+    --------
+    >>> shown_path("runs/sample")
+    'runs/sample'
+    """
     text = str(path)
     text = text if text.isprintable() else ascii(text)
     return text if len(text) <= 300 else f"{text[:150]}…{text[-150:]}"

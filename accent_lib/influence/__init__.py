@@ -4,7 +4,7 @@ Influence functions ask how the minimiser of the training objective moves when a
 (Eq. 4).  Fast Influence Analysis lets only a small *block* of parameters move: the user's own (and, for a
 model that offers it, the target item's).  Everything here comes from automatic differentiation of what the
 model offers, so this package knows no model.  Beside the estimates stands the truth that they estimate:
-refits of one user's block.
+refits of one user's block; and an estimate of another kind, through every step of retraining.
 """
 
 from accent_lib.influence.base import FastInfluence, Influence, gap_influence
@@ -12,9 +12,11 @@ from accent_lib.influence.block import BlockInfluence
 from accent_lib.influence.fast import fast_influence, options_of
 from accent_lib.influence.history import HistoryInfluence
 from accent_lib.influence.refits import Frozen, refit
+from accent_lib.influence.through_training import Contrast, through_training
 
 __all__ = [
     "BlockInfluence",
+    "Contrast",
     "FastInfluence",
     "Frozen",
     "HistoryInfluence",
@@ -23,4 +25,5 @@ __all__ = [
     "gap_influence",
     "options_of",
     "refit",
+    "through_training",
 ]

@@ -18,8 +18,7 @@ from accent_book import runs
 from accent_book.experiments.base_models import GENERALISING_NAMES, NAMES, base_model, movielens
 from accent_book.experiments.command import positive, write_about, write_table
 from accent_book.experiments.rounding import SEEDS, questions
-from accent_lib.influence import fast_influence
-from accent_lib.influence.through_training import Contrast, through_training
+from accent_lib.influence import Contrast, fast_influence, through_training
 from accent_lib.training import recipes
 
 #: Contrasts that go backwards together: as many as memory holds well.
