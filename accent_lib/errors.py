@@ -21,7 +21,13 @@ class AccentWarning(UserWarning):
 
 
 def shown(value: Any) -> str:
-    """A value as an error shows it, on one line of at most 60 characters."""
+    """A value as an error shows it, on one line of at most 60 characters.
+
+    Examples
+    --------
+    >>> print(shown("one line" + "\\n" * 2 + "or more"), shown("x" * 1000)[-3:])
+    'one line\\n\\nor more' xx…
+    """
     if getattr(value, "shape", None) and hasattr(value, "dtype"):
         return f"{type(value).__name__} of shape {tuple(value.shape)}"
     if getattr(value, "shape", None) and hasattr(value, "columns"):

@@ -246,6 +246,19 @@ CALLS = {
             log=None,
         ),
     ),
+    "options_of": lambda t: (influence.options_of, dict(model=t.ncf)),
+    "Contrast": lambda t: (influence.Contrast, dict(user=3, items=(1, 2), weights=(1.0, -1.0))),
+    "through_training": lambda t: (
+        influence.through_training,
+        dict(
+            model=t.ncf,
+            recipe=SHORT,
+            state=t.state,
+            contrasts=[influence.Contrast(1, (0, 1), (1.0, -1.0))],
+            seed=0,
+            progress=None,
+        ),
+    ),
     "fast_influence": lambda t: (
         influence.fast_influence,
         dict(model=t.double, variant="paper", effect="linear", damping=0.1, smallest=None, own_term=True),
@@ -603,7 +616,10 @@ ELSEWHERE = set(
 
 
 def test_every_function_of_these_modules_is_in_the_table(things):
-    called = {id(CALLS[name](things)[0]) for name in CALLS} | {id(evaluation.compare)}
+    called = {id(CALLS[name](things)[0]) for name in CALLS} | {
+        id(evaluation.compare),
+        id(evaluation.compare_sizes),
+    }
     missing = {
         name.rpartition(".")[2]
         for name, value in on_the_page().items()

@@ -48,6 +48,7 @@ INSIDE = {
     "accent_lib.models.wrapped_setup": "the inside of Wrapped",
     "accent_lib.training.alone": "the inside of train()",
     "accent_lib.training.stack": "the inside of train()",
+    "accent_lib.training.steps": "the inside of train()",
 }
 # What is on the page without an example, and why.
 EXCEPTIONS = {

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from accent_lib.errors import AccentError
-from accent_lib.influence.through_training import Contrast, _Program, through_training
+from accent_lib.influence.metagradient import Contrast, _Program, through_training
 from accent_lib.models import NCF, gelu
 from accent_lib.training import State, train
-from accent_lib.training.loop import steps_of
 from accent_lib.training.recipes import Recipe
+from accent_lib.training.steps import steps_of
 
 RECIPE = Recipe(steps=37, learning_rate=0.01, batch_size=256, schedule="linear")
 

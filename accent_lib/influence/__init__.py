@@ -11,8 +11,8 @@ from accent_lib.influence.base import FastInfluence, Influence, gap_influence
 from accent_lib.influence.block import BlockInfluence
 from accent_lib.influence.fast import fast_influence, options_of
 from accent_lib.influence.history import HistoryInfluence
+from accent_lib.influence.metagradient import Contrast, through_training
 from accent_lib.influence.refits import Frozen, refit
-from accent_lib.influence.through_training import Contrast, through_training
 
 __all__ = [
     "BlockInfluence",

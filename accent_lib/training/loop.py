@@ -7,8 +7,7 @@ were never taken).
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from accent_lib.training.alone import Alone
 from accent_lib.training.recipes import Recipe
 from accent_lib.training.stack import Objective, Recorded, Stack, decays_of, on, usable
 from accent_lib.training.state import State
+from accent_lib.training.steps import steps_of
 
 
 @differentiating
@@ -182,27 +182,6 @@ def _train(model, recipe, states, keep, seed, progress=None, watch=None):
         if watch is not None and watch(step + 1, lambda: stack.states()[0]):
             break
     return stack.states()
-
-
-def steps_of(model: nn.Module, recipe: Recipe, seed: int = 0) -> Iterator[tuple[float, Any]]:
-    """Learning rate and batch of each step of a training.
-
-    Examples
-    --------
-    >>> from accent_lib.datasets import load, prepare
-    >>> from accent_lib.models import NCF
-    >>> model = NCF(prepare(load("sample")))
-    >>> [rate for rate, batch in steps_of(model, Recipe(steps=2, schedule="linear"))]
-    [0.001, 0.0005]
-    """
-    generator, step = torch.Generator().manual_seed(seed), 0
-    while step < recipe.steps:
-        shuffled = recipe.shuffle_first or step > 0
-        for batch in model.batches(recipe.batch_size, generator if shuffled else None):
-            yield recipe.rate(step), batch
-            step += 1
-            if step == recipe.steps:
-                break
 
 
 def _train_by_loops(model, recipe, states, keep, seed, progress, watch):

@@ -145,8 +145,8 @@ class Run:
     Examples
     --------
     >>> run = Run("01_data", {"run": "mine"})
-    >>> run.write_json("data.json", {"dataset": "sample"})
-    >>> run.read_json("data.json")
+    >>> run.write_json("notes.json", {"dataset": "sample"})
+    >>> run.read_json("notes.json")
     {'dataset': 'sample'}
     >>> run.need("ncf.npz")
     Traceback (most recent call last):

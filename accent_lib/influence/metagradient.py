@@ -28,11 +28,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vjp, vmap
 
+from accent_lib.arguments import array, instance, listed, refused, whole, wholes
 from accent_lib.errors import AccentError
-from accent_lib.training.loop import steps_of
+from accent_lib.models.given import checked_model
 from accent_lib.training.recipes import Recipe
 from accent_lib.training.stack import Objective
 from accent_lib.training.state import State
+from accent_lib.training.steps import steps_of
 
 #: Adam's constants, which are torch's defaults.
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -57,6 +59,20 @@ class Contrast:
     user: int
     items: Sequence[int]
     weights: Sequence[float]
+
+    def __post_init__(self):
+        items = tuple(wholes(self.items, "items", 0))
+        weights = tuple(array(self.weights, "weights", 1).astype(float).tolist())
+        if len(items) != len(weights) or not items:
+            raise AccentError(f"{len(items)} items have {len(weights)} weights; give one for each of them.")
+        object.__setattr__(self, "user", whole(self.user, "user", 0))
+        object.__setattr__(self, "items", items)
+        object.__setattr__(self, "weights", weights)
+
+    def check_fits(self, model) -> None:
+        """Refuse a model that does not know the user or an item."""
+        whole(self.user, "user", 0, model.n_users - 1)
+        wholes(self.items, "items", 0, model.n_items - 1)
 
 
 def through_training(
@@ -113,8 +129,19 @@ def through_training(
     >>> values.shape, len(influence) == len(model.actions(3))
     ((1,), True)
     """
+    checked_model(model, "batch_loss", "batches", "action_slice", "weight_decay", "forward")
+    instance(recipe, "recipe", Recipe, "a Recipe of accent_lib.training")
+    instance(state, "state", State, "a State of accent_lib.training").check_fits(model)
+    contrasts = listed(contrasts, "contrasts", "a list of Contrast")
+    for contrast in contrasts:
+        instance(contrast, "contrasts", Contrast, "a list of Contrast").check_fits(model)
+    seed = whole(seed, "seed", 0, 2**63 - 1)
+    if progress is not None and not callable(progress):
+        raise refused(progress, "progress", "a function of steps gone back and of all, or None")
     if recipe.optimizer != "adam":
         raise AccentError(f"Influence through training goes through Adam's steps, not {recipe.optimizer}'s.")
+    if not contrasts:
+        return np.empty(0), []
     program = _Program(model, recipe, state)
     steps = list(steps_of(model, recipe, seed))
     stretch = isqrt(max(len(steps) - 1, 0)) + 1
@@ -216,7 +243,7 @@ class _Program:
         """Value and gradient of each contrast."""
         values, slopes = [], []
         for contrast in contrasts:
-            items = torch.as_tensor(np.asarray(contrast.items), dtype=torch.long)
+            items = torch.as_tensor(contrast.items)
             weights = torch.as_tensor(contrast.weights, dtype=torch.float64)
 
             def value(x, user=contrast.user, items=items, weights=weights):
