@@ -379,6 +379,8 @@ def test_an_interrupted_run_says_so_and_shows_no_traceback(project):
         "stderr": subprocess.STDOUT,
         "text": True,
         "start_new_session": True,
+        # Where the tests run in the background, a shell has them ignore an interruption.
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     }
     runner = subprocess.Popen(command, **options)
     while not (project / "runs" / "sample" / "started").exists():
