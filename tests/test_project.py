@@ -226,3 +226,9 @@ def test_prose_types_no_numbers(page):
     assert not typed_numbers(page.read_text(encoding="utf-8")), (
         "use glue, or {paper}`name` for the paper's figures"
     )
+
+
+def test_the_tests_that_the_page_on_promises_names_are_there():
+    named = re.findall(r"`(test_\w+)`", (ROOT / "book/reference/promises.md").read_text("utf-8"))
+    assert len(named) > 20
+    assert not [name for name in named if not (ROOT / "tests" / f"{name}.py").exists()]

@@ -104,8 +104,12 @@ def _checked(model, recipe, states, keep):
     states = _states(model, states)
     if keep is not None:
         shape = (len(states), model.n_actions)
-        if not isinstance(keep, Tensor) or keep.shape != shape or not keep.isfinite().all():
-            raise refused(keep, "keep", f"a finite tensor of shape {shape}, a row for each state")
+        if not isinstance(keep, Tensor) or keep.shape != shape:
+            raise refused(keep, "keep", f"a tensor of shape {shape}, a row for each state")
+        if not keep.isfinite().all():
+            raise AccentError(
+                "`keep` holds a weight that is not finite; an action weighs 1, and a removed one 0."
+            )
     return states, keep
 
 
