@@ -161,7 +161,8 @@ def test_a_profile_may_lie_anywhere(tmp_path, monkeypatch):
     assert plan(str(profile), upto=1)[0].stamp != chapter.stamp, "a changed file outdates the chapters"
     assert profile_of_run("mine") is None
     run = runs.Run("01_data", {"run": "mine"})
-    run.write_json("provenance.json", {"01_data": {"profile": str(profile)}})
+    record = {"stamp": "", "settings": {}, "files": [], "date": "", "seconds": 1, "profile": str(profile)}
+    run.write_json("provenance.json", {"01_data": record})
     assert profile_of_run("mine") == str(profile)
     with pytest.raises(AccentError, match=r"There is no profile '.*other\.yaml' at that place"):
         load_profile(str(tmp_path / "other.yaml"))
