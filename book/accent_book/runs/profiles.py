@@ -6,6 +6,7 @@ from pathlib import Path
 from accent_book.runs import notebooks, parameters
 from accent_book.runs.ratings import located
 from accent_lib.errors import AccentError, shown
+from accent_lib.files import shown_path
 from accent_lib.gate import read_bytes
 
 
@@ -88,7 +89,7 @@ def _read(profile, root):
     if not path.is_file():
         there_are = ", ".join(profile_names(root)) or "none"
         where = "at that place" if profile.endswith(".yaml") else "in notebooks/profiles"
-        raise AccentError(f"There is no profile {shown(profile)} {where}; there are: {there_are}.")
+        raise AccentError(f"There is no profile '{shown_path(profile)}' {where}; there are: {there_are}.")
     content = read_bytes(path, "a profile has one `parameter: value` a line", 2**16)
     try:
         values = yaml.load(content.decode("utf-8"), _loader())  # noqa: S506, a safe one
