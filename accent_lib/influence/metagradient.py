@@ -51,6 +51,11 @@ class Contrast:
     weights : sequence of float
         One for each item; ``(1, -1)`` makes the gap of the first over the second.
 
+    Raises
+    ------
+    AccentError
+        If an argument is no such thing, or items and weights are not equally many.
+
     Examples
     --------
     >>> gap = Contrast(3, (7, 4), (1.0, -1.0))
@@ -103,7 +108,7 @@ def through_training(
     Returns
     -------
     values : ndarray, shape (n_contrasts,)
-        After training with all actions, in double precision.
+        After training with all actions, in double precision and in the unit of the model's scores.
     influence : list of ndarray, shape (n_history,) each
         By how much the contrast would shrink without the action, to first order: the derivative by its
         weight at weight one.  The sign is that of :class:`~accent_lib.influence.Influence`.
@@ -111,7 +116,7 @@ def through_training(
     Raises
     ------
     AccentError
-        If the recipe is not Adam's.
+        If the recipe is not Adam's, or an argument does not fit the model.
 
     Notes
     -----
