@@ -1,6 +1,7 @@
 """Run one notebook with papermill, in this very interpreter whatever kernels the machine has."""
 
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -102,6 +103,10 @@ def execute(source, target, parameters, kernel_name, root, log=None) -> int:
     import papermill
     from nbclient.exceptions import DeadKernelError
 
+    # What fails comes as an exception. An interruption leaves tasks of nbclient that nobody waits for any more,
+    # and that a kernel which died of it would end with a traceback of their own.
+    for name in ("asyncio", "papermill"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="accent-") as folder, _watch(log, source.stem) as peak:
         # papermill takes braces in a path for parameters, so it gets short names of its own.
         given, made = Path(folder) / "in.ipynb", Path(folder) / "out.ipynb"
