@@ -231,7 +231,7 @@ def test_fit_says_what_it_does_and_warns_of_what_is_poor():
             r"A model needs ratings, as from read_ratings",
         ),
         (lambda m: al.NCF(load("sample"), "best"), r"NCF has no setting 'best'; choose from generalising, "),
-        (lambda m: al.NCF(load("sample"), 3), r"A setting is one of generalising, paper, not 3"),
+        (lambda m: al.NCF(load("sample"), 3), r"A setting is one of generalising, accurate, paper, not 3"),
         (lambda m: al.explain(al.NCF(load("sample")), 1), r"This NCF is not fitted yet: call its fit\(\)"),
         (lambda m: al.NCF(load("sample")).save("x"), r"This NCF is not fitted yet"),
     ],

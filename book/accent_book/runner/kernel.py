@@ -103,8 +103,8 @@ def execute(source, target, parameters, kernel_name, root, log=None) -> int:
     import papermill
     from nbclient.exceptions import DeadKernelError
 
-    # What fails comes as an exception. An interruption leaves tasks of nbclient that nobody waits for any more,
-    # and that a kernel which died of it would end with a traceback of their own.
+    # What fails comes as an exception. An interruption leaves tasks of nbclient that nobody waits for any
+    # more; where the kernel died of it, they would be told with a traceback.
     for name in ("asyncio", "papermill"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="accent-") as folder, _watch(log, source.stem) as peak:
