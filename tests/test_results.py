@@ -196,7 +196,7 @@ def test_the_readme_says_what_other_seeds_reach():
             "generalising",
             small,
             "latest",
-            "the error is {0}, {1} above that of means, and {2} films are somebody",
+            "the error is {0}, {1} above that of means, and {2} films",
         ),
         ("generalising", large, "latest", "by three seeds, {0} ({1} above) and {2} films"),
         ("accurate", small, "latest", "errs less than means do: {0} ({1} below), on"),
