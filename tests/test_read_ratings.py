@@ -483,7 +483,7 @@ OPEN = {
     "no separator": (HEADER + GOOD, {"sep": ""}, "`sep` is ''"),
     "a line for a spreadsheet": ("sep=;\nuser;item;rating\n1;2;3\n4;5;6\n", {}, r"most have 3 .*'sep=;'\)"),
     "a comment": (f"# mine\n{HEADER}{GOOD}", {}, "most have 4 between commas, but not '# mine'"),
-    "lines of JSON": ('{"user": "a", "item": "b", "rating": 5}\n', {}, "is JSON and no table; read it by"),
+    "lines of JSON": ('{"user": "a", "item": "b", "rating": 5}\n', {}, "is JSON and no table; pass what"),
     "a list in JSON": ('[\n{"user": "a", "item": "b", "rating": 5}]\n', {}, "is JSON and no table"),
     "a page": ("<!DOCTYPE html>\n<p>Not found, sorry\n", {}, "is a page of the web and no table; fetch"),
     "a sign for no rating": ("user,item,rating\n1,2,-1\n1,3,8\n2,2,10\n", {}, "some are -1; .*unrated=-1"),

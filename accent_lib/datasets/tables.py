@@ -31,7 +31,7 @@ SEPARATORS = {"::": "'::'", "\t": "tabs", ";": "semicolons", ",": "commas", "|":
 MISSING = {"", "nan", "null", "<na>", "nat", "\\n"}
 #: How the first line of a text begins that is no table, what it is, and what to do.
 NO_TABLES = (
-    (r'\s*\[?\s*\{\s*("|$)|\s*\[\s*$', "JSON", "read it by pandas.read_json(), and pass the DataFrame"),
+    (r'\s*\[?\s*\{\s*("|$)|\s*\[\s*$', "JSON", "pass what pandas.read_json() makes of it"),
     (r"\s*<(!doctype|html|\?xml)", "a page of the web", "fetch the table itself, and name its file"),
 )
 #: Lines that a separator is judged by.
@@ -248,9 +248,9 @@ def _separator(path, head, given):
         return apart[0]
     found = " or ".join(SEPARATORS[sep] for sep in apart)
     problem = f"may be separated by {found}" if found else "have no separator that gives all as many fields"
-    if not found:
-        problem += _odd_line(head)
-    raise AccentError(f"{path}: the first {len(head)} lines {problem}; name it, such as sep=','.")
+    odd = "" if found else _odd_line(head)
+    way = "correct or remove that one, or name the separator" if odd else "name it"
+    raise AccentError(f"{path}: the first {len(head)} lines {problem}{odd}; {way}, such as sep=','.")
 
 
 def _odd_line(head):
@@ -262,10 +262,7 @@ def _odd_line(head):
         return ""
     sep = max(usual, key=lambda sep: usual[sep][1])
     odd = next(line for line, size in zip(head, sizes[sep], strict=True) if size != usual[sep][0])
-    return (
-        f" (most have {usual[sep][0]} between {SEPARATORS[sep]}, but not {shown(odd.strip()[:40])}); correct "
-        "or remove that line, or, if it is right, look for what separates its fields"
-    )
+    return f" (most have {usual[sep][0]} between {SEPARATORS[sep]}, but not {shown(odd.strip()[:40])})"
 
 
 def records_of(path, lines, sep):
