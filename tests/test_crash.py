@@ -32,7 +32,7 @@ from tests.crash.hook import GROWS
 from tests.test_workflow import write_notebook
 
 SEED = int(os.environ.get("ACCENT_CRASH_SEED", "17"))
-KILLS, FULL = 5, 2  # of each command
+FULL = 2  # of each command
 SETTINGS = "notebooks/profiles/sample.yaml"
 PATH = re.compile(r"'[^']*'")
 #: Left by one that was killed: no pattern of the project fits, and the next one at work removes what it may.
@@ -44,19 +44,20 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d| +\d+\.\d s\b")
 
 @dataclass(frozen=True)
 class Command:
-    """A command line, and what makes the project that it is run in."""
+    """A command line, what makes the project that it is run in, and how often it is killed."""
 
     arguments: list
     prepare: Callable
+    kills: int
 
 
 def run_of_two(folder):
     """Two notebooks of which the second reads what the first made."""
     (folder / "notebooks").mkdir(exist_ok=True)
-    made = "run.write_json('made.json', [1, 2])\nrun.log('made')"
-    write_notebook(folder / "notebooks" / "01_data.ipynb", made)
-    read = "run.ensure(upto=1)\nrun.write_csv('read.csv', __import__('pandas').DataFrame(run.read_json('made.json')))"
-    write_notebook(folder / "notebooks" / "02_training.ipynb", read)
+    make = "run.write_json('made.json', [1, 2])", "run.log('made')"
+    write_notebook(folder / "notebooks" / "01_data.ipynb", *make)
+    read = "run.write_json('read.json', run.read_json('made.json')[::-1])"
+    write_notebook(folder / "notebooks" / "02_training.ipynb", "run.ensure(upto=1)", read)
 
 
 def worlds_of_eight(folder):
@@ -67,7 +68,8 @@ def worlds_of_eight(folder):
     (state,) = train(model, Recipe(20, 1e-2, batch_size=256), [State.of(model)])
     worlds = [World(((user, (0, 1)),)) for user in range(8)]
     slates = {user: top_k(state.into(model), user, 3)[0] for user in range(9)}
-    (folder / "case").write_bytes(pickle.dumps((model, Recipe(5, 1e-3, batch_size=256), state, worlds, slates)))
+    case = model, Recipe(5, 1e-3, batch_size=256), state, worlds, slates
+    (folder / "case").write_bytes(pickle.dumps(case))
 
 
 def verified(folder):
@@ -108,10 +110,10 @@ def two_slides(folder):
 
 CLI = ["-m", "accent_book"]
 COMMANDS = {
-    "run": Command([*CLI, "run"], run_of_two),
-    "verify": Command(["-m", "verification"], worlds_of_eight),
-    "export": Command([*CLI, "export"], verified),
-    "slides": Command([*CLI, "slides"], two_slides),
+    "run": Command([*CLI, "run"], run_of_two, 3),
+    "verify": Command(["-m", "verification"], worlds_of_eight, 3),
+    "export": Command([*CLI, "export"], verified, 7),
+    "slides": Command([*CLI, "slides"], two_slides, 7),
 }
 
 
@@ -136,7 +138,7 @@ class Scene:
         return Path(shutil.copytree(self.before, project))
 
     def run(self, project, at, fault="kill"):
-        """Run the command with a fault, or without one at 0; its status, what it said, what it did to files."""
+        """Run the command with a fault, or without one at 0: its status, what it said, what it did."""
         log, *said = (self.folder / name for name in ("operations", "output", "errors"))
         for path in (log, *said):
             path.unlink(missing_ok=True)
@@ -215,7 +217,7 @@ def goes_on(scene, project, where):
 
 
 def test_ended_at_any_operation_it_makes_the_same_when_run_again(scene):
-    for at in drawn(scene, KILLS):
+    for at in drawn(scene, scene.command.kills):
         where, project = f"seed {SEED}, operation {at}: {scene.log[at - 1]}", scene.fresh()
         status, said, _ = scene.run(project, at)
         assert status == -signal.SIGKILL, (where, said)
@@ -235,16 +237,11 @@ def test_on_a_full_disk_it_says_so_and_makes_the_same_when_there_is_room(scene):
 @pytest.mark.parametrize("scene", ["run", "verify", "export"], indirect=True)
 def test_nothing_takes_its_name_before_the_disk_has_it(scene):
     """Of results, stores, checkpoints: flushed before the rename, and the folder after it."""
-    done = [(kind, [ast.literal_eval(path) for path in PATH.findall(paths)]) for kind, paths in operations(scene)]
-    renamed = [(place, paths) for place, (kind, paths) in enumerate(done) if kind == "os.rename"]
-    renamed = [(place, paths) for place, paths in renamed if not os.path.isdir(paths[1])]
+    done = [line.split(" ", 2)[1:] for line in scene.log]
+    done = [(kind, [ast.literal_eval(path) for path in PATH.findall(paths)]) for kind, paths in done]
+    renamed = [(place, *paths) for place, (kind, paths) in enumerate(done) if kind == "os.rename"]
     assert renamed
-    for place, (temporary, target) in renamed:
+    for place, temporary, target in renamed:
         before = [kind for kind, paths in done[:place] if paths[0] == temporary]
         assert before[-1] == "fsync", (target, before)
         assert ("fsync", [os.path.dirname(target)]) in done[place:], target
-
-
-def operations(scene):
-    """Kind and paths of each operation."""
-    return [line.split(" ", 2)[1:] for line in scene.log]

@@ -1,7 +1,8 @@
 """What is done to files below a folder, by this process and its children: noted, and ended at one of them.
 
 Python's audit events tell of opening, renaming, removing and making folders before they happen; ``os.fsync``
-and ``sqlite3.connect`` are wrapped, for SQLite says each statement that it begins.  What SQLite does within one is its own.
+and ``sqlite3.connect`` are wrapped, for SQLite says each statement that it begins.  What it does within one
+is its own.
 """
 
 import errno

@@ -1,5 +1,6 @@
 """Run command lines in forks of this process, which has imported what takes long."""
 
+import importlib
 import json
 import os
 import runpy
@@ -7,13 +8,15 @@ import sys
 import traceback
 
 import hook
-import papermill  # noqa: F401
-import torch
 
-import accent_book.publish.slides
-import accent_book.runner.run
-import accent_book.runs.results
-import accent_lib.retraining.verification  # noqa: F401
+PRELOADED = [
+    "papermill",
+    "torch",
+    "accent_book.publish.slides",
+    "accent_book.runner.run",
+    "accent_book.runs.results",
+    "accent_lib.retraining.verification",
+]
 
 
 def become(task):
@@ -39,7 +42,8 @@ def become(task):
 
 def serve():
     """Do one task after another, as lines of JSON, and answer each with its exit status."""
-    torch.set_num_threads(1)
+    for name in PRELOADED:
+        importlib.import_module(name)
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
