@@ -68,9 +68,10 @@ def executor(workers: int, scheduler: str = "", certificates: str = "") -> Itera
         Processes of one thread each; a cluster that runs already has its own number.
     scheduler : str
         Empty: processes on this machine, and ``None``, which means "here", for one.  ``dask``: a Dask cluster
-        on this machine, which replaces a worker that dies and lets nobody else in.  Anything else: the address of a Dask scheduler,
-        such as ``tcp://10.0.0.1:8786``.  Whoever reaches a scheduler by ``tcp://`` can run any code on its
-        workers, and it on this machine: only where all of the network is trusted.
+        on this machine, which replaces a worker that dies and lets nobody else in.  Anything else: the
+        address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``.  Whoever reaches a scheduler by
+        ``tcp://`` can run any code on its workers, and it on this machine: only where all of the network is
+        trusted.
     certificates : str
         For an address that begins with ``tls://``: a folder with ``ca.pem``, ``cert.pem`` and ``key.pem``,
         those of the scheduler's own authority, so that nobody else gets in.  Empty: as Dask is configured.
