@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Orders of the batches of verification, apart from those of training.
 FIRST_ORDER = 500_000
+#: Each is two trainings at least: more than that is a slip of the keyboard.
+MOST_ORDERS = 1000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -142,7 +144,7 @@ def verify(
     >>> verify(explanation, orders=1)
     held in ... of 1 order, as first of all items in ...; the control in ... of 1
     """
-    orders, seed = whole(orders, "orders", 1), seed_of(seed)
+    orders, seed = whole(orders, "orders", 1, MOST_ORDERS), seed_of(seed)
     if not hasattr(explanation, "closeup"):
         raise AccentError(
             f"What is verified is an explanation, as explain() gives it, not {type(explanation).__name__}."
