@@ -1,6 +1,7 @@
 """Files that are either whole or not there: every writer of the package goes through :func:`atomic`."""
 
 import contextlib
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -72,8 +73,9 @@ def flush(path) -> None:
     opened = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)
     try:
         os.fsync(opened)
-    except OSError:
-        if not os.path.isdir(path):  # some network file systems know no fsync of folders
+    except OSError as error:
+        # Some network file systems know no fsync of folders; a disk that is full or broken is another matter.
+        if not os.path.isdir(path) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
     finally:
         os.close(opened)

@@ -79,8 +79,9 @@ def renewed(folder) -> Iterator[Path]:
             raise AccentError(
                 f"{folder} holds files that no such command made: name a folder that is empty or not there."
             )
-        staging.mkdir(parents=True)
-        (folder / MARKER).touch()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARKER).touch()  # first of all: whoever is killed after it finds the folder to be his own
+        staging.mkdir()
         try:
             yield staging
             for made in sorted(staging.iterdir()):
