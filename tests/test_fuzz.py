@@ -482,7 +482,7 @@ def lists_of_texts():
 
 
 BOMBS = {
-    "numbers": lambda: np.zeros(2**26, np.int8),
+    "numbers": lambda: np.zeros(3 * 2**24, np.int8),
     "texts": lambda: texts(10**6, 2**10),
     "lists of texts": lists_of_texts,
 }
