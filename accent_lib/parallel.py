@@ -68,9 +68,10 @@ def executor(workers: int, scheduler: str = "", certificates: str = "") -> Itera
         Processes of one thread each; a cluster that runs already has its own number.
     scheduler : str
         Empty: processes on this machine, and ``None``, which means "here", for one.  ``dask``: a Dask cluster
-        on this machine, which replaces a worker that dies.  Anything else: the address of a Dask scheduler,
-        such as ``tcp://10.0.0.1:8786``.  Whoever reaches a scheduler by ``tcp://`` can run any code on its
-        workers, and it on this machine: only where all of the network is trusted.
+        on this machine, which replaces a worker that dies and lets nobody else in.  Anything else: the
+        address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``.  Whoever reaches a scheduler by
+        ``tcp://`` can run any code on its workers, and it on this machine: only where all of the network is
+        trusted.
     certificates : str
         For an address that begins with ``tls://``: a folder with ``ca.pem``, ``cert.pem`` and ``key.pem``,
         those of the scheduler's own authority, so that nobody else gets in.  Empty: as Dask is configured.
@@ -183,6 +184,7 @@ def _on_each_worker(client, value):
 @contextmanager
 def _dask(workers, scheduler, certificates):
     try:
+        import cryptography  # noqa: F401  Dask asks for it when a cluster makes its own certificates
         from distributed import Client, KilledWorker, LocalCluster
     except ImportError as error:
         raise AccentError(
@@ -193,6 +195,8 @@ def _dask(workers, scheduler, certificates):
         if scheduler == "dask":
             # No limit: `verify` checks the memory beforehand, and a worker at its limit would pause for ever.
             options = {"threads_per_worker": 1, "memory_limit": None}
+            # Certificates of its own: other users of this machine cannot give it code to run.
+            options |= {"security": True}
             # No dashboard; the server that remains listens here only, at any free port.
             options |= {"scheduler_kwargs": {"dashboard": False}, "dashboard_address": "127.0.0.1:0"}
             cluster = stack.enter_context(LocalCluster(n_workers=workers, host="127.0.0.1", **options))

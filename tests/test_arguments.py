@@ -595,7 +595,6 @@ TOO_MUCH = {
     ("n_users", "numpy's 10**9"),
     ("splits", "numpy's 10**9"),
     ("steps", "numpy's 10**9"),
-    ("orders", "numpy's 10**9"),
 }
 
 

@@ -1,9 +1,7 @@
 """A Dask cluster gives the numbers of this process, whichever worker dies, and says plainly what is wrong."""
 
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
 
@@ -17,7 +15,6 @@ from accent_lib.retraining.store import Store
 from accent_lib.retraining.verification import verify
 from accent_lib.retraining.worlds import World
 from accent_lib.training import Recipe, State, train
-from tests.conftest import do_without
 
 distributed = pytest.importorskip("distributed")
 
@@ -173,34 +170,32 @@ def test_without_dask_one_sentence_says_how_to_install_it(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """A folder with the certificate of an authority of its own, and one that it signed."""
-    if shutil.which("openssl") is None:
-        do_without("This test needs openssl.", "CI must have openssl.")
+def security():
+    """What a scheduler, its workers and its clients know each other by, made for the occasion."""
+    return distributed.Security.temporary()
+
+
+@pytest.fixture(scope="module")
+def certificates(security, tmp_path_factory):
+    """The same as files."""
     folder = tmp_path_factory.mktemp("certificates")
-    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=accent"]
-    subprocess.run(
-        [*new, "-keyout", "key.pem", "-out", "ca.pem"], cwd=folder, check=True, capture_output=True
-    )
-    shutil.copy(folder / "ca.pem", folder / "cert.pem")
+    for name, content in zip(
+        ("ca", "cert", "key"),
+        (security.tls_ca_file, security.tls_client_cert, security.tls_client_key),
+        strict=True,
+    ):
+        (folder / f"{name}.pem").write_text(content)
     return folder
 
 
-def test_a_cluster_that_asks_for_certificates_is_reached_with_them_only(certificates):
-    files = {name: str(certificates / f"{name}.pem") for name in ("ca", "cert", "key")}
-    pair = {
-        f"tls_{who}_{what}": files[what]
-        for who in ("scheduler", "worker", "client")
-        for what in ("cert", "key")
-    }
-    security = distributed.Security(tls_ca_file=files["ca"], require_encryption=True, **pair)
+def test_a_cluster_that_asks_for_certificates_is_reached_with_them_only(security, certificates):
     options = {
         "n_workers": 1,
         "threads_per_worker": 1,
         "dashboard_address": "127.0.0.1:0",
         "memory_limit": None,
     }
-    with distributed.LocalCluster(security=security, protocol="tls", **options) as cluster:
+    with distributed.LocalCluster(security=security, **options) as cluster:
         address = cluster.scheduler_address
         assert address.startswith("tls://127.0.0.1:")
         with parallel.executor(1, address, str(certificates)) as executor:
@@ -221,6 +216,10 @@ def test_certificates_that_do_not_fit_are_a_sentence(certificates, tmp_path):
                 pass
 
 
-def test_a_cluster_on_this_machine_listens_to_it_alone(client):
-    assert client.scheduler_info()["address"].startswith("tcp://127.0.0.1:")
-    assert all(address.startswith("tcp://127.0.0.1:") for address in client.scheduler_info()["workers"])
+def test_a_cluster_on_this_machine_listens_to_it_alone_and_lets_nobody_else_in(client):
+    address = client.scheduler_info()["address"]
+    for listens in (address, *client.scheduler_info()["workers"]):
+        assert listens.startswith("tls://127.0.0.1:")
+        with pytest.raises(AccentError, match="No Dask scheduler answers at 'tls://"):
+            with parallel.executor(1, listens):
+                pass

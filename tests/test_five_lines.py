@@ -127,7 +127,8 @@ def test_the_five_lines_on_a_file(kind, tmp_path, monkeypatch, capsys):
     assert explanation.slate["score"].between(low - 0.2 * (high - low), high + 0.2 * (high - low)).all()
 
     *said, sentence, verified = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("NCF: 4 starts, ") and said[-1].startswith("NCF of ")
+    assert "40 of 40 items have at least 5 ratings; with these, " in said[0]
+    assert said[1].startswith("NCF: 4 starts, ") and said[-1].startswith("NCF of ")
     assert explanation.found and sentence == explanation.sentence()
     titles = [f"Book, no. {number[each]}" for each in (*explanation.removed, explanation.recommendation)]
     assert all(title in sentence for title in titles)

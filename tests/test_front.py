@@ -11,7 +11,7 @@ import pytest
 
 import accent_lib as al
 from accent_lib import explanations
-from accent_lib.datasets import load
+from accent_lib.datasets import load, prepare
 from accent_lib.errors import AccentError, AccentWarning
 from accent_lib.front import Setting
 from accent_lib.training import Recipe, Round
@@ -184,6 +184,11 @@ def test_rcf_comes_through_the_same_door():
         model = al.RCF(load("sample"), setting).fit()
     table = al.explain_users(model, model.data.user_ids[:6], k=5, methods=["accent", "attention"])
     assert len(table) == 12 and "held_out_rmse" not in model.facts
+    liked = [(user, item) for user in range(9) for item in range(9) if (user + item) % 3]
+    said, bare = [], pd.DataFrame(liked, columns=["user", "item"])
+    al.RCF(al.read_ratings(bare), dim=8, attention=4).fit(progress=said.append)
+    assert said[1].startswith("Nothing is known of the items, so that RCF has the type of relation 'none' al")
+    assert said[2] == "Nobody dislikes anything, so that RCF samples the disliked items."
     user = table.loc[table["size"] > 0, "user"].iloc[0]
     explanation = al.explain(model, user, k=5)
     assert explanation.variant == "shared" and "held in" in repr(explanation.verify(orders=1))
@@ -194,7 +199,8 @@ def test_fit_says_what_it_does_and_warns_of_what_is_poor():
     nothing = Setting({}, (Round(1, Recipe(steps=1, learning_rate=1e-6, batch_size=256)),))
     with pytest.warns(AccentWarning) as warned:
         al.NCF(load("sample"), nothing).fit(progress=said.append)
-    assert said[0].startswith("NCF: 1 start, 1 step in all, about a second if nothing else runs")
+    assert said[0] == prepare(load("sample")).describe()
+    assert said[1].startswith("NCF: 1 start, 1 step in all, about a second if nothing else runs")
     assert any("on held-out ratings, where means of users and items err by" in str(w.message) for w in warned)
     constant = Setting({"weight_decay": 50.0}, (Round(1, replace(SHORT, steps=2000)),))
     with pytest.warns(AccentWarning, match=r"recommends the same item, '.*', to \d+% of the users"):

@@ -355,7 +355,7 @@ def test_memory_is_said_and_refused_before_any_work(monkeypatch):
         warnings.simplefilter("ignore", AccentWarning)
         model = al.NCF(al.read_ratings(FRAME), QUICK).fit(progress=said.append)
     needed = memory.stack_bytes(model.network, RECIPE, 1)
-    assert said[0].endswith(f"and at most {needed / 2**20:,.0f} MiB")
+    assert said[1].endswith(f"and at most {needed / 2**20:,.0f} MiB")
 
     def never(*arguments, **options):
         raise AssertionError("this is work")
@@ -389,9 +389,9 @@ def test_one_is_not_many(model, explained):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AccentWarning)
         al.NCF(model.data, one).fit(progress=said.append)
-    assert said[0].startswith(
+    assert said[1].startswith(
         "NCF: 1 start, 1 step in all, about a second if nothing else runs, and at most "
     )
-    assert said[1].startswith("round 1: 1 start x 1 step in ")
+    assert said[2].startswith("round 1: 1 start x 1 step in ")
     strict = al.prepare(al.read_ratings(FRAME), min_positive=1, min_negative=1)
     assert "at least 1 positive and 1 negative rating." in strict.describe()

@@ -1,125 +1,93 @@
-"""`kill -9` in the middle of notebook 05, and run it again: the outcomes are those of an undisturbed run."""
-
-import json
-import os
-import shutil
-import sqlite3
-import subprocess
-import sys
-import time
+"""Verification through `kill -9` of a worker, and through a disk that is full for SQLite."""
 
 import pandas as pd
 import psutil
 import pytest
 
-from accent_lib.explanations import explain_users
-from accent_lib.models import NCF
-from accent_lib.retraining.cells import to_text
-from accent_lib.retraining.worlds import worlds_of
-from accent_lib.training import Recipe, State, save_checkpoint, train
-from tests.conftest import ROOT, SEARCH_PATH
+from accent_lib import parallel
+from accent_lib.errors import AccentError
+from accent_lib.models import NCF, top_k
+from accent_lib.retraining.store import Store
+from accent_lib.retraining.verification import controls_of, stacks_of, verify
+from accent_lib.retraining.worlds import World
+from accent_lib.training import Recipe, State, train
 
-SETTINGS = {"models": ["ncf"], "n_users": 0, "workers": 1}
-SETTINGS |= {"retraining_steps": 150, "batch_size": 256, "stack_size": 2}
-PAPERMILL = """
-import json, sys
-from pathlib import Path
-from accent_book.runner.kernel import execute, kernel
-source, target, root, runs, settings = sys.argv[1:]
-with kernel({"ACCENT_RUNS": runs, "ACCENT_RUNNER": "1"}) as name:
-    execute(Path(source), Path(target), json.loads(settings), name, Path(root))
-"""
+WORLDS = [World(((user, (position, 8)),)) for user in range(40) for position in range(3)]
+USERS = [*range(40), 50]  # the last has no world, only the control
+SIZE = 3
 
 
-@pytest.fixture
-def explained(sample, tmp_path):
-    """Make a run folder as notebooks 01 to 04 leave it: a small model, and the explanations of six users."""
-    folder = tmp_path / "whole"
-    folder.mkdir()
-    model = NCF(sample)
-    (state,) = train(model, Recipe(300, 1e-2, "linear", batch_size=256), [State.of(model)])
-    slates, explanations, _ = explain_users(
-        "ncf", state.into(model), range(40), [3, 6], ["accent", "pure_fia", "random"]
-    )
-    chosen = explanations.loc[explanations["size"] > 0, "user"].unique()[:6]
-    slates, explanations = (table[table["user"].isin(chosen)] for table in (slates, explanations))
-    slates.to_csv(folder / "slates.csv", index=False)
-    to_text(explanations).to_csv(folder / "explanations.csv", index=False)
-    save_checkpoint(folder / "ncf.npz", state, "a small model", data=sample.fingerprint, start=0)
-    record = {"dataset": "sample", "data_home": "", "settings": sample.settings, "name": sample.name}
-    (folder / "data.json").write_text(json.dumps({**record, "fingerprint": sample.fingerprint}))
-    return folder, len(worlds_of(explanations))
+@pytest.fixture(scope="module")
+def case(sample):
+    """Everything that `verify` needs besides the name and the store."""
+    model = NCF(sample, dim=4)
+    (state,) = train(model, Recipe(100, 1e-2, batch_size=256), [State.of(model)])
+    slates = {user: top_k(state.into(model), user, 4)[0] for user in USERS}
+    return model, Recipe(10, 1e-3, batch_size=256), state, WORLDS, slates
 
 
-def papermill(folder):
-    """Start notebook 05 on a run folder, in processes of its own."""
-    source, target = ROOT / "notebooks" / "05_verification.ipynb", folder.parent / f"{folder.name}.ipynb"
-    settings = json.dumps({"run": folder.name, **SETTINGS})
-    search = os.pathsep.join(filter(None, [SEARCH_PATH, os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(
-        [sys.executable, "-c", PAPERMILL, source, target, ROOT, folder.parent, settings],
-        env={**os.environ, "PYTHONPATH": search},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+@pytest.fixture(scope="module")
+def undisturbed(case, tmp_path_factory):
+    with Store(tmp_path_factory.mktemp("whole") / "worlds.sqlite", "print") as store:
+        verify("ncf", *case, store, stack_size=SIZE)
+        table = store.outcomes()
+    assert (table["status"] == "ok").all() and len(table) == len(WORLDS) + len(USERS)
+    return table
+
+
+def check_whole_stacks(table):
+    """Check that of each stack, controls included, everything is recorded or nothing."""
+    found = set(zip(table["world"], table["user"], strict=True))
+    stacks = stacks_of(WORLDS, SIZE)
+    for stack, controls in zip(stacks, controls_of(stacks, USERS), strict=True):
+        expected = {(world.key, user) for world in stack for user in world.users}
+        expected |= {("", user) for user in controls}
+        assert expected <= found or not expected & found
+
+
+def check_equal(table, undisturbed):
+    pd.testing.assert_frame_equal(
+        table.drop(columns="seconds"), undisturbed.drop(columns="seconds"), check_exact=True
     )
 
 
-def worlds_done(folder):
-    """Count the worlds in the store, the control left out; none where it has not got so far."""
-    try:
-        (path,) = folder.glob("worlds-*.sqlite")
-        connection = sqlite3.connect(path)
-        try:
-            return connection.execute(
-                "SELECT COUNT(DISTINCT world) FROM outcomes WHERE world <> ''"
-            ).fetchone()[0]
-        finally:
-            connection.close()
-    except (ValueError, sqlite3.OperationalError):
-        return 0
+def test_a_worker_that_is_killed_ends_the_run_with_a_sentence_and_costs_nothing_recorded(
+    case, undisturbed, tmp_path
+):
+    said = []
+    with Store(tmp_path / "worlds.sqlite", "print") as store:
+        with pytest.raises(AccentError, match="A worker process died"), parallel.executor(2) as executor:
+
+            def kill(done, total):
+                said.append(done)
+                if done == 10:
+                    psutil.Process(next(iter(executor._processes))).kill()
+
+            verify("ncf", *case, store, stack_size=SIZE, executor=executor, progress=kill)
+        kept = store.outcomes()
+        check_whole_stacks(kept)
+        assert said[-1] == (kept["world"] != "").sum() and 10 <= said[-1] < len(WORLDS)
+        verify("ncf", *case, store, stack_size=SIZE)
+        check_equal(store.outcomes(), undisturbed)
 
 
-def kill_all(process):
-    """`kill -9` the process, then the kernel and the workers that it started."""
-    everybody = [psutil.Process(process.pid)]
-    everybody += everybody[0].children(recursive=True)
-    for one in everybody:
-        one.kill()
-    psutil.wait_procs(everybody)
+def test_a_disk_that_is_full_in_the_middle_costs_one_stack(case, undisturbed, tmp_path):
+    said = []
+    with Store(tmp_path / "worlds.sqlite", "print") as store:
 
+        def fill(done, total):
+            said.append(done)
+            if done == 10:
+                (pages,) = store.connection.execute("PRAGMA page_count").fetchone()
+                store.connection.execute(f"PRAGMA max_page_count = {pages + 1}")
 
-def exported(folder):
-    """Read the exported outcomes as text, without the time that they took."""
-    return pd.read_csv(folder / "outcomes.csv", dtype=str).drop(columns="seconds")
-
-
-def test_a_killed_notebook_resumes_to_the_same_outcomes(explained):
-    whole, total = explained
-    killed = whole.with_name("killed")
-    shutil.copytree(whole, killed)
-    undisturbed, process = papermill(whole), papermill(killed)
-    try:
-        while not 4 <= worlds_done(killed) < total:
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.02)
-        kill_all(process)
-        kept = worlds_done(killed)
-        assert 4 <= kept < total
-        assert not (killed / "outcomes.csv").exists()
-
-        already_logged = len((killed / "log.txt").read_text())
-        again = papermill(killed)
-        output, _ = again.communicate()
-        assert again.returncode == 0, output
-        assert f"{kept} of {total} retrainings of ncf\n" in (killed / "log.txt").read_text()[already_logged:]
-        output, _ = undisturbed.communicate()
-        assert undisturbed.returncode == 0, output
-    finally:
-        for one in (process, undisturbed):
-            if one.poll() is None:
-                kill_all(one)
-
-    assert len(exported(whole)) == total + 6  # the control is observed for all six users
-    pd.testing.assert_frame_equal(exported(killed), exported(whole))
-    assert (killed / "verified.json").read_text() == (whole / "verified.json").read_text()
+        with pytest.raises(AccentError, match="worlds.sqlite cannot grow, the disk is full; make room"):
+            verify("ncf", *case, store, stack_size=SIZE, progress=fill)
+    with Store(tmp_path / "worlds.sqlite", "print") as store:
+        kept = store.outcomes()
+        check_whole_stacks(kept)
+        assert said[-1] == (kept["world"] != "").sum() and 10 <= said[-1] < len(WORLDS)
+        resumed = []
+        verify("ncf", *case, store, stack_size=SIZE, progress=lambda done, _: resumed.append(done))
+        assert resumed[0] == said[-1]
+        check_equal(store.outcomes(), undisturbed)

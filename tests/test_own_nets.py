@@ -95,7 +95,9 @@ def test_a_warm_start_is_told(sample, machine):
     def fit(keep, seed):
         return net
 
-    assert told(lambda: explanation.verify(orders=1, fit=fit))[1] == []
+    # That one does not heed what is left out.
+    (same,) = told(lambda: explanation.verify(orders=2, fit=fit))[1]
+    assert same.startswith("`fit` gave the same net with the set and without it, so that nothing is verified")
     assert al.check(wrapped(sample, net, fit=fit)) == []
     on, _ = told(lambda: wrapped(sample, net, recipe=own_nets.annealed(20)).fit())
     assert any(remembers in sentence for sentence in al.check(on))
@@ -254,6 +256,16 @@ def test_who_knows_everything_is_looked_over_and_all_of_them_are_told():
     everybody, sentences = model(lambda user: True)
     assert sentences == al.check(everybody) and len(sentences) == 1
     assert sentences[0].startswith("No user has an action and two candidates")
+
+
+def test_a_net_with_parametrizations_is_explained_and_verified(sample):
+    """torch lets none of them be pickled, which tells how much memory a net takes."""
+    net = own_nets.seeded(FactorisationMachine, sample)
+    torch.nn.utils.parametrizations.weight_norm(net.users)
+    how = {"weight_decay": 4 / len(sample.train), "recipe": own_nets.annealed(100)}
+    model, _ = told(al.wrap(net, sample, "users.parametrizations.weight.original1", **how).fit)
+    explanation = told(lambda: of_somebody(model))[0]
+    assert explanation.verify(1).orders == 1
 
 
 # --- the five nets

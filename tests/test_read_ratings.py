@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from accent_lib.datasets import load, prepare, read_ratings, tables
-from accent_lib.errors import AccentError
+from accent_lib.errors import AccentError, AccentWarning
 from accent_lib.explanations import closeup
 from accent_lib.models import NCF
 from accent_lib.training import Recipe, State, train
@@ -233,6 +233,12 @@ def test_a_first_row_with_a_word_that_may_be_a_name_is_none(write):
     assert ratings.ratings["item"].tolist() == ["Game", "Book"]
 
 
+def test_a_first_row_that_comes_again_is_none(write):
+    by_place = {"user": 0, "item": 1, "rating": False}
+    for text, n in (("ann,Emma\nann,Dune\nbob,Emma\n", 3), ("wer,was\nann,Dune\nbob,Emma\n", 2)):
+        assert len(read_ratings(write(text), **by_place).ratings) == n
+
+
 def test_exports_of_ones_own(write):
     letterboxd = (
         "Date,Name,Year,Letterboxd URI,Rating\n2020-01-02,Parasite,2019,https://boxd.it/a,4.5\n"
@@ -301,6 +307,11 @@ def test_ids_stay_as_the_file_has_them(write):
     assert read_ratings(texts).ratings["user"].tolist() == ["1e2", "5"]
 
 
+def test_an_id_of_thousands_of_digits_is_a_text(write):
+    ratings = read_ratings(write(f"user,item,rating\n1,{'9' * 5000},5\n2,7,1\n"))
+    assert ratings.ratings["item"].tolist() == ["9" * 5000, "7"]
+
+
 def test_repeated_ratings_by_each_rule(write):
     text = "user,item,rating,time\n1,7,5,30\n1,7,2,10\n2,7,1,5\n1,8,3,20\n"
 
@@ -366,6 +377,7 @@ def test_items_of_a_table_of_their_own(write):
     assert ratings.attributes["mood"].tolist() == [(3, 1), (3,), ()]  # numbers stay what they are
     assert ratings.attributes["actors"].tolist() == [()] * 3
     last = ratings.describe().splitlines()[2]
+    assert "known of items: title, year, genres split at ',', authors, mood split at '|', from" in last
     assert "which lacks 1 of them); left out: items of the table that nobody rated (1)." in last
     data = prepare(ratings, min_positive=0, min_negative=0)
     assert data.attributes["mood"].tolist() == [(3, 1), (3,), ()]
@@ -435,6 +447,7 @@ BROKEN = {
         'user,item,rating,review\n1,10,5,"a\n\nb"\n\n2,10,x,c\n', {}, "line 6: the rating is 'x'"
     ),
     "a wrong line behind windows' line ends": ("1\t2\t3\r\n1\t3\tx\r\n", {}, "line 2: the rating is 'x'"),
+    "a date or seconds": (HEADER + "1,10,5,20200131\n", {}, "line 2: the time is 20200131, which .*'%Y%m%d'"),
     "colons": ("1::2::3::4\n1::3::?::5\n", {}, "line 2: the rating is '[?]'"),
 }  # fmt: skip
 OPEN = {
@@ -469,6 +482,15 @@ OPEN = {
     "a middle that is no number": (HEADER + GOOD, {"positive_at": float("nan")}, "`positive_at` is nan"),
     "counts that are a word": (HEADER + GOOD, {"counts": "yes"}, "`counts` is 'yes'"),
     "no separator": (HEADER + GOOD, {"sep": ""}, "`sep` is ''"),
+    "a line for a spreadsheet": ("sep=;\nuser;item;rating\n1;2;3\n4;5;6\n", {}, r"most have 3 .*'sep=;'\)"),
+    "a comment": (f"# mine\n{HEADER}{GOOD}", {}, "most have 4 between commas, but not '# mine'"),
+    "lines of JSON": ('{"user": "a", "item": "b", "rating": 5}\n', {}, "is JSON and no table; pass what"),
+    "a list in JSON": ('[\n{"user": "a", "item": "b", "rating": 5}]\n', {}, "is JSON and no table"),
+    "a page": ("<!DOCTYPE html>\n<p>Not found, sorry\n", {}, "is a page of the web and no table; fetch"),
+    "a sign for no rating": ("user,item,rating\n1,2,-1\n1,3,8\n2,2,10\n", {}, "some are -1; .*unrated=-1"),
+    "one count for all": ("user,item,plays\n1,2,1\n2,2,1\n", {}, "every count is 1, .*rating=False if"),
+    "a title as an attribute": ("user,item,rating,title\n1,2,3,A\n", {"attributes": "title"}, "is the title"),
+    "names that come again": ("ann,Emma\nbob,Dune\nann,Dune\n", {}, r"has 2 column\(s\) without names; say"),
     "a format that is none": (HEADER + GOOD, {"time_format": "%Q"}, "cannot be read as '%Q'"),
 }  # fmt: skip
 
@@ -509,6 +531,7 @@ def test_a_file_that_cannot_be_read(tmp_path, write):
         ({"user": [True, False]}, "row 0: the user is True of type bool"),
         ({"user": [1, None]}, "row 1: the user is missing"),
         ({"rating": [1, np.inf]}, "row 1: the rating is inf, which is not a finite number"),
+        ({"rating": [1, 10**400]}, "row 1: the rating is 1000.*, which is not a finite number"),
         ({"rating": [1, [2]]}, "row 1: 'rating' holds \\[2\\], where a number or"),
         ({"rating": [1, Decimal("NaN")]}, "row 1: the rating is"),
         ({"time": ["2020-01-01", "soon"]}, "row 1: the time is 'soon'"),
@@ -527,6 +550,7 @@ def test_one_sentence_where_a_frame_is_wrong(columns, says):
         ("item,title\n10,A\n,B\n", r"items\.csv, line 3: the item is missing"),
         ("item,title\n10,A\n11\n", r"items\.csv, line 3: it has 1 field"),
         ("item,title\n77,A\n", "None of the items that are rated is in .*: ratings have 10, it has 77"),
+        ("imdb_id,id,title\ntt1,10,A\n", "it has tt1; .* call the column that has them as the rat"),
         ("name,title\n10,A\n", "has no column that is known as the item; give it the ratings' name, 'item'"),
         ("10,A\n11,B\n", "has no names in its first line"),
         ("item,genres\n10,[A\n11,\"['A', {}]\"\n10,[A\n", r"line 4: item 10"),
@@ -567,6 +591,21 @@ def test_pruning_suits_the_data_and_says_where_most_users_go(write):
     assert said == [f"{items} have at least 7 positive and 7 negative ratings."] and data.n_users >= 9
     stricter = prepare(load("sample"), min_positive=20, min_negative=25)
     assert "so more than half of them are left out; lower `min_positive`" in stricter.describe()
+
+
+def test_it_warns_where_most_users_go_by_defaults():
+    """Of 12 who like everything and 3 who do not, the default needs one item that is disliked."""
+    rated = [(user, item, 5 if user < 12 or item % 2 else 1) for user in range(15) for item in range(10)]
+    ratings = read_ratings(pd.DataFrame(rated, columns=["user", "item", "rating"]))
+    with pytest.warns(
+        AccentWarning, match="^Of 'ratings' 10 of 10 items .*, 3 of 15 users .* more than half"
+    ):
+        data = prepare(ratings)
+    assert data.n_users == 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepare(ratings, min_positive=1, min_negative=1)  # as was asked for
+        assert prepare(ratings, min_negative=0).n_users == 15
 
 
 def test_one_user_and_one_item():

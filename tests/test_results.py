@@ -190,22 +190,34 @@ def test_the_readme_says_what_other_seeds_reach():
     fits = pd.read_csv(RESULTS / "fits.csv")
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     fits["above"] = 100 * (fits["held_out_rmse"] / fits["rmse_of_means"] - 1)
-    for name, seeds, sentence in (
+    small, large = "ml-latest-small", "ml-100k"
+    for setting, name, split, sentence in (
         (
-            "ml-latest-small",
-            5,
-            "the error is {0}, {1} above that of means, and {2} films are somebody's best",
+            "generalising",
+            small,
+            "latest",
+            "the error is {0}, {1} above that of means, and {2} films",
         ),
-        ("ml-100k", 3, "by three seeds, {0} ({1} above) and {2} films"),
+        ("generalising", large, "latest", "by three seeds, {0} ({1} above) and {2} films"),
+        ("accurate", small, "latest", "errs less than means do: {0} ({1} below), on"),
+        ("accurate", large, "latest", "on MovieLens 100K {0} ({1} below)."),
+        ("accurate", small, "latest", "only {2} films are somebody's best"),
+        ("accurate", large, "latest", "on MovieLens 100K {2}."),
+        ("accurate", small, "earlier", "it is {1} above means on `ml-latest-small`,"),
+        ("accurate", large, "earlier", "and {1} below on MovieLens 100K."),
     ):
-        rows = fits[fits["dataset"] == name]
-        assert rows["seed"].tolist() == list(range(seeds))
+        rows = fits[(fits["setting"] == setting) & (fits["dataset"] == name) & (fits["split"] == split)]
+        assert rows["seed"].tolist() == list(range(5 if name == small else 3))
+        above = rows["above"]
+        assert (
+            (above > 0).all() if "above" in sentence else (above < 0).all() if "below" in sentence else True
+        )
         ranges = (
             f"{rows['held_out_rmse'].min():.3f} to {rows['held_out_rmse'].max():.3f}",
-            f"{rows['above'].min():.1f}% to {rows['above'].max():.1f}%",
+            f"{above.abs().min():.1f}% to {above.abs().max():.1f}%",
             f"{rows['different_recommendations'].min()} to {rows['different_recommendations'].max()}",
         )
-        assert sentence.format(*ranges) in text
+        assert sentence.format(*ranges) in text, sentence.format(*ranges)
     # The run that the README shows is that of the first seed.
     first = fits.iloc[0]
     shown = f"{first['users']} users, {first['different_recommendations']} different recommendations, "

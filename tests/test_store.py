@@ -4,12 +4,9 @@ import json
 import math
 import os
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -271,32 +268,6 @@ def test_killed_in_the_middle_of_a_stack_it_takes_the_half_back(tmp_path):
     with Store(path, "print") as store:
         assert store.done("ncf", 0, SLATES).keys() == {outcome.world for outcome in stack(0)}
         assert store.record("ncf", 0, stack(1)) == 8
-
-
-def test_killed_at_random_moments_it_resumes_with_whole_stacks(tmp_path):
-    stacks, path = 120, tmp_path / "worlds.sqlite"
-    code = WRITER.format(tests=os.path.dirname(__file__), path=str(path), stacks=stacks)
-    moments = random.Random(3)
-    believed, ends = 0, []
-    for _ in range(10):
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        # The first line says that it is at work; then it is killed somewhere between two lines.
-        said = [process.stdout.readline()]
-        time.sleep(moments.uniform(0, 0.03) if ends else 0)
-        process.send_signal(signal.SIGKILL)
-        said += process.communicate()[0].splitlines()
-        believed += sum(bool(line.strip()) for line in said)
-        ends.append(process.returncode)
-        with Store(path, "print") as store:
-            sizes = Counter(world.split(" ")[1] for world in store.done("ncf", 0, SLATES))
-        assert set(sizes.values()) <= {8}  # never half a stack
-        assert len(sizes) >= believed  # and nothing lost that was said to be recorded
-    assert -signal.SIGKILL in ends
-    subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=True)
-    with Store(path, "print") as store, Store(tmp_path / "undisturbed", "print") as undisturbed:
-        for number in range(stacks):
-            undisturbed.record("ncf", 0, stack(number))
-        pd.testing.assert_frame_equal(store.outcomes(), undisturbed.outcomes())
 
 
 @pytest.fixture

@@ -512,6 +512,34 @@ def sparse(data):
     return net
 
 
+def bounded(data):
+    """Rows that are cut to a length when they are looked up."""
+    net = BiasedFactors(data)
+    net.users.max_norm = 1.0
+    return net
+
+
+class Padded(BiasedFactors):
+    """A row more than there are users, as where positions begin at 1."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.users = nn.Embedding(data.n_users + 1, self.users.embedding_dim)
+
+
+class Collecting(BiasedFactors):
+    """Remembers what it gave, in a dict."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.cache = {}
+
+    def forward(self, users, items):
+        if "scores" not in self.cache:
+            self.cache["scores"] = super().forward(users, items)
+        return self.cache["scores"]
+
+
 class Short(BiasedFactors):
     """No row for the last item, which is not among the first pairs."""
 
@@ -560,6 +588,14 @@ class Keeping(BiasedFactors):
     def forward(self, users, items):
         self.last = super().forward(users, items).detach()
         return self.last + super().forward(users, items)
+
+
+class Compared(BiasedFactors):
+    """Scores a pair by the others beside it."""
+
+    def forward(self, users, items):
+        scores = super().forward(users, items)
+        return scores - scores.mean()
 
 
 class Endless(BiasedFactors):
@@ -653,6 +689,12 @@ class Talkative(BiasedFactors):
         ),
         (lambda data: Endless(data), {"user_parameters": "users.weight"}, "not finite, such as nan, though"),
         (lambda data: Doubled(data, "users"), {"user_parameters": "users.weight"}, "under two names"),
+        (lambda data: Collecting(data), {"user_parameters": "users.weight"}, r"keeps a tensor .*\(cache\)"),
+        (lambda data: nn.DataParallel(BiasedFactors(data)), {}, "inside nn.DataParallel"),
+        (lambda data: BiasedFactors(data).to("meta"), {}, r"\(users.weight, .*have no values yet"),
+        (lambda data: bounded(data), {}, r"Tables with `max_norm` \(users\) change their rows"),
+        (lambda data: Padded(data), {"user_parameters": "users.weight"}, r"\('users.weight' has \d+ rows\)"),
+        (lambda data: nn.Sequential(nn.LazyLinear(1)), {}, r"\(0.weight, 0.bias\) have no values yet"),
         (lambda data: sparse(data), {"user_parameters": "users.weight"}, r"sparse gradients \(users\)"),
         (
             lambda data: torch.jit.trace(BiasedFactors(data), (torch.tensor([0, 1]), torch.tensor([0, 1]))),
@@ -799,6 +841,7 @@ def rarest(model):
             lambda model: model.net.of_items[1].train(),
             r"which others are scored with it; net.of_items.1 in training mode",
         ),
+        (Wrapped, Compared, {}, None, "which others are scored with it; score each pair by itself"),
         (Wrapped, BiasedFactors, {"loss": by_lot}, None, "Two calls of `losses` differ"),
         (Own, BiasedFactors, {}, None, "candidates of user 0 include items that she has acted on"),
         (Wrapped, BiasedFactors, {"loss": "bpr"}, None, r"no gradient .*\(net.user_bias.weight\)"),

@@ -156,6 +156,12 @@ def about_items(where, names, attributes=None, taken=()) -> dict:
         columns |= _found(role, find(where, free, role, groups))
     for name in attributes or ():
         column = place(where, names, "attributes", name)
+        known = next((role for role in ("title", "year") if columns.get(role) == column), None)
+        if known:
+            raise AccentError(
+                f"{where}: {column!r} is the {known} already; to make an attribute of it, too, add a copy of "
+                "the column under another name."
+            )
         if column not in columns.values():
             columns[str(name)] = column
     return columns

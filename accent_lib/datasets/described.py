@@ -99,6 +99,8 @@ def describe(ids, table, keys, about, separator=None):
         ``genres``, ``directors``, ``actors`` and any other, as tuples of numbers.
     unknown : int
         How many of the items have no row.
+    split : dict of str
+        What separates several values, of each attribute that has a row with several.
     """
     first = {}
     for row, key in enumerate(keys):
@@ -108,7 +110,8 @@ def describe(ids, table, keys, about, separator=None):
     if not known:
         raise AccentError(
             f"None of the items that are rated is in {table.where}: ratings have {ids[0]!s}, it has "
-            f"{keys[0]}; check that both mean the same ids."
+            f"{keys[0]}; check that both mean the same ids, and call the column that has them as the ratings "
+            "do."
         )
 
     def values(role):
@@ -118,18 +121,20 @@ def describe(ids, table, keys, about, separator=None):
     titles = [_title(value, item) for value, item in zip(values("title"), ids, strict=True)]
     years = values("year") if "year" in about else [_bracketed(title) for title in titles]
     items = {"title": titles, "year": pd.array([_year(year) for year in years], dtype="Int64")}
-    attributes = {}
+    attributes, split = {}, {}
     kinds = [role for role in about if role not in ("title", "year")]
     for kind in dict.fromkeys([*ATTRIBUTE_COLUMNS, *kinds]):
         texts = values(kind)
         wide = about.get(kind, "")
         by = " " if isinstance(wide, str) and wide.endswith(":token_seq") else separator or _separator(texts)
         names = [_names(table, row, kind, text, by) for row, text in zip(rows, texts, strict=True)]
+        if any(isinstance(text, str) and by in text and not text.startswith("[") for text in texts):
+            split[kind] = by
         if kind in kinds or kind == "genres":
             items[kind] = object_array(names)
         attributes[kind] = object_array(_numbered(names))
     index = pd.Index(ids, name="item")
-    return pd.DataFrame(items, index), pd.DataFrame(attributes, index), len(ids) - known
+    return pd.DataFrame(items, index), pd.DataFrame(attributes, index), len(ids) - known, split
 
 
 def _title(value, item):

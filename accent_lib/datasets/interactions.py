@@ -1,6 +1,7 @@
 """From ratings to interactions: prune, hold out, re-index (the paper's section 3.1)."""
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -11,7 +12,7 @@ import pandas as pd
 
 from accent_lib.arguments import number, refused, user_of, whole
 from accent_lib.datasets.ratings import RATING_COLUMNS, Ratings, add_columns, add_tuples
-from accent_lib.errors import AccentError
+from accent_lib.errors import AccentError, AccentWarning
 from accent_lib.wording import counted
 
 INTERACTION_COLUMNS = (*RATING_COLUMNS, "positive")
@@ -89,6 +90,12 @@ class Interactions:
         add_tuples(digest, self.attributes, list(self.attributes))
         return digest.hexdigest()
 
+    @property
+    def loses_most(self) -> bool:
+        """Whether more than half of the users were left out."""
+        before, after = self.steps["users"].iloc[[0, -3]]
+        return bool(2 * after < before)
+
     def describe(self) -> str:
         """How many items and users are left and why; it says so where more than half of the users went."""
         before, after = self.steps["users"].iloc[[0, -3]]
@@ -103,7 +110,7 @@ class Interactions:
             have = "has" if rated.iloc[1] == 1 else "have"
             items = f"{rated.iloc[1]:,} of {counted(rated.iloc[0], 'item')} {have} at least {many} ratings"
             sentence = f"{items}; with these, {sentence}"
-        if 2 * after >= before:
+        if not self.loses_most:
             return f"{sentence}."
         return (
             f"{sentence}, so more than half of them are left out; lower `min_positive` or `min_negative`, or "
@@ -168,6 +175,11 @@ def prepare(
     AccentError
         If a threshold makes no sense, or if the thresholds leave nobody.
 
+    Warns
+    -----
+    AccentWarning
+        If default thresholds leave out more than half of the users of a table of one's own.
+
     Examples
     --------
     >>> from accent_lib.datasets import load, prepare
@@ -184,6 +196,7 @@ def prepare(
     positive_at = ratings.positive_at if positive_at is None else positive_at
     least = {"min_positive": min_positive, "min_negative": min_negative, "min_ratings": min_ratings}
     share = _check_settings(ratings.scale, positive_at, least, holdout)
+    chosen_here = ratings.pruning is None and min_positive is None and min_negative is None
     min_positive, min_negative, min_ratings = least.values()
     if report is not None and not callable(report):
         raise refused(report, "report", "a function of a sentence, such as print")
@@ -255,6 +268,8 @@ def prepare(
     )
     if report is not None:
         report(data.describe())
+    if chosen_here and data.loses_most:
+        warnings.warn(f"Of '{data.name}' {data.describe()}", AccentWarning, stacklevel=2)
     return data
 
 

@@ -167,13 +167,13 @@ def read_ratings(
     frame = _once(table, frame, duplicates, counts, left_out)
     frame, scale, liked = _on_scale(table.where, frame, column, counts, scale, positive_at)
     ids = np.unique(frame["item"].to_numpy())
-    about_ids, attribute_ids, unknown = describe(ids, *source, attribute_sep)
+    about_ids, attribute_ids, unknown, split = describe(ids, *source, attribute_sep)
     if items is not None:
         left_out["items of the table that nobody rated"] = len(source[1]) - len(ids) + unknown
     notes = (
         _said_of_columns(table, roles, source[2] if items is None else {}, unit),
         _said_of_scale(frame, column, counts, scale, liked),
-        _said_of_rows(frame, source, items is not None, unknown, left_out),
+        _said_of_rows(frame, source, items is not None, unknown, split, left_out),
     )
     name = name or ("ratings" if isinstance(ratings, pd.DataFrame) else Path(ratings).stem)
     result = Ratings(name, frame, about_ids, attribute_ids, scale, liked, None, notes)
@@ -268,7 +268,18 @@ def _on_scale(where, frame, column, counts, scale, positive_at):
                 f"{where}: ratings go up to {high:,.0f}; if they are counts, say counts=True, which takes "
                 f"log(1 + count), else name their scale, such as scale=({low:.0f}, {high:.0f})."
             )
+        above = float(rating[rating > low].min(initial=high))
+        if low == -1 and high > 1 and above >= 0:
+            raise AccentError(
+                f"{where}: ratings go from {above:g} to {high:g}, but some are -1; if that says that there "
+                f"is none, say unrated=-1, else name the scale, such as scale=(-1, {high:g})."
+            )
         low, high = next((s for s in SCALES if s[1] == high and s[0] <= low), (low, high))
+    if low == high and counts:
+        raise AccentError(
+            f"{where}: every count is {np.expm1(low):,.0f}, so nothing tells liked from disliked; say "
+            "rating=False if each row just says that an item was liked."
+        )
     if low == high:
         raise AccentError(
             f"{where}: every rating is {low:g}, so nothing tells liked from disliked; name the scale, such "
@@ -315,10 +326,11 @@ def _said_of_scale(frame, column, counts, scale, liked):
     )
 
 
-def _said_of_rows(frame, source, own_table, unknown, left_out):
+def _said_of_rows(frame, source, own_table, unknown, split, left_out):
     """How much there is, what is known of the items, and what was left out."""
     table, _, about = source
-    known = f"known of items: {', '.join(about)}" if about else "nothing is known of items"
+    parts = [f"{kind} split at '{split[kind]}'" if kind in split else kind for kind in about]
+    known = f"known of items: {', '.join(parts)}" if about else "nothing is known of items"
     if own_table:
         lacks = f", which lacks {unknown:,} of them" if unknown else ""
         known += f", from {Path(table.where).name}{lacks}"

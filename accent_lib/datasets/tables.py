@@ -11,6 +11,7 @@ import io
 import numbers
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -21,13 +22,18 @@ import pandas as pd
 
 from accent_lib.datasets.columns import KNOWN, plain
 from accent_lib.datasets.ratings import object_array
-from accent_lib.errors import AccentError
+from accent_lib.errors import AccentError, shown
 from accent_lib.files import shown_path
 
 #: What may separate fields, the surest first, and what it is called. `None` is any white space.
 SEPARATORS = {"::": "'::'", "\t": "tabs", ";": "semicolons", ",": "commas", "|": "'|'", None: "white space"}
 #: What stands for a value that is missing.
 MISSING = {"", "nan", "null", "<na>", "nat", "\\n"}
+#: How the first line of a text begins that is no table, what it is, and what to do.
+NO_TABLES = (
+    (r'\s*\[?\s*\{\s*("|$)|\s*\[\s*$', "JSON", "pass what pandas.read_json() makes of it"),
+    (r"\s*<(!doctype|html|\?xml)", "a page of the web", "fetch the table itself, and name its file"),
+)
 #: Lines that a separator is judged by.
 HEAD = 20
 #: Characters that are read at a time, and rows where the text has to be read row by row.
@@ -117,8 +123,11 @@ def read_table(source, choose: Callable, sep=None, given=()) -> Table:
     try:
         path = Path(source)
     except TypeError:
+        kind = type(source).__name__
+        if kind == "DataFrame":
+            kind = f"one of {type(source).__module__.partition('.')[0]}; make one of pandas of it"
         raise AccentError(
-            f"Ratings and items are read from a path or a DataFrame, not from {type(source).__name__}."
+            f"Ratings and items are read from a path or a DataFrame, not from {kind}."
         ) from None
     if "://" in str(source) or re.match(r"(https?|s3|gs|ftp):/", str(source)):  # Path makes one slash of two
         raise AccentError(f"{str(source):.100} is an address on the web; fetch the file, and name it.")
@@ -136,11 +145,14 @@ def read_table(source, choose: Callable, sep=None, given=()) -> Table:
         head = list(islice((line for line in lines if line.strip()), HEAD))
     if not head:
         raise AccentError(f"{path} is empty; name another file.")
+    for pattern, kind, way in NO_TABLES:
+        if re.match(pattern, head[0], re.IGNORECASE):
+            raise AccentError(f"{path} is {kind} and no table; {way}.")
     if sep is not None and (not isinstance(sep, str) or not sep):
         raise AccentError(f"`sep` is {sep!r}, but must be what separates the fields, such as ',' or '::'.")
     sep = _separator(path, head, given) if sep is None else None if sep == " " else sep
     first = next(records_of(path, head, sep))[1]
-    has_names = _is_header(path, first, given)
+    has_names = _is_header(path, first, given, [fields for _, fields in _readable(path, head, sep)][1:])
     names = [name.strip() if has_names and name.strip() else place for place, name in enumerate(first)]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -272,12 +284,9 @@ def _separator(path, head, given):
     """What separates the fields: what makes sense of the header, else what gives all lines as many fields."""
     fits = {}
     for sep in SEPARATORS:
-        rows = []
-        try:
-            rows.extend(fields for _, fields in records_of(path, head, sep))
-        except AccentError:  # a text in quotation marks that the head cuts off, or marks that mean nothing
-            if not rows:
-                continue
+        rows = [fields for _, fields in _readable(path, head, sep)]
+        if not rows:
+            continue  # quotation marks that mean nothing by this separator
         named = sum(name.strip() in given or plain(name) in KNOWN for name in rows[0])
         fits[sep] = named, len({len(fields) for fields in rows}) == 1 and len(rows[0])
     best = max(fits, key=lambda sep: fits[sep][0])  # of equals the first, which is the surest
@@ -290,7 +299,21 @@ def _separator(path, head, given):
         return apart[0]
     found = " or ".join(SEPARATORS[sep] for sep in apart)
     problem = f"may be separated by {found}" if found else "have no separator that gives all as many fields"
-    raise AccentError(f"{path}: the first {len(head)} lines {problem}; name it, such as sep=','.")
+    odd = "" if found else _odd_line(head)
+    way = "correct or remove that one, or name the separator" if odd else "name it"
+    raise AccentError(f"{path}: the first {len(head)} lines {problem}{odd}; {way}, such as sep=','.")
+
+
+def _odd_line(head):
+    """That one of the lines is no row as most others are, for an error; empty if none stands out."""
+    sizes = {sep: [len(fields) for _, fields in _readable("", head, sep)] for sep in SEPARATORS if sep}
+    usual = {sep: Counter(each).most_common(1)[0] for sep, each in sizes.items() if len(each) == len(head)}
+    usual = {sep: most for sep, most in usual.items() if most[0] > 1 and 2 * most[1] > len(head)}
+    if not usual:
+        return ""
+    sep = max(usual, key=lambda sep: usual[sep][1])
+    odd = next(line for line, size in zip(head, sizes[sep], strict=True) if size != usual[sep][0])
+    return f" (most have {usual[sep][0]} between {SEPARATORS[sep]}, but not {shown(odd.strip()[:40])})"
 
 
 def records_of(path, lines, sep):
@@ -325,8 +348,19 @@ def _unquoted(field):
     return field[1:-1].replace('""', '"') if len(field) > 1 and field[0] == field[-1] == '"' else field
 
 
-def _is_header(path, first, given):
-    """Whether the first row has the names: names that are known, or at least nothing that is a number."""
+def _readable(path, head, sep):
+    """The first rows, up to one that cannot be read: a text in quotation marks that the head cuts off."""
+    try:
+        yield from records_of(path, head, sep)
+    except AccentError:
+        return
+
+
+def _is_header(path, first, given, others):
+    """Whether the first row has the names: names that are known, or at least nothing that is a number.
+
+    What stands in a column again further down is no name of it.
+    """
     if any(name.strip() in given for name in first):
         return True
     missing = next((name for name in given if isinstance(name, str)), None)
@@ -334,9 +368,15 @@ def _is_header(path, first, given):
         raise AccentError(f"{path} has no column {missing!r}: its first line is {', '.join(first)}.")
     # One name that is known may be an id: somebody rates a book called Game.
     known = sum(plain(name) in KNOWN for name in first)
-    return known > 1 or not any(
-        re.fullmatch(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?", name.strip()) for name in first
-    )
+    if known > 1:
+        return True
+    if any(
+        name.strip() and name in fields[place : place + 1]
+        for fields in others
+        for place, name in enumerate(first)
+    ):
+        return False
+    return not any(re.fullmatch(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?", name.strip()) for name in first)
 
 
 def _regular_columns(path, encoding, sep, has_names, names, wanted):

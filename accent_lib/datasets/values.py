@@ -69,7 +69,10 @@ def _number(value):
             return np.nan, "may be thousands or a decimal comma; write it without a comma"
         return float(value.replace(",", ".")), ""
     if isinstance(value, numbers.Real) or hasattr(value, "as_tuple"):  # a Decimal is no Real
-        return float(value), ""
+        try:
+            return float(value), ""
+        except OverflowError:  # a whole number of hundreds of digits
+            return np.inf, ""
     return np.nan, "is not a number; correct it"
 
 
@@ -96,7 +99,8 @@ def read_ids(table, column, role):
                 "restore it, or pass a DataFrame in which the ids are texts.",
             )
     whole = kinds[0] is int or (table.is_text and all(map(WHOLE.fullmatch, texts)))
-    if whole and all(-(2**63) <= int(text) < 2**63 for text in texts):
+    # Python reads no number of thousands of digits.
+    if whole and all(len(text) < 21 and -(2**63) <= int(text) < 2**63 for text in texts):
         return np.array([int(text) for text in texts], dtype=np.int64)[codes]
     return object_array(texts)[codes]
 
@@ -112,6 +116,12 @@ def _is_whole(value):
     return isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_)
 
 
+def _may_be_a_date(value):
+    """Whether a number reads as year, month and day, such as 20201231."""
+    year, month, day = value // 10_000, value // 100 % 100, value % 100
+    return value % 1 == 0 and 1900 <= year < 2100 and 1 <= month <= 12 and 1 <= day <= 31
+
+
 def read_times(table, column, time_format):
     """Times in seconds since 1970, shape (n_rows,), and how they are written."""
     codes, distinct = distinct_values(table, column)
@@ -120,6 +130,13 @@ def read_times(table, column, time_format):
         values = pd.to_numeric(pd.Series(distinct, dtype=object), errors="coerce").to_numpy()
         faults.append(~(np.abs(values) < 2.0**63))
         if not faults[0].any():
+            if all(map(_may_be_a_date, values)):
+                day = str(int(values[codes[0]]))
+                raise table.error(
+                    0,
+                    f"the time is {day}, which may be seconds or the date {day[:4]}-{day[4:6]}-{day[6:]}; "
+                    "say time_format='%Y%m%d', or time=False if rows are in time order.",
+                )
             most = np.abs(values).max()
             by, unit = next(((by, unit) for least, by, unit in UNITS if most >= least), (1, "seconds"))
             return np.floor_divide(values, by).astype(np.int64)[codes], unit

@@ -172,7 +172,7 @@ class Estimator:
         if error is not None and error > WORSE * means:
             warnings.warn(
                 f"{type(self).__name__} errs by {error:.3f} on held-out ratings, where means of users and "
-                f"items err by {means:.3f}: it memorises more than it learns. Explained is what it does.",
+                f"items err by {means:.3f}: it learned too little, or by heart. Explained is what it does.",
                 AccentWarning,
                 stacklevel=level,
             )
@@ -354,6 +354,8 @@ class Model(Estimator):
         self.check_memory(self._least_bytes(), device)
         self._seen = self._inside()
         network, rounds = self._make(0), self.setting.rounds
+        for sentence in (self.data.describe(), *self._what_data_lack(network)):
+            say(sentence)
         if not any(len(network.candidates(user)) for user in range(self.data.n_users)):
             raise AccentError(
                 f"There is nothing to recommend: every user of '{self.data.name}' knows every item that has "
@@ -366,6 +368,10 @@ class Model(Estimator):
         self._describe(begin, best["objective"])
         say(repr(self))
         return self
+
+    def _what_data_lack(self, network) -> list[str]:
+        """What the network does without, as sentences."""
+        return []
 
     def _take(self, state: State, start: int):
         """Stand where training led from a start."""
@@ -483,6 +489,14 @@ class RCF(Model):
 
     def _setting_of(self, name):
         return settings.rcf(name, self.data)
+
+    def _what_data_lack(self, network):
+        found = []
+        if network.types == ("none",):
+            found.append("Nothing is known of the items, so that RCF has the type of relation 'none' alone.")
+        if network.samples_disliked:
+            found.append("Nobody dislikes anything, so that RCF samples the disliked items.")
+        return found
 
 
 def speaker(progress) -> Callable[[str], Any]:

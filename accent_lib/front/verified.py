@@ -2,16 +2,18 @@
 
 import copy
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from accent_lib.arguments import refused, whole
-from accent_lib.errors import AccentError, shown
+from accent_lib.errors import AccentError, AccentWarning, shown
 from accent_lib.front.fitted import seed_of
 from accent_lib.models import Wrapped
 from accent_lib.retraining.engine import observe, retrain
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Orders of the batches of verification, apart from those of training.
 FIRST_ORDER = 500_000
+#: Each is two trainings at least: more than that is a slip of the keyboard.
+MOST_ORDERS = 1000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,7 +128,8 @@ def verify(
     Warns
     -----
     AccentWarning
-        Once, if retraining starts from a net of one's own that had been trained before.
+        Once, if retraining starts from a net of one's own that had been trained before; if your own training
+        does not heed what is left out.
 
     Examples
     --------
@@ -139,7 +144,7 @@ def verify(
     >>> verify(explanation, orders=1)
     held in ... of 1 order, as first of all items in ...; the control in ... of 1
     """
-    orders, seed = whole(orders, "orders", 1), seed_of(seed)
+    orders, seed = whole(orders, "orders", 1, MOST_ORDERS), seed_of(seed)
     if not hasattr(explanation, "closeup"):
         raise AccentError(
             f"What is verified is an explanation, as explain() gives it, not {type(explanation).__name__}."
@@ -163,7 +168,14 @@ def verify(
             trained = retrain(network, recipe, state, [world, World()], number, device)
             networks = (each.into(copy.deepcopy(network)) for each in trained)
         else:
-            networks = (put(fit(each.keep(network), number), network) for each in (world, World()))
+            networks = [put(fit(each.keep(network), number), network) for each in (world, World())]
+            if order == 0 and _same(*networks):
+                warnings.warn(
+                    "`fit` gave the same net with the set and without it, so that nothing is verified: let "
+                    "it weight the loss of each action by `keep`.",
+                    AccentWarning,
+                    stacklevel=3,
+                )
         for name, each, here in zip(("without", "control"), (world, World()), networks, strict=True):
             (outcome,) = observe(here, each, [user], slate)
             if outcome.status == "failed":
@@ -203,6 +215,12 @@ def put(trained, network):
         what = str(error).splitlines()[-1].strip()
         raise AccentError(f"What `fit` returned does not fit {type(inside).__name__}: {what}") from error
     return here.eval()
+
+
+def _same(first, second):
+    """Whether two networks have the same parameters."""
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    return all(torch.equal(one, other) for one, other in pairs)
 
 
 def _row(model, explanation, outcome):

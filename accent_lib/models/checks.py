@@ -165,7 +165,7 @@ def _chance(model, users, names) -> Iterator[str]:
         if not _alike(scores, apart):
             yield (
                 f"The score of an item of user {names.user(user)} depends on which others are scored with "
-                f"it; {because}."
+                f"it; {because if training else 'score each pair by itself'}."
             )
             return
     batch, (block, _) = next(iter(model.batches(256, None))), _some(model, user)

@@ -11,6 +11,7 @@ import torch
 from torch import Size, Tensor, nn
 from torch.autograd import grad
 from torch.func import functional_call, vmap
+from torch.nn.parameter import is_lazy
 
 from accent_lib.arguments import number
 from accent_lib.errors import AccentError, shown
@@ -46,6 +47,22 @@ def names_of(net, named) -> list[str]:
         raise AccentError(
             f"Tables with sparse gradients ({', '.join(sparse[:3]):.60}) cannot be differentiated twice; "
             "make them with sparse=False."
+        )
+    if isinstance(net, nn.DataParallel):
+        raise AccentError(
+            "The net is inside nn.DataParallel, in which no parameter can be replaced; wrap its `module`."
+        )
+    short = [name for name, module in net.named_modules() if getattr(module, "max_norm", None) is not None]
+    if short:
+        raise AccentError(
+            f"Tables with `max_norm` ({', '.join(short[:3]):.60}) change their rows whenever they are read, "
+            "which is no function of them; make them without it, and hold them by weight decay."
+        )
+    unmade = [name for name, value in net.named_parameters() if is_lazy(value) or value.is_meta]
+    if unmade:
+        raise AccentError(
+            f"Parameters of the net ({', '.join(unmade[:3]):.60}) have no values yet; call the net once, or "
+            "make it elsewhere than on the device 'meta'."
         )
     names = [named] if isinstance(named, str) or named is None else named
     if not isinstance(names, list | tuple):
@@ -109,6 +126,8 @@ def shapes_of(model) -> list[Size]:
     for name in model.names:
         if name not in (parameters if model.shared else tables):
             has = ", ".join(parameters) if model.shared else f"those {with_rows}"
+            if name in parameters and parameters[name].dim():
+                has += f" ({name!r} has {counted(len(parameters[name]), 'row')})"
             raise AccentError(f"The net has no parameter {shown(name)} of this kind; it has {has}.")
     if model.reads == "history" and not model.shared:
         raise AccentError(
@@ -139,14 +158,19 @@ def _modules_again(net) -> set[str]:
     return {name for name, module in every if count[id(module)] > 1}
 
 
-def _kept(net) -> dict[str, Tensor]:
-    """Tensors of a net that are attributes, and neither parameters nor buffers."""
-    return {
-        f"{name}.{key}".lstrip("."): value
-        for name, module in net.named_modules()
-        for key, value in vars(module).items()
-        if isinstance(value, Tensor)
-    }
+def _kept(net) -> dict[tuple[str, int], Tensor]:
+    """Tensors of a net that are attributes, or in a list or a dict of it; no parameters and no buffers."""
+    kept = {}
+    for name, module in net.named_modules():
+        for key, value in vars(module).items():
+            inside = [value]
+            if isinstance(value, Mapping) and not key.startswith("_"):  # those of torch hold its parameters
+                inside = value.values()
+            elif isinstance(value, list | tuple):
+                inside = value
+            tensors = [each for each in inside if isinstance(each, Tensor)]
+            kept |= {(f"{name}.{key}".lstrip("."), place): each for place, each in enumerate(tensors)}
+    return kept
 
 
 def check_scores(model) -> None:
@@ -180,7 +204,9 @@ def check_scores(model) -> None:
             f"The net gives scores that are not finite, such as {scores[~scores.isfinite()][0].item()}, "
             "though its parameters are; look for a division, a root or a logarithm in `forward`."
         )
-    kept = [name for name, value in _kept(model.net).items() if before.get(name) is not value]
+    kept = [
+        name for (name, place), value in _kept(model.net).items() if before.get((name, place)) is not value
+    ]
     if kept:
         raise AccentError(
             f"`forward` keeps a tensor in the net ({', '.join(kept[:3]):.60}), which cannot be copied "

@@ -83,7 +83,7 @@ def _model_bytes(model):
     """Bytes of a model as it travels to a worker; of one that cannot travel, those of its tensors."""
     try:
         return len(pickle.dumps(model))
-    except (pickle.PicklingError, AttributeError, TypeError):
+    except (pickle.PicklingError, AttributeError, TypeError, RuntimeError):  # torch's own is the last
         return sum(value.numel() * value.element_size() for value in (*model.parameters(), *model.buffers()))
 
 
