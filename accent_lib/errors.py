@@ -8,9 +8,20 @@ LONGEST = 2000
 
 
 class AccentError(ValueError):
-    """Bad input or a missing file: one sentence that says what is wrong, where, and what to do."""
+    r"""Bad input or a missing file: one sentence that says what is wrong, where, and what to do.
+
+    It may quote a file, in which anything may stand: what would break the line, or give orders to a
+    terminal, is escaped.
+
+    Examples
+    --------
+    >>> print(AccentError("There is no column 'a\nb'."))
+    There is no column 'a\nb'.
+    """
 
     def __init__(self, message: str):
+        if not message.isprintable():
+            message = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in message)
         if len(message) > LONGEST:  # what to do stands at the end
             message = f"{message[: LONGEST // 2]} … {message[-LONGEST // 2 :]}"
         super().__init__(message)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: The most bytes that a file of ours holds, unpacked: some kilobytes can unpack to gigabytes.
 LARGEST = 2**28
+#: Unpacked, a file has at most so many times the bytes that it has packed, or these.
+PACKED, UNPACKED = 100, 2**22
 _KINDS = {
     str: "text",
     int: "a whole number",
@@ -45,7 +47,7 @@ def read_bytes(path, advice: str = "make it anew", largest: int = LARGEST) -> by
     ------
     AccentError
         If there is no such file, it is none that can be read to an end, or it unpacks to more than
-        ``largest`` bytes.
+        ``largest`` bytes, or to a hundred times as many as it has and more than some millions.
 
     Examples
     --------
@@ -62,6 +64,7 @@ def read_bytes(path, advice: str = "make it anew", largest: int = LARGEST) -> by
         with open(path, "rb") as file:
             content = file.read(largest + 1)
         if path.suffix == ".gz":
+            largest = min(largest, max(UNPACKED, PACKED * len(content)))
             content = _unpacked(content, largest)
     except (OSError, ValueError) as error:  # the second: a name that no file can have
         if isinstance(error, AccentError):

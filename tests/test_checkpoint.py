@@ -1,15 +1,10 @@
 """A checkpoint holds what training knows, for the model that it is of, or a sentence says what is wrong."""
 
-import io
 import json
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from accent_book import runs
@@ -149,7 +144,8 @@ def test_a_training_that_diverged_replaces_no_good_model(kept, value, everywhere
 def test_a_checkpoint_does_not_unpack_to_gigabytes(tmp_path, monkeypatch):
     from accent_lib.training import checkpoint
 
-    monkeypatch.setattr(checkpoint, "LARGEST", 2**20)
+    for limit in ("LARGEST", "UNPACKED"):
+        monkeypatch.setattr(checkpoint, limit, 2**20)
     arrays = {"parameters/weight": np.zeros(2**20, np.float32), "header": np.array(ABOUT)}
     np.savez_compressed(tmp_path / "ncf.npz", **arrays)
     with pytest.raises(AccentError, match="cannot be read .it unpacks to 4,194,"):
@@ -157,20 +153,3 @@ def test_a_checkpoint_does_not_unpack_to_gigabytes(tmp_path, monkeypatch):
     np.savez(tmp_path / "ncf.npz", **arrays)
     with pytest.raises(AccentError, match="holds more than 1 MiB"):
         load_checkpoint(tmp_path / "ncf.npz")
-
-
-@settings(max_examples=150, deadline=2000)
-@given(st.integers(0, 3000), st.binary(min_size=1, max_size=8), st.integers(0, 3000))
-def test_a_file_that_was_cut_or_altered_brings_no_other_error(place, bytes, end):
-    made = io.BytesIO()
-    np.savez(made, **{"header": np.array(ABOUT), "parameters/weight": np.ones((2, 3), np.float32)})
-    content = made.getvalue()
-    content = content[:place] + bytes + content[place + len(bytes) :]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "ncf.npz")
-        path.write_bytes(content[: end or None])
-        try:
-            state, _ = load_checkpoint(path, "abc")
-        except AccentError:
-            return
-        assert bool(torch.isfinite(state.parameters["weight"]).all())

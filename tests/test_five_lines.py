@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import accent_lib as al
+from accent_lib.datasets import tables
 from accent_lib.datasets.fetch import fetch
 from accent_lib.errors import AccentError, AccentWarning
 from tests.conftest import do_without
@@ -104,6 +105,7 @@ def test_the_five_lines_on_a_file(kind, tmp_path, monkeypatch, capsys):
     if frame and not importlib.util.find_spec("pyarrow"):  # the reader of pandas is not ours
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "pyarrow")
         monkeypatch.setattr(pd, "read_parquet", lambda path: frame[0])
+        monkeypatch.setattr(tables, "_parquet_bytes", lambda path, limit: 0)
     items = tmp_path / "titles.csv"
     name = (lambda i: f"tt{i:04}") if kind is colons else str
     items.write_text("item,title\n" + "".join(f'{name(i)},"Book, no. {i}"\n' for i in range(1, 41)))

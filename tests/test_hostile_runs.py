@@ -132,6 +132,21 @@ def test_broken_json_of_a_run_is_a_sentence(run, content, capsys):
     assert "provenance.json" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("about", "sentence"),
+    [
+        ({"files": ["a"]}, "has ['a'] as 'files'"),
+        ({"columns": 3}, "has 3 as 'columns'"),
+        ({"noun": None}, "has None as 'noun'"),
+        ({"settings": {"min_rating": 5}}, "has {'min_rating': 5} as 'settings'"),
+    ],
+)
+def test_a_record_of_the_data_holds_what_it_must(run, about, sentence):
+    run.write_json("data.json", {"dataset": "sample", "settings": {}, "fingerprint": "ab", **about})
+    with pytest.raises(AccentError, match=re.escape(sentence)):
+        runs.interactions(run)
+
+
 def test_records_of_another_form_are_damaged(run):
     for record in (
         [],

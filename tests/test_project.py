@@ -139,13 +139,15 @@ def steps_of(workflow):
     return [step for job in jobs for step in job["steps"]]
 
 
-@pytest.mark.parametrize("workflow", ["test", "publish"])
+@pytest.mark.parametrize("workflow", ["test", "publish", "nightly"])
 def test_workflows_call_make_with_targets_and_settings_that_exist(workflow):
     variables = {"PYTHON", *(name.replace("-", "_").upper() for name in make.OPTIONS)}
     profiles = {path.stem for path in (ROOT / "notebooks" / "profiles").glob("*.yaml")}
     commands = [step["run"] for step in steps_of(workflow) if "run" in step]
     assert commands
     for command in commands:
+        if command == ".venv/bin/pip install pyarrow":  # with which Parquet is read, and nothing else
+            continue
         program, target, *settings = command.split()
         settings = dict(setting.split("=", 1) for setting in settings)
         assert program == "make" and target in TARGETS

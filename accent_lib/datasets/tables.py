@@ -38,6 +38,8 @@ NO_TABLES = (
 HEAD = 20
 #: Characters that are read at a time, and rows where the text has to be read row by row.
 CHARACTERS, BLOCK = 2**22, 2**16
+#: The most bytes that a Parquet file may unpack to, and how many times its own if it is large.
+UNPACKED, PACKED = 2**28, 100
 #: Stands for what separates fields where that is no single character.
 MARK = "\x01"
 
@@ -199,10 +201,59 @@ def _parquet(path):
             f"{path}: a Parquet file needs the package pyarrow; install it, or save the table as CSV."
         )
     try:
+        size = os.path.getsize(path)
+        limit = max(UNPACKED, PACKED * size)
+        if (most := _parquet_bytes(path, limit)) > limit:
+            raise AccentError(
+                f"{path} has {size:,} bytes and would unpack to {most:,}, which no ratings do; write it anew."
+            )
         return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise AccentError(f"{path} cannot be read as Parquet ({reason}); write it anew.") from error
+    except AccentError:
+        raise
+    except Exception as error:  # pyarrow has many of its own
+        told = " ".join(str(error).split())
+        raise AccentError(f"{path} cannot be read as Parquet ({told:.300}); write it anew.") from error
+
+
+def _parquet_bytes(path, limit):
+    """The bytes that a Parquet file unpacks to, before it is: a few can stand for any number of values.
+
+    A number takes eight. A text may stand once in the file and be that of all rows: how often is read from
+    the texts and their numbers alone, if the rest keeps to a limit.
+    """
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+        chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
+        kinds = [file.schema.column(place) for place in range(len(file.schema))]
+        wide = {kind.path: max(kind.length or 0, 8) for kind in kinds}  # of a fixed length
+        total = sum(
+            max(chunk.num_values * wide[chunk.path_in_schema], chunk.total_uncompressed_size)
+            for chunk in chunks
+        )
+    texts = [kind.path for kind in kinds if kind.physical_type == "BYTE_ARRAY"]
+    if total > limit or not texts:
+        return total
+    with parquet.ParquetFile(path, read_dictionary=texts) as file:
+        for place in range(len(groups)):
+            for column in file.read_row_group(place, texts).itercolumns():
+                total += sum(map(_text_bytes, column.chunks))
+    return total
+
+
+def _text_bytes(array):
+    """The bytes of texts that are known by their numbers, also of those in lists and structures."""
+    from pyarrow import compute, types
+
+    if types.is_struct(array.type):
+        return sum(map(_text_bytes, array.flatten()))
+    if types.is_nested(array.type):
+        return _text_bytes(array.flatten())
+    if not types.is_dictionary(array.type):
+        return array.nbytes
+    lengths = np.asarray(compute.binary_length(array.dictionary).fill_null(0), np.int64)
+    return int(lengths[np.asarray(array.indices.drop_null())].sum())
 
 
 def _encoding(path):

@@ -14,7 +14,8 @@ from accent_lib.errors import AccentError
 DATES = ("ISO8601", "%a %b %d %H:%M:%S %z %Y")
 #: Times of more digits than these are no seconds, but smaller units.
 UNITS = ((10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"), (10**11, 10**3, "milliseconds"))
-WHOLE = re.compile(r"0|-?[1-9]\d*")
+#: Ids with more digits are texts: no number of 64 bits has them.
+WHOLE = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 #: One thousand, or one? Nobody can tell.
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")

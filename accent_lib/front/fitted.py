@@ -35,6 +35,8 @@ WORSE = 1.01
 USERS, STACK = 256, 16
 #: Times that some steps are tried before fitting, to say what all will take.
 TRIALS, TRIAL_STEPS = 4, 5
+#: Facts of training that come together.
+PAIRS = ({"held_out_rmse", "rmse_of_means"}, {"pairs_in_order", "pairs_of_means"})
 ACTIVATIONS = {"relu": torch.relu, "gelu": gelu}
 
 
@@ -377,6 +379,13 @@ class Model(Estimator):
         self._start, self.start, self.state = start, State.of(network), state
         self.network = state.into(network).eval()
 
+    def _check_size(self, state: State):
+        """Refuse a setting whose tables are larger than those of a state, before they are made."""
+        numbers = sum(value.numel() for value in state.parameters.values())
+        network, rows = self.setting.network, self.data.n_users + self.data.n_items
+        if max(rows * network.get("dim", self._dim), network.get("attention", 0)) > numbers:
+            raise AccentError("It has fewer parameters than its setting says; fit the model again.")
+
     def _least_bytes(self) -> int:
         """Of the tables alone, with gradients and moments, of all copies: known before there is a network."""
         rows, dim = self.data.n_users + self.data.n_items, self.setting.network.get("dim", self._dim)
@@ -413,10 +422,15 @@ class Model(Estimator):
             If there is no such file, or it is not whole, or holds another kind of model or one of other data.
         """
         path, state, about = read(path, cls.__name__, {"setting", "seed", "start", "facts"})
-        model = cls(data, settings.of_dict(about["setting"]), seed=about["seed"])
-        same_data(path, about, model.data)
-        model._seen, model.facts = model._inside(), about["facts"]
-        model._take(state, about["start"])
+        data = cls(data).data
+        same_data(path, about, data)
+        try:
+            model = cls(data, about["setting"], seed=about["seed"])
+            model._seen, model.facts = model._inside(), about["facts"]
+            model._check_size(state)
+            model._take(state, seed_of(about["start"]))
+        except AccentError as error:
+            raise AccentError(f"{path} is damaged: {error}") from error
         return model
 
 
@@ -525,6 +539,20 @@ def read(path, kind: str, needed: set) -> tuple[Path, State, dict]:
     if found != kind or not about.keys() >= {*needed, "fingerprint"}:
         other = "something else" if found in (None, kind) else found
         raise AccentError(f"{path} holds {other}, not {kind}; name another file.")
+    try:
+        about["setting"] = settings.of_dict(about["setting"])
+    except AccentError as error:
+        raise AccentError(f"{path} is damaged: {error} Fit the model again.") from error
+    facts = about["facts"]
+    if (
+        not isinstance(facts, dict)
+        or not facts.keys() >= {"objective", "different_recommendations"}
+        or any(len(facts.keys() & pair) == 1 for pair in PAIRS)
+        or not all(isinstance(fact, int | float) for fact in facts.values())
+    ):
+        raise AccentError(
+            f"{path} is damaged: {shown(facts)} cannot have come of training. Fit the model again."
+        )
     return path, state, about
 
 

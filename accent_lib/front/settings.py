@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from accent_lib.arguments import flag, instance, refused
 from accent_lib.datasets import Interactions
+from accent_lib.errors import AccentError, shown
 from accent_lib.training import ANNEALED, PAPER, Recipe, Round, recipes
 
 
@@ -91,14 +92,22 @@ class Setting:
 def of_dict(facts: Mapping) -> Setting:
     """A setting from what :func:`dataclasses.asdict` makes of one, such as a file has it.
 
+    Raises
+    ------
+    AccentError
+        If it is none.
+
     Examples
     --------
     >>> from dataclasses import asdict
     >>> of_dict(asdict(Setting())) == Setting()
     True
     """
-    rounds = tuple(Round(each["starts"], Recipe(**each["recipe"])) for each in facts["rounds"])
-    return Setting(**{**facts, "rounds": rounds, "retraining": Recipe(**facts["retraining"])})
+    try:
+        rounds = tuple(Round(each["starts"], Recipe(**each["recipe"])) for each in facts["rounds"])
+        return Setting(**{**facts, "rounds": rounds, "retraining": Recipe(**facts["retraining"])})
+    except (TypeError, KeyError) as error:
+        raise AccentError(f"{shown(facts)} is no setting.") from error
 
 
 def ncf(name: str, data: Interactions) -> Setting:

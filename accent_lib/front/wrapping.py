@@ -14,7 +14,7 @@ from torch import nn
 from accent_lib.arguments import flag, whole
 from accent_lib.errors import AccentError, AccentWarning
 from accent_lib.front.fitted import Estimator, read, same_data, seed_of, speaker, write
-from accent_lib.front.settings import Setting, of_dict
+from accent_lib.front.settings import Setting
 from accent_lib.front.verified import checked_training, put
 from accent_lib.models import Recommender, Wrapped
 from accent_lib.models import check as check_network
@@ -139,7 +139,7 @@ class OwnModel(Estimator):
             )
         self.network, self.state, self.start = self.network.eval(), kept, start
         self.facts, self._remembers, self._looked = about["facts"], about["remembers"], True
-        self.setting = of_dict(about["setting"])
+        self.setting = about["setting"]
         return self
 
     def look(self) -> None:

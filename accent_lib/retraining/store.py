@@ -47,6 +47,16 @@ CREATE TABLE work (
 ) WITHOUT ROWID;
 """
 WORK = ["model", "done", "total", "running", "rate", "driver"]
+# SQLite takes any value in any column; only a file that was damaged or forged has others than these.
+_VALUES = {
+    "outcomes": {
+        "text": "model world slate scores status reason".split(),
+        "integer": "user seed top".split(),
+        "real": ["seconds"],
+        "blob": ["catalogue"],
+    },
+    "work": {"text": ["model", "driver"], "integer": ["done", "total", "running"], "real": ["rate"]},
+}
 # An outcome that is there already stays: the same work done twice gives the same numbers.
 _INSERT = (
     f"INSERT INTO outcomes ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
@@ -104,9 +114,9 @@ class Store:
             self._create()
         if (self._pragma("application_id"), self._pragma("user_version")) != (_APPLICATION, _VERSION):
             raise AccentError(f"{self.path} is not a store of this version; move it away and run again.")
-        if self._pragma("quick_check") != "ok":
+        if self._pragma("quick_check") != "ok" or not self._has_its_values():
             raise self._damaged()
-        (fingerprint,) = self.connection.execute("SELECT fingerprint FROM about").fetchone()
+        (fingerprint,) = self.connection.execute("SELECT fingerprint FROM about").fetchone() or ("",)
         if fingerprint != self.fingerprint:
             raise self._stranger(self.path, fingerprint, "move it away, or choose another run folder")
 
@@ -122,6 +132,15 @@ class Store:
 
     def _is_empty(self):
         return self.connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0] == 0
+
+    def _has_its_values(self):
+        others = f"length(catalogue) % {RANKED.itemsize}"
+        for table, kinds in _VALUES.items():
+            tests = [f"typeof({name}) <> '{kind}'" for kind, names in kinds.items() for name in names]
+            tests += [others] if table == "outcomes" else []
+            if self.connection.execute(f"SELECT 1 FROM {table} WHERE {' OR '.join(tests)}").fetchone():
+                return False
+        return True
 
     def _pragma(self, name):
         return self.connection.execute(f"PRAGMA {name}").fetchone()[0]
@@ -156,6 +175,8 @@ class Store:
             }
             sentence = advice.get(kind, f"cannot be used ({error}); check the disk and run again")
             raise AccentError(f"{self.path} {sentence}.") from error
+        except UnicodeDecodeError as error:  # what SQLite says quotes the file
+            raise self._damaged() from error
         except OSError as error:
             raise AccentError(f"{self.path} cannot be used: {error.strerror or error}.") from error
 
@@ -253,7 +274,10 @@ class Store:
         rows = self._read(f"SELECT {names} FROM outcomes ORDER BY model, seed, world, user, slate")
         table = pd.DataFrame(rows, columns=COLUMNS)
         rankings = [np.frombuffer(blob or b"", RANKED) for blob in table.pop("catalogue")]
-        table = from_text(table).astype(TYPES)
+        try:
+            table = from_text(table).astype(TYPES)
+        except AccentError as error:
+            raise self._damaged() from error
         table["catalogue"] = pd.Series(rankings, table.index, object)
         table = table[COLUMNS]
         return table if slates is None else of_slates(table, slates)

@@ -12,8 +12,8 @@ from accent_lib.files import atomic
 from accent_lib.gate import read_bytes
 from accent_lib.training.state import State
 
-#: The most bytes of a checkpoint; unpacked, its arrays have no more than these either.
-LARGEST = 2**34
+#: The most bytes of a checkpoint. What we write is not packed: unpacked, it has hardly more bytes.
+LARGEST, UNPACKED = 2**34, 2**26
 
 
 def save_checkpoint(path, state: State, fingerprint: str, **metadata) -> None:
@@ -85,7 +85,7 @@ def load_checkpoint(path, fingerprint: str | None = None) -> tuple[State, dict]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             unpacked = sum(member.file_size for member in file.zip.infolist())
-            if unpacked > max(LARGEST, 2 * len(content)):
+            if unpacked > max(UNPACKED, 2 * len(content)):
                 raise ValueError(f"it unpacks to {unpacked:,} bytes")
             metadata = json.loads(str(file["header"]))
             arrays = {name: file[name] for name in file.files if name != "header"}

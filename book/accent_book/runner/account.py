@@ -8,6 +8,7 @@ from accent_book.runner.plan import plan
 from accent_book.runs.notebooks import read_json, read_records
 from accent_book.runs.sources import sources_of_notebooks
 from accent_lib.files import atomic
+from accent_lib.gate import read_csv
 
 #: Lies beside the chapters, so that the book knows whose they are.
 ACCOUNT = Path("book", "chapters", "account.json")
@@ -120,10 +121,8 @@ def committed_tables(folder) -> list[dict]:
 
 def _seconds(path, about):
     """Work behind a table: what its program noted, else the sum over its retrainings."""
-    import pandas
-
     noted = about.get("seconds", about.get("seconds_of_this_command"))
     table = path.with_suffix(".csv.gz")
     if noted is not None or not table.exists():
         return noted
-    return float(pandas.read_csv(table, usecols=["seconds"])["seconds"].sum())
+    return float(read_csv(table, {"seconds": "number"}, ["seconds"], "export it again")["seconds"].sum())

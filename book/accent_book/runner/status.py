@@ -56,7 +56,9 @@ def _store_progress(path):
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
             rows = store.execute(f"SELECT {', '.join(WORK)} FROM work").fetchall()
-    except (sqlite3.Error, OSError) as error:
+        if not all(isinstance(number, int | float) for row in rows for number in row[1:5]):
+            raise sqlite3.DatabaseError("it is damaged")
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
         cut = (
             " (its last write was cut short; the same command repairs it)" if "readonly" in str(error) else ""
         )

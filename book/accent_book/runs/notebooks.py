@@ -186,7 +186,7 @@ def read(path) -> Notebook:
     try:
         cells = json.loads(path.read_text("utf-8"))["cells"]
         parts = [(c["cell_type"], tuple(c["metadata"].get("tags", ())), "".join(c["source"])) for c in cells]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise AccentError(f"{path} cannot be read as a notebook: {error!r:.100}.") from None
     return Notebook(path, tuple(parts))
 

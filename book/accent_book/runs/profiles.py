@@ -1,6 +1,7 @@
 """Profiles: flat YAML files of ``parameter: value`` that set up all notebooks for one purpose."""
 
 import functools
+from collections import Counter
 from pathlib import Path
 
 from accent_book.runs import notebooks, parameters
@@ -107,6 +108,11 @@ def _loader():
     import yaml
 
     class Plain(yaml.SafeLoader):
+        def fetch_flow_collection_start(self, token):
+            if self.flow_level > 20:  # of a thousand it takes seconds to see that they do not end
+                raise ValueError("lists in lists")
+            super().fetch_flow_collection_start(token)
+
         def compose_node(self, parent, index):
             event = self.peek_event()
             if isinstance(event, yaml.AliasEvent):  # some lines of them unfold to millions
@@ -114,9 +120,10 @@ def _loader():
             return super().compose_node(parent, index)
 
         def construct_mapping(self, node, deep=False):
-            names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
-            for name, _ in node.value:
-                if names.count(name.value) > 1:
+            names = [name for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
+            times = Counter(name.value for name in names)
+            for name in names:
+                if times[name.value] > 1:
                     told = f"{shown(name.value)} is there twice"
                     raise yaml.constructor.ConstructorError(None, None, told, name.start_mark)
             return super().construct_mapping(node, deep)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from accent_book.runs import notebooks
 from accent_book.runs.manifest import checked
 from accent_book.runs.wording import speak, words_of
-from accent_lib.errors import AccentError
+from accent_lib.errors import AccentError, shown
 
 if TYPE_CHECKING:
     from accent_lib.datasets import Interactions, Ratings
@@ -119,10 +119,10 @@ def own_file(run, ratings: str = "", items: str = "") -> OwnFile:
     -------
     OwnFile
     """
-    record, root = run.read_json("data.json"), notebooks.project_root()
+    record, root = _record(run), notebooks.project_root()
     if ratings:
-        return OwnFile(root / ratings, root / items if items else None, {}, record.get("verb", "rated"))
-    if record.get("files"):
+        return OwnFile(root / ratings, root / items if items else None, {}, record["verb"])
+    if record["files"]:
         described = Path(record["items"]) if record["items"] else None
         return OwnFile(Path(record["dataset"]), described, _columns(record["columns"]), record["verb"])
     club = checked(root / "data" / "club")
@@ -148,6 +148,19 @@ def source_of(settings: dict) -> dict:
     return source | {"files": hashes}
 
 
+def _record(run):
+    """What notebook 01 noted, and the usual where it noted nothing."""
+    usual = {**dict.fromkeys(SOURCE, ""), "files": {}, "noun": "film", "verb": "rated"}
+    record = usual | run.read_json("data.json")
+    for name, value in usual.items():
+        if not isinstance(record[name], type(value)):
+            raise AccentError(
+                f"data.json in {run.folder} has {shown(record[name])} as {name!r}; run the notebook that "
+                "makes it again."
+            )
+    return record
+
+
 def interactions(run) -> "Interactions":
     """The prepared data that notebook 01 settled on; figures of this process speak its words from now on.
 
@@ -166,21 +179,25 @@ def interactions(run) -> "Interactions":
     """
     from accent_lib.datasets import prepare
 
-    record = run.read_json("data.json")
+    record = _record(run)
     again = f"run 01_data again, and all after it, or results of two files would be mixed in {run.folder}."
-    for file, known in record.get("files", {}).items():
+    for file, known in record["files"].items():
         if not Path(file).is_file():
             raise AccentError(f"{file}, which notebook 01_data read, is gone; put it back, or {again}")
         if source_of({"dataset": file})["files"][file] != known:
             raise AccentError(f"{file} has changed since notebook 01_data read it: {again}")
-    ratings = load_ratings(**{name: record.get(name, "") for name in SOURCE})
-    data = prepare(ratings, **record["settings"])
+    ratings = load_ratings(**{name: record[name] for name in SOURCE})
+    try:
+        data = prepare(ratings, **record["settings"])
+    except TypeError as error:  # a name that prepare() does not know
+        told = f"data.json in {run.folder} has {shown(record['settings'])} as 'settings'"
+        raise AccentError(f"{told}: {again}") from error
     if data.fingerprint != record["fingerprint"]:
         raise AccentError(
             f"The data is not the one that notebook 01_data saw in {run.folder}: run 01_data again, and all"
             " after it."
         )
-    speak(words_of(record.get("noun", "film"), record.get("verb", "rated"), data.scale))
+    speak(words_of(record["noun"], record["verb"], data.scale))
     return data
 
 
