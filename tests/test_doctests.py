@@ -53,7 +53,6 @@ INSIDE = {
 # What is on the page without an example, and why.
 EXCEPTIONS = {
     "datasets.relations.read_relation_triples": "needs MovieLens 100K",
-    "errors.AccentError": "an error",
     "errors.AccentWarning": "a warning",
     "live.panel.Panel": "needs a live notebook",
     "live.panel.panel": "needs a live notebook",
