@@ -32,7 +32,7 @@ def install(below: str, log: str, at: int = 0, fault: str = "kill") -> None:
     lets nothing grow from there on.
     """
     file = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT)
-    first = int(os.environ.setdefault("ACCENT_CRASH_FIRST", str(os.getpid())))
+    first = int(os.environ.setdefault("ACCENT_FAULT_FIRST", str(os.getpid())))
     lock, inside = threading.Lock(), threading.local()
 
     def note(kind, *paths):

@@ -24,8 +24,8 @@ def become(task):
     os.chdir(task["folder"])
     for number, path in enumerate((os.devnull, *task["said"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
-    os.environ["ACCENT_CRASH"] = json.dumps(task["crash"])
-    hook.install(**task["crash"])
+    os.environ["ACCENT_FAULT"] = json.dumps(task["fault"])
+    hook.install(**task["fault"])
     _, *sys.argv = task["arguments"]  # -m
     try:
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

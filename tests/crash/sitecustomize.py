@@ -1,8 +1,9 @@
 """Imported by every Python that finds it: counts file operations where the environment asks for it."""
 
+import json
 import os
 
-if "ACCENT_CRASH" in os.environ:
+if "ACCENT_FAULT" in os.environ:
     import hook
 
-    hook.install(**__import__("json").loads(os.environ["ACCENT_CRASH"]))
+    hook.install(**json.loads(os.environ["ACCENT_FAULT"]))
