@@ -22,6 +22,13 @@ MODELS = ("ncf", "rcf")
 HEADLINE = read_claims()["headline"]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _long_fields():
+    usual = csv.field_size_limit(10**7)  # of the whole process
+    yield
+    csv.field_size_limit(usual)
+
+
 def rows_of(path):
     """Rows of a table, compressed or not."""
     open_ = gzip.open if path.suffix == ".gz" else open
@@ -31,7 +38,6 @@ def rows_of(path):
 
 def shown(folder, tables="outcomes-*.csv.gz"):
     """User, what she lost, and the row, for the outcomes of her own sets and of the control; no library."""
-    csv.field_size_limit(10**7)
     for path in (RESULTS / folder).glob(tables):
         for row in rows_of(path):
             parts = [part for part in row["world"].split(";") if part.startswith(f"{row['user']}:")]

@@ -36,6 +36,8 @@ NO_TABLES = (
 )
 #: Lines that a separator is judged by.
 HEAD = 20
+#: Characters that a first line may have: less than a field that Python's `csv` refuses.
+LONGEST_FIRST = 2**16
 #: Characters that are read at a time, and rows where the text has to be read row by row.
 CHARACTERS, BLOCK = 2**22, 2**16
 #: The most bytes that a Parquet file may unpack to, and how many times its own if it is large.
@@ -148,6 +150,11 @@ def read_table(source, choose: Callable, sep=None, given=()) -> Table:
     for pattern, kind, way in NO_TABLES:
         if re.match(pattern, head[0], re.IGNORECASE):
             raise AccentError(f"{path} is {kind} and no table; {way}.")
+    if (long := len(head[0].rstrip())) > LONGEST_FIRST:
+        raise AccentError(
+            f"{path}: the first line has {long:,} characters, which is neither names nor a rating; "
+            "correct it, or name another file."
+        )
     if sep is not None and (not isinstance(sep, str) or not sep):
         raise AccentError(f"`sep` is {sep!r}, but must be what separates the fields, such as ',' or '::'.")
     sep = _separator(path, head, given) if sep is None else None if sep == " " else sep
@@ -336,6 +343,12 @@ def records_of(path, lines, sep):
         except StopIteration:
             return
         except csv.Error as error:
+            if "field limit" in str(error):
+                limit = csv.field_size_limit()  # of the whole process, and not ours to change
+                raise AccentError(
+                    f"{path}, line {number}: a field has more than {limit:,} characters; shorten it, close "
+                    "its quotation mark, or allow more by csv.field_size_limit()."
+                ) from None
             raise AccentError(
                 f"{path}, line {number}: a quotation mark is not closed as it should be ({error}); close it, "
                 "or write it twice where it belongs to the text."
