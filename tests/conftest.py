@@ -26,16 +26,15 @@ TINY = {
         "round_starts": [4, 2],
         "round_steps": [100, 300],
         "comparison_steps": 16,
-        "rcf_epochs": 3,
     },
+    "02b_rcf": {"rcf_epochs": 3},
     "03_influence": {
         "refit_users": 2,
         "refit_actions": 2,
         "gelu_steps": 100,
         "check_steps": 40,
-        "rcf_users": 2,
-        "rcf_actions": 1,
     },
+    "03b_rcf_influence": {"rcf_users": 2, "rcf_actions": 1},
     "04_explanations": {"ks": [3, 6]},
     "05_verification": {
         "n_users": 6,

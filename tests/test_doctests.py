@@ -76,6 +76,7 @@ EXCEPTIONS = {
     "runs.ensure": "runs notebooks",
     "runs.export": "needs a finished run, and writes into the project",
     "runs.import_results": "needs a run that goes on",
+    "runs.is_trained": "needs a run folder",
     "runs.interactions": "needs a finished run",
     "runs.outcomes_store": "needs a finished run",
     "runs.own_file": "needs a finished run",

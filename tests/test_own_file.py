@@ -26,18 +26,16 @@ SMALLEST = {
         "round_starts": [2, 1],
         "round_steps": [60, 200],
         "comparison_steps": 8,
-        "rcf_epochs": 2,
     },
+    "02b_rcf": {"rcf_epochs": 2},
     "03_influence": {
         "n_users": 4,
         "refit_users": 1,
         "refit_actions": 2,
         "gelu_steps": 20,
         "check_steps": 20,
-        "rcf_users": 1,
-        "rcf_actions": 1,
-        "workers": 1,
     },
+    "03b_rcf_influence": {"n_users": 4, "rcf_users": 1, "rcf_actions": 1, "workers": 1},
     "04_explanations": {"ks": [3, 20]},  # fewer books than that are left to recommend
     "05_verification": {
         "n_users": 50,  # more than there are

@@ -25,8 +25,8 @@ class Chapter:
         All of its parameters.
     stamp : str
         Tells whether the output is outdated: a fingerprint of all that it follows from.  That is its cells
-        and settings, the sources that it may import, the committed tables if it reads them, and the stamp of
-        the chapter whose files it takes.
+        and settings, the sources that it may import, the committed tables if it reads them, and the stamps of
+        the chapters whose files it takes.
     follows : frozenset of str
         Names of the chapters that have to be run before it.
     folder : Path
@@ -106,10 +106,13 @@ def plan(profile, upto=None, root=None) -> list[Chapter]:
     settings = load_profile(profile, root)
     sources = sources_of_notebooks()
     folder = notebooks.runs_folder() / run_name(profile, root)
+    models = next((own["models"] for own in settings.values() if "models" in own), None)
     chapters = {}
     for notebook in notebooks.all_notebooks(root):
         if upto is not None and notebook.number > upto:
             break
+        if not notebook.is_about(models):
+            continue
         # The launch cell does nothing in a run, and the address in it may change.
         cells = [cell for cell in notebook.cells if LAUNCH not in cell[1]]
         parts = {"cells": cells, "settings": settings[notebook.name], "sources": sources}
@@ -119,16 +122,17 @@ def plan(profile, upto=None, root=None) -> list[Chapter]:
             parts["tables"] = _committed_tables(root / "data" / "results")
         if any("read_claims" in text for _, _, text in notebook.cells):
             parts["claims"] = hashlib.sha256((root / "book" / "claims.yml").read_bytes()).hexdigest()
-        before = chapters.get(notebook.needs)
-        if before is None and notebook.needs:
+        sources_before = [chapter.notebook for chapter in chapters.values()]
+        before = [chapters[source.name] for source in notebooks.before(notebook, sources_before, models)]
+        if notebook.needs and not before:
             raise AccentError(
                 f"{notebook.name} takes the files of notebook {notebook.needs}, which is not before it."
             )
-        stamp = fingerprint(**parts, before=before and before.stamp)
-        follows = before.follows | {before.name} if before else frozenset()
+        stamp = fingerprint(**parts, before=[chapter.stamp for chapter in before])
+        follows = frozenset().union(*(chapter.follows | {chapter.name} for chapter in before))
         output = root / "book" / "chapters" / notebook.path.name
         own = settings[notebook.name]
-        chapters[notebook.number] = Chapter(notebook, own, stamp, follows, folder, output)
+        chapters[notebook.name] = Chapter(notebook, own, stamp, follows, folder, output)
     if not chapters:
         raise AccentError(f"There is no notebook with a number up to {upto}.")
     return list(chapters.values())

@@ -7,6 +7,8 @@ import time
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
+import nbformat
+
 from accent_book.publish.page import publish_explorer
 from accent_book.runner.account import ACCOUNT, publish_account
 from accent_book.runner.kernel import execute, kernel
@@ -102,6 +104,7 @@ def _run(chapters, profile, force, root):
     if failure:
         raise failure
     print(f"Executed notebooks are in {short(root / 'book' / 'chapters', root)}.", flush=True)
+    _publish_left_out(profile, root)
     publish_account(profile, root)
     publish_explorer(folder, root)
     return executed
@@ -157,6 +160,18 @@ def _publish(chapter):
     if not chapter.output.exists() or chapter.output.read_bytes() != content:
         with atomic(chapter.output) as file:
             file.write_bytes(content)
+
+
+def _publish_left_out(profile, root):
+    """In the place of chapters about a recommender that the run is without: that it is."""
+    run = {chapter.name for chapter in plan(profile, root=root)}
+    for notebook in notebooks.all_notebooks(root):
+        if notebook.name not in run:
+            title = next(text for kind, _, text in notebook.cells if kind == "markdown").partition("\n")[0]
+            text = f"{title}\n\nThis run (`{profile}`) leaves {notebook.model.upper()} out of its `models`."
+            page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+            with atomic(root / "book" / "chapters" / notebook.path.name) as file:
+                nbformat.write(page, file)
 
 
 def _unpublish_others(root, folder):

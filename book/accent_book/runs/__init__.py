@@ -5,6 +5,7 @@ The code cell after a notebook's parameters is ``run = runs.begin("02_training",
 
 from accent_book.runs.artifacts import (
     Retraining,
+    is_trained,
     model_class,
     new_model,
     possible_ks,
@@ -12,6 +13,7 @@ from accent_book.runs.artifacts import (
     retraining,
     slates_of,
     trained_model,
+    training_fingerprint,
     untrained_model,
 )
 from accent_book.runs.earlier import ensure
@@ -44,6 +46,7 @@ __all__ = [
     "export",
     "import_results",
     "interactions",
+    "is_trained",
     "load_profile",
     "load_ratings",
     "model_class",
@@ -65,6 +68,7 @@ __all__ = [
     "speak",
     "store_path",
     "trained_model",
+    "training_fingerprint",
     "untrained_model",
     "words",
     "words_of",

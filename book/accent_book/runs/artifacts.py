@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from accent_book.runs.notebooks import maker
 from accent_lib.errors import AccentError
 
 if TYPE_CHECKING:
@@ -74,8 +75,54 @@ def relation_triples(run, data, source: str) -> "pd.DataFrame | None":
     return read_relation_triples(data, Relations.of(data.attributes), record["data_home"] or None)
 
 
+def training_fingerprint(name: str, data, seed: int, **how) -> str:
+    """Tell two trainings of a model apart: by its revision, the data, the seed and how it is trained.
+
+    Parameters
+    ----------
+    name : {"ncf", "rcf"}
+    data : Interactions
+    seed : int
+    **how : values that JSON knows
+        Recipe, rounds, ….
+
+    Examples
+    --------
+    >>> from accent_lib.datasets import load, prepare
+    >>> data = prepare(load("sample"))
+    >>> training_fingerprint("ncf", data, 0, steps=3) == training_fingerprint("ncf", data, 0, steps=4)
+    False
+    """
+    from accent_lib.retraining.identity import training_identity
+
+    return training_identity(model_class(name), data.fingerprint, seed=seed, **how)
+
+
+def is_trained(run, name: str, fingerprint: str, table: str, columns) -> bool:
+    """Whether the run folder holds a model of this fingerprint, and the table of its training.
+
+    Parameters
+    ----------
+    run : Run
+    name : {"ncf", "rcf"}
+    fingerprint : str
+        Of :func:`training_fingerprint`.
+    table : str
+        The name of a CSV file in the run folder.
+    columns : iterable of str
+        What it must hold.
+    """
+    from accent_lib.training import load_checkpoint
+
+    try:
+        load_checkpoint(run.path(f"{name}.npz"), fingerprint)
+        return set(columns) <= set(run.read_csv(table))
+    except AccentError:
+        return False
+
+
 def trained_model(run, name: str, data) -> "tuple[Recommender, State, dict]":
-    """The model that notebook 02 kept, and the state to start retraining from.
+    """The model that its notebook kept, and the state to start retraining from.
 
     Parameters
     ----------
@@ -97,11 +144,15 @@ def trained_model(run, name: str, data) -> "tuple[Recommender, State, dict]":
     where = f"{name}.npz in {run.folder}"
     state, metadata = load_checkpoint(run.need(f"{name}.npz"))
     if metadata.get("data") != data.fingerprint:
-        raise AccentError(f"{where} was trained on other data: run notebook 02_training again.")
+        raise AccentError(f"{where} was trained on other data: run notebook {_trainer(name)} again.")
     if not isinstance(start := metadata.get("start"), int) or not 0 <= start < 2**32:
-        raise AccentError(f"{where} does not say from which start: run notebook 02_training again.")
+        raise AccentError(f"{where} does not say from which start: run notebook {_trainer(name)} again.")
     model = untrained_model(run, name, data, metadata)
     return state.into(model, where), state, metadata
+
+
+def _trainer(name):
+    return maker(f"{name}.npz").name
 
 
 def untrained_model(run, name: str, data, metadata: dict) -> "Recommender":
@@ -169,7 +220,7 @@ class Retraining(NamedTuple):
 def retraining(
     run, name: str, data, recipe, start: str = "trained", stack_size: int = 1, device: str = "cpu"
 ) -> Retraining:
-    """Prepare to retrain the model that notebook 02 kept.
+    """Prepare to retrain the model that its notebook kept.
 
     Parameters
     ----------

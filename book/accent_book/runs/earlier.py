@@ -9,7 +9,7 @@ from accent_book.runs.profiles import run_name
 from accent_lib.errors import AccentError
 
 
-def ensure(profile="sample", upto=3, folder=None) -> None:
+def ensure(profile="sample", upto=3, folder=None, models=None) -> None:
     """Make what is missing of notebooks 1 to `upto`, for a notebook opened alone.
 
     Nothing is done if the run folder holds every file that these notebooks make, or if the runner is at work.
@@ -22,6 +22,8 @@ def ensure(profile="sample", upto=3, folder=None) -> None:
         Number of the last notebook whose files are needed.
     folder : str, optional
         Name of the run folder to look at; the profile's by default.
+    models : list of str, optional
+        Recommenders of the run; all by default.
 
     Raises
     ------
@@ -35,6 +37,7 @@ def ensure(profile="sample", upto=3, folder=None) -> None:
     name = folder or run_name(profile)
     folder = notebooks.runs_folder() / name
     sources = [notebook for notebook in notebooks.all_notebooks() if notebook.number <= upto]
+    sources = [notebook for notebook in sources if notebook.is_about(models)]
     missing = [made for n in sources for made in n.makes if not any(folder.glob(made))]
     if sources and not missing:
         return

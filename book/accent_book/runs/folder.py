@@ -223,7 +223,18 @@ class Run:
 
     def ensure(self, upto) -> None:
         """Make what is missing in this folder of notebooks 1 to `upto`; see `accent_book.runs.ensure`."""
-        ensure(profile_of_run(self.name), upto, folder=self.name)
+        ensure(profile_of_run(self.name), upto, folder=self.name, models=self._models())
+
+    def _models(self):
+        """Recommenders that this notebook needs: its own, those that it is asked for, or those of the run."""
+        for source in notebooks.all_notebooks():
+            if source.name == self.notebook and source.model:
+                return [source.model]
+        settings = [self.settings, *map(self.read_json, self._recorded())]
+        return next((own["models"] for own in settings if "models" in own), None)
+
+    def _recorded(self):
+        return sorted(f"settings/{path.name}" for path in (self.folder / "settings").glob("[0-9]*.json"))
 
     def log(self, message) -> None:
         """Print a line with the seconds since the notebook began, and append it to ``log.txt``."""

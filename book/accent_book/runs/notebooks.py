@@ -134,10 +134,20 @@ def search_path() -> str:
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook's source: its file, and its cells as (type, tags, text)."""
+    """A notebook's source.
+
+    Attributes
+    ----------
+    path : Path
+    cells : tuple
+        As (type, tags, text).
+    model : str, optional
+        Name of the recommender that it is about, as its metadata say; it is left out of a run without it.
+    """
 
     path: Path
     cells: tuple
+    model: str | None = None
 
     @property
     def name(self) -> str:
@@ -148,6 +158,10 @@ class Notebook:
     def number(self) -> int:
         """Place in the order, from the file name."""
         return int(re.match(r"\d+", self.name)[0])
+
+    def is_about(self, models) -> bool:
+        """Whether it belongs to a run of these recommenders; ``None`` is all."""
+        return models is None or self.model is None or self.model in models
 
     @functools.cached_property
     def parameters(self) -> dict[str, parameters.Parameter]:
@@ -184,17 +198,32 @@ def read(path) -> Notebook:
         If the file is not a notebook.
     """
     try:
-        cells = json.loads(path.read_text("utf-8"))["cells"]
+        content = json.loads(path.read_text("utf-8"))
+        cells, model = content["cells"], content["metadata"].get("accent", {}).get("model")
         parts = [(c["cell_type"], tuple(c["metadata"].get("tags", ())), "".join(c["source"])) for c in cells]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise AccentError(f"{path} cannot be read as a notebook: {error!r:.100}.") from None
-    return Notebook(path, tuple(parts))
+    return Notebook(path, tuple(parts), model)
 
 
 def all_notebooks(root=None) -> list[Notebook]:
     """Every notebook of the project in order, a list of `Notebook`; empty if it has none."""
     folder = (root or project_root()) / "notebooks"
     return [read(path) for path in sorted(folder.glob("[0-9]*_*.ipynb"))]
+
+
+def before(notebook, sources, models=None) -> list[Notebook]:
+    """Notebooks whose files one takes, without what is about other recommenders than it is.
+
+    Parameters
+    ----------
+    notebook : Notebook
+    sources : iterable of Notebook
+    models : list of str, optional
+        Recommenders of the run; all by default.
+    """
+    wanted = [notebook.model] if notebook.model else models
+    return [source for source in sources if source.number == notebook.needs and source.is_about(wanted)]
 
 
 def maker(name, root=None) -> Notebook | None:
