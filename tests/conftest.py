@@ -36,6 +36,7 @@ TINY = {
     },
     "03b_rcf_influence": {"rcf_users": 2, "rcf_actions": 1},
     "04_explanations": {"ks": [3, 6]},
+    "04b_attention": {},
     "05_verification": {
         "n_users": 6,
         "retraining_steps": 40,

@@ -37,6 +37,7 @@ SMALLEST = {
     },
     "03b_rcf_influence": {"n_users": 4, "rcf_users": 1, "rcf_actions": 1, "workers": 1},
     "04_explanations": {"ks": [3, 20]},  # fewer books than that are left to recommend
+    "04b_attention": {},
     "05_verification": {
         "n_users": 50,  # more than there are
         "retraining_steps": 20,

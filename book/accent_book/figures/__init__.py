@@ -37,6 +37,7 @@ from accent_book.figures.rcf import (
 )
 from accent_book.figures.scale import agreement_and_cost, agreement_of_groups, seconds_by_stack
 from accent_book.figures.style import new_axes, use_style
+from accent_book.figures.tables import sizes_by_method
 from accent_book.figures.training import recipe_curves, scatter_starts, starts, user_errors
 from accent_book.figures.verification import effect_spread, gaps_in_control, slate_scores
 
@@ -77,6 +78,7 @@ __all__ = [
     "seconds_by_stack",
     "set_sizes",
     "share_by_property",
+    "sizes_by_method",
     "slate_positions",
     "slate_scores",
     "spread_of_parts",

@@ -1,7 +1,10 @@
 """How tables of results are shown: names that readers know, intervals, and the layout of the paper."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from accent_book.figures.legend import METHOD_NAMES
 from accent_lib.evaluation import table1
@@ -45,6 +48,33 @@ def interval(table, value, stem, digits=1) -> list[str]:
         f"{v:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})" if np.isfinite(v) else "–"
         for v, low, high in zip(table[value], table[f"{stem}_low"], table[f"{stem}_high"], strict=True)
     ]
+
+
+def sizes_by_method(explanations, n_users, model) -> Styler:
+    """Sizes of the sets by k and method, and their mean over the users whom all methods explain (notebook 04).
+
+    Parameters
+    ----------
+    explanations : DataFrame
+        Of one model, with ``k``, ``method``, ``user`` and ``size``.
+    n_users : int
+        Of the data.
+    model : str
+        For the caption.
+    """
+    found = explanations[(explanations["size"] > 0) & (explanations["method"] != "random")]
+    table = found.groupby(["k", "method"])["size"].agg(
+        users="size", mean="mean", median="median", largest="max"
+    )
+    rows = itertools.product(sorted(explanations["k"].unique()), METHOD_NAMES)
+    table = table.reindex([row for row in rows if row in table.index])
+    common = found.pivot(index=["k", "user"], columns="method", values="size").dropna()
+    table["common mean"] = common.groupby("k").mean().stack().reindex(table.index)
+    table = table.reset_index().replace({"method": METHOD_NAMES})
+    formats = {"mean": "{:.2f}", "median": "{:.1f}", "common mean": "{:.2f}"}
+    caption = f"{model}: users explained, of {n_users}, and the number of actions in their sets"
+    caption += "; common mean: over the users whom all methods explain"
+    return table.style.format(formats, na_rep="–").hide(axis="index").set_caption(caption)
 
 
 def in_papers_layout(beside, marks=None) -> pd.DataFrame:

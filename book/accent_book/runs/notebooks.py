@@ -223,7 +223,8 @@ def before(notebook, sources, models=None) -> list[Notebook]:
         Recommenders of the run; all by default.
     """
     wanted = [notebook.model] if notebook.model else models
-    return [source for source in sources if source.number == notebook.needs and source.is_about(wanted)]
+    these = [source for source in sources if source.number == notebook.needs and source.is_about(wanted)]
+    return [source for source in these if source.makes and source != notebook]
 
 
 def maker(name, root=None) -> Notebook | None:
