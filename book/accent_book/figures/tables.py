@@ -51,7 +51,7 @@ def interval(table, value, stem, digits=1) -> list[str]:
 
 
 def sizes_by_method(explanations, n_users, model) -> Styler:
-    """Sizes of the sets by k and method, and their mean over the users whom all methods explain (notebook 04).
+    """Sizes of the sets by k and method, and their mean over the users whom all explain (notebook 04).
 
     Parameters
     ----------
