@@ -329,6 +329,35 @@ def test_notebooks_that_do_not_follow_from_each_other_run_side_by_side(project):
     assert run_notebooks() == ["02_training"], "the others do not follow from it"
 
 
+def test_chapters_about_a_recommender_belong_to_runs_of_it(project):
+    own = "run = 'sample'  # type: str  name of the run folder"
+    asked = own + "\nmodels = ['ncf', 'rcf']  # type: list[str]  [ncf|rcf] which"
+    trains = "run.ensure(upto=1)\nrun.path('rcf.npz').touch()"
+    for name, model, cells in (("02b_rcf", "rcf", trains), ("02c_ncf", "ncf", trains.replace("rcf", "gmf"))):
+        path = write_notebook(project / "notebooks" / f"{name}.ipynb", cells)
+        notebook = nbformat.read(path, 4)
+        notebook.metadata["accent"] = {"model": model}
+        notebook.cells.insert(0, v4.new_markdown_cell(f"# All about {model}"))
+        nbformat.write(notebook, path)
+    write_notebook(
+        project / "notebooks" / "03_last.ipynb", "run.ensure(upto=2)\nrun.path('end').touch()", own=asked
+    )
+    (project / "notebooks" / "profiles" / "sample.yaml").write_text("n_starts: 64\n")
+    follows = {chapter.name: chapter.follows for chapter in plan("sample")}
+    assert list(follows) == ["01_data", "02_training", "02b_rcf", "02c_ncf", "03_last"]
+    assert follows["03_last"] == {"01_data", "02b_rcf", "02c_ncf"}, "02_training makes no file"
+
+    (project / "notebooks" / "profiles" / "sample.yaml").write_text("models: [ncf]\n")
+    assert sorted(run_notebooks()) == ["01_data", "02_training", "02c_ncf", "03_last"]
+    assert not (project / "runs" / "sample" / "rcf.npz").exists()
+    (note,) = nbformat.read(project / "book" / "chapters" / "02b_rcf.ipynb", 4).cells
+    assert note.source == "# All about rcf\n\nThis run (`sample`) leaves RCF out of its `models`."
+    run = runs.begin("03_last", {"run": "sample", "models": ["ncf"]})
+    run.ensure(upto=2)  # nothing is missing that it asks for
+    (project / "notebooks" / "profiles" / "sample.yaml").write_text("models: [ncf, rcf]\n")
+    assert "02b_rcf" in run_notebooks()
+
+
 def test_a_notebook_follows_from_those_before_it_only(project):
     write_notebook(project / "notebooks" / "03_third.ipynb", "run.ensure(upto=4)")
     with pytest.raises(AccentError, match="03_third takes the files of notebook 4, which is not before it"):
