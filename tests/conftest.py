@@ -28,13 +28,14 @@ TINY = {
         "comparison_steps": 16,
     },
     "02b_rcf": {"rcf_epochs": 3},
-    "03_influence": {
+    "03_influence": {},
+    "03b_trust": {
         "refit_users": 2,
         "refit_actions": 2,
         "gelu_steps": 100,
         "check_steps": 40,
     },
-    "03b_rcf_influence": {"rcf_users": 2, "rcf_actions": 1},
+    "03c_rcf_influence": {"rcf_users": 2, "rcf_actions": 1},
     "04_explanations": {"ks": [3, 6]},
     "04b_attention": {},
     "05_verification": {

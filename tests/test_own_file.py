@@ -28,14 +28,15 @@ SMALLEST = {
         "comparison_steps": 8,
     },
     "02b_rcf": {"rcf_epochs": 2},
-    "03_influence": {
+    "03_influence": {"n_users": 4},
+    "03b_trust": {
         "n_users": 4,
         "refit_users": 1,
         "refit_actions": 2,
         "gelu_steps": 20,
         "check_steps": 20,
     },
-    "03b_rcf_influence": {"n_users": 4, "rcf_users": 1, "rcf_actions": 1, "workers": 1},
+    "03c_rcf_influence": {"n_users": 4, "rcf_users": 1, "rcf_actions": 1, "workers": 1},
     "04_explanations": {"ks": [3, 20]},  # fewer books than that are left to recommend
     "04b_attention": {},
     "05_verification": {

@@ -162,7 +162,10 @@ def test_what_cannot_be_used_is_told_in_one_sentence(sample, change, sentence):
         ("title,stars\n{old},0_4", "Line 2: the stars are '0_4', but must be a number"),
         ("title,stars\n{old},nan", "Line 2: the stars are 'nan', but must be a number"),
         ('title,stars\n"{old},4', "The ratings, line 2: a quotation mark is not closed"),
-        ("title,stars\n" + 10**6 * "x" + ",4", "The ratings, line 2: a field has more than 131,072 characters"),
+        (
+            "title,stars\n" + 10**6 * "x" + ",4",
+            "The ratings, line 2: a field has more than 131,072 characters",
+        ),
         ("title,stars\n" + 10**5 * "x" + ",4", "has no film with the title 'x{{58}}…"),
         (10**6 * "column,", "need the columns title .* but have column"),
     ],
