@@ -61,6 +61,12 @@ def sizes_by_method(explanations, n_users, model) -> Styler:
         Of the data.
     model : str
         For the caption.
+
+    Examples
+    --------
+    >>> sets = pd.DataFrame({"k": [5, 5], "user": [0, 1], "method": "accent", "size": [2, 3]})
+    >>> sizes_by_method(sets, 2, "NCF").data["mean"].tolist()
+    [2.5]
     """
     found = explanations[(explanations["size"] > 0) & (explanations["method"] != "random")]
     table = found.groupby(["k", "method"])["size"].agg(
