@@ -15,23 +15,31 @@ from accent_lib.files import atomic
 TAG = "launch"
 #: It is written into every notebook; on a machine that has the packages it does nothing.
 CELL = """\
-# Where the project is not installed, as on Colab: fetch it, install what is missing, and go into its folder.
+# Where the project is not installed, as on Colab: fetch it, install what is
+# missing, and go into its folder. `make format` writes address and branch.
 import importlib.util
 import os
 import subprocess
 import sys
 
-REPOSITORY, BRANCH = {url}, {branch}  # from _config.yml, by `make format`
+REPOSITORY = {url}
+BRANCH = {branch}
 if importlib.util.find_spec("accent_book") is None:
     if not REPOSITORY:
-        sys.exit("accent_book is not installed: set up the project as its README.md says, and come back.")
-    folder = os.path.abspath(os.path.basename(REPOSITORY).removesuffix(".git"))
+        sys.exit(
+            "accent_book is not installed: set up the project as its README.md"
+            " says, and come back."
+        )
+    name = os.path.basename(REPOSITORY).removesuffix(".git")
+    folder = os.path.abspath(name)
     if not os.path.isdir(folder):
-        subprocess.run(["git", "clone", "--depth=1", "--branch", BRANCH, REPOSITORY, folder], check=True)
+        clone = ["git", "clone", "--depth=1", "--branch", BRANCH]
+        subprocess.run([*clone, REPOSITORY, folder], check=True)
     book = os.path.join(folder, "book")
     # Without --upgrade pip leaves the torch that is there.
     packages = ["-e", folder, "-e", f"{{book}}[notebooks]"]
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *packages], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*pip, *packages], check=True)
     sys.path[:0] = [folder, book]
     os.chdir(folder)"""
 
