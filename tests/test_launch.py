@@ -27,7 +27,7 @@ def test_every_notebook_begins_with_the_cell_of_the_setting(path):
     code = [one for one in nbformat.read(path, as_version=4).cells if one.cell_type == "code"]
     first, second = code[:2]
     assert first.metadata["tags"] == ["remove-cell", TAG]
-    assert second.metadata["tags"] == ["parameters"]
+    assert second.metadata["tags"] == ["parameters", "hide-input"]
     assert first.source == cell(repository(ROOT)), "run `make format`"
 
 

@@ -250,7 +250,7 @@ def _in_jupyter(cell, name, book):
         return v4.new_markdown_cell(book.plain(cell.source, name))
     tags = cell.metadata.get("tags", [])
     metadata = {"tags": list(tags)} if tags else {}
-    if {"hide-input", "remove-cell", "remove-input"} & set(tags):
+    if {"hide-input", "remove-cell", "remove-input"} & set(tags) and "parameters" not in tags:
         metadata["jupyter"] = {"source_hidden": True}
     return v4.new_code_cell(cell.source, metadata=metadata)
 

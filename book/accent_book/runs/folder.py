@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,7 +87,16 @@ def begin(notebook, namespace) -> "Run":
         folder = notebooks.run_folder(settings.get("run", "sample"), notebook)
         with alone(folder, f"begins {notebook}", elsewhere=ELSEWHERE):
             pass
+    _display(parameters.described(declared, settings))
     return Run(notebook, settings)
+
+
+def _display(table):
+    """Show the parameters in the notebook that begins; elsewhere nothing."""
+    shell = sys.modules.get("IPython")
+    if shell is not None and shell.get_ipython() is not None:
+        caption = "Parameters of this page, in the folded cell above, and what they are in this run."
+        shell.display.display(table.style.hide(axis="index").set_caption(caption))
 
 
 def _declared(notebook, namespace):

@@ -16,12 +16,17 @@ import ast
 import difflib
 import io
 import math
+import os
 import re
 import tokenize
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from accent_lib.errors import AccentError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TYPES = {"int": int, "float": float, "str": str, "bool": bool}
 IN_WORDS = {
@@ -59,6 +64,24 @@ class Parameter:
     def element(self) -> str:
         """Type of the value, or of each element if it is a list."""
         return self.type[5:-1] if self.is_list else self.type
+
+    @property
+    def possible(self) -> str:
+        """The values that it may have, in words.
+
+        Examples
+        --------
+        >>> Parameter("rate", "float", 0.1, ">0..1").possible
+        'a number more than 0, at most 1'
+        """
+        each = IN_WORDS[self.element][1] if self.is_list else IN_WORDS[self.element][0]
+        bounds = RANGE.fullmatch(self.allowed.removesuffix(" once"))
+        if self.allowed and bounds is None:
+            return ", ".join(self.allowed.split("|"))
+        low, high = (bounds["low"], bounds["high"]) if bounds else ("", "")
+        least = f"{'more than' if bounds['above'] else 'at least'} {low}" if low else ""
+        most = f"{'less than' if bounds['below'] else 'at most'} {high}" if high else ""
+        return f"{each} {', '.join(filter(None, [least, most]))}".strip()
 
     def check(self, value, where) -> Any:
         """Return the value, an integer made a float where one is declared.
@@ -184,6 +207,36 @@ def parse(source, where) -> dict[str, Parameter]:
             default = None
         declared[name] = Parameter(name, comment["type"], default, comment["allowed"] or "", comment["help"])
     return declared
+
+
+def described(declared, settings) -> "pd.DataFrame":
+    """A table of parameters for the reader: name, value in this run, possible values, meaning.
+
+    Of a path the last part is shown: the rest is the machine's.
+
+    Parameters
+    ----------
+    declared : dict of str to Parameter
+    settings : dict
+        Their values.
+
+    Examples
+    --------
+    >>> declared = parse("k = 10  # type: int  [2..] size of the slate", "04_explanations")
+    >>> described(declared, {"k": 5}).iloc[0].tolist()
+    ['k', '5', 'a whole number at least 2', 'size of the slate']
+    """
+    import pandas as pd
+
+    rows = []
+    for name, parameter in declared.items():
+        value = settings[name]
+        if isinstance(value, list):
+            shown = ", ".join(map(str, value))
+        else:
+            shown = Path(value).name if isinstance(value, str) and os.sep in value else str(value)
+        rows.append((name, shown or "(empty)", parameter.possible, parameter.help))
+    return pd.DataFrame(rows, columns=["parameter", "in this run", "possible", "meaning"])
 
 
 def _is_assignment(statement):
