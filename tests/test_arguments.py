@@ -127,6 +127,7 @@ CALLS = {
             holdout=0.2,
             min_ratings=1,
             report=str,
+            max_users=5,
         ),
     ),
     "load": lambda t: (al.load, dict(name="sample", data_home=None)),

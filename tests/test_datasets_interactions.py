@@ -149,6 +149,21 @@ def test_what_holds_for_any_table(table, undescribed, minima, percent, positive_
     assert (data.n_items, len(data.titles), len(data.years), len(data.genres)) == (len(described),) * 4
 
 
+def test_of_too_many_users_some_are_taken_with_short_and_long_histories():
+    ratings = load("sample")
+    everybody, few = prepare(ratings), prepare(ratings, max_users=7)
+    assert few.n_users == 7 and few.settings["max_users"] == 7
+    assert set(few.user_ids) < set(everybody.user_ids) and set(few.item_ids) <= set(everybody.item_ids)
+    whole = pd.concat([few.train, few.test])
+    assert set(whole["item"]) == set(range(few.n_items))
+    lengths = pd.concat([everybody.train, everybody.test])["user"].value_counts()
+    theirs = whole["user"].value_counts()
+    assert (theirs.min(), theirs.max()) == (lengths.min(), lengths.max())
+    assert few.fingerprint == prepare(ratings, max_users=7).fingerprint
+    assert prepare(ratings, max_users=10**6).fingerprint == everybody.fingerprint
+    assert "max_users" not in everybody.settings
+
+
 def test_the_held_out_share_is_exact():
     """0.29 of 100 is 29, though 0.29 * 100 is 28.999999999999996 in binary."""
     rows = [(1, 10 * i, 5, i) for i in range(1, 101)]
@@ -181,6 +196,7 @@ def test_the_fingerprint_covers_numbers_and_not_titles(sample):
         ({"min_positive": -1}, "`min_positive` is -1"),
         ({"min_negative": 2.5}, "`min_negative` is 2.5"),
         ({"min_negative": True}, "`min_negative` is True"),
+        ({"max_users": 0}, "`max_users` is 0"),
         ({"holdout": 1.0}, "`holdout` is 1.0"),
         ({"holdout": float("nan")}, "`holdout` is nan"),
         ({"min_positive": 1000}, "No user of 'sample' is left: none of the 120 has both 1,000"),

@@ -141,6 +141,7 @@ def prepare(
     holdout=0.2,
     min_ratings=None,
     report=None,
+    max_users=None,
 ) -> "Interactions":
     """Prune ratings, hold some out, and number users and items from 0.
 
@@ -165,6 +166,10 @@ def prepare(
         does; for a table of one's own 5, if that leaves three in four ratings, else 1.
     report : callable, optional
         Is given what ``Interactions.describe()`` says, such as ``print``.
+    max_users : int, optional
+        Users to keep at most, where all would be too many: those who are left are put in the order of their
+        number of ratings, and so many are taken at even distances. Items that none of these has rated are
+        left out. Default: all.
 
     Returns
     -------
@@ -234,6 +239,13 @@ def prepare(
             "`min_positive` or `min_negative`, or change `positive_at`."
         )
 
+    few = {}
+    if max_users is not None and whole(max_users, "max_users", 1) < table["user"].nunique():
+        few = {"max_users": int(max_users)}
+        table = table[table["user"].isin(_spread(table["user"], few["max_users"]))]
+        attributes = attributes[attributes.index.isin(table["item"])]
+        steps.append(_count(f"of {few['max_users']} of these users", table))
+
     user_ids, users = np.unique(table["user"].to_numpy(), return_inverse=True)
     table = table.assign(user=users, item=attributes.index.get_indexer(table["item"]))
     # Stable, so that equal times keep the order of the file and the same file always gives the same split.
@@ -263,6 +275,7 @@ def prepare(
             "min_negative": min_negative,
             "holdout": holdout,
             "min_ratings": min_ratings,
+            **few,
         },
         scale=ratings.scale,
     )
@@ -271,6 +284,12 @@ def prepare(
     if chosen_here and data.loses_most:
         warnings.warn(f"Of '{data.name}' {data.describe()}", AccentWarning, stacklevel=2)
     return data
+
+
+def _spread(users, n):
+    """So many of the users at even distances, in the order of how often each occurs."""
+    order = users.value_counts(ascending=True, sort=False).sort_index().sort_values(kind="stable").index
+    return order[np.linspace(0, len(order) - 1, n).round().astype(int)]
 
 
 def _usual(table):

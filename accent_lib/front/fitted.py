@@ -217,7 +217,7 @@ class Estimator:
             raise AccentError(
                 f"{what} {type(self).__name__} on {counted(self.data.n_users, 'user')} and "
                 f"{counted(self.data.n_items, 'item')} may take {needed / 2**20:,.0f} MiB, but half of "
-                f"the free memory is {free / 2**20:,.0f} MiB; raise `min_ratings` or `min_positive` "
+                f"the free memory is {free / 2**20:,.0f} MiB; raise `min_ratings` or set `max_users` "
                 f"of prepare(), or {self.smaller}."
             )
 

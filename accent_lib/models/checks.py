@@ -108,8 +108,9 @@ def unrest(model) -> list[str]:
     slope = float(np.median([_steepness(model, user, model.block(user)) for user in users]))
     if slope <= SLOPE:
         return []
+    size = f"{slope:.0%} of" if slope < 10 else f"{slope:,.0f} times"
     return [
-        f"The gradient of the objective at users' blocks is {slope:.0%} of what single actions pull "
+        f"The gradient of the objective at users' blocks is {size} what single actions pull "
         f"(median of {counted(len(users), 'user')}), and should be near 0, as at a minimum: train longer, or "
         "let the learning rate fall to zero."
     ]

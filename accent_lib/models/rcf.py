@@ -452,7 +452,8 @@ def _check_memory(interactions, relations, dim, attention):
         raise AccentError(
             f"RCF needs {needed / 2**20:,.0f} MiB for the embeddings of {n_users:,} users, {n_items:,} items "
             f"and {n_values:,} attribute values and for {len(interactions.train):,} ratings, but "
-            f"{free / 2**20:,.0f} MiB are free; take a smaller dim, or leave out items that few users rated."
+            f"{free / 2**20:,.0f} MiB are free; take a smaller dim, or raise `min_ratings` or set "
+            "`max_users` of prepare()."
         )
 
 
