@@ -54,3 +54,14 @@ def test_parameters_are_folded_and_what_begins_a_notebook_is_too(path):
         and ("parameters" in cell["metadata"].get("tags", ()) or "runs.begin(" in "".join(cell["source"]))
     ]
     assert len(tags) == 2 and all("hide-input" in each for each in tags)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_exercise_says_its_minutes(path):
+    cells = ["".join(cell["source"]) for cell in json.loads(path.read_text("utf-8"))["cells"]]
+    exercises = [text for text in cells if text.startswith(EXERCISE)]
+    assert exercises
+    for text in exercises:
+        assert re.search(
+            r"^\*(\d+ minutes|An afternoon, or more)\.\*\n```\{exercise-end\}$", text, re.MULTILINE
+        )
