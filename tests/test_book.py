@@ -181,6 +181,11 @@ def test_no_page_fetches_anything_from_elsewhere(book):
     assert not outside_requests(book)
 
 
+def test_no_page_tells_a_path_of_this_machine(book):
+    pages = [path for path in book.rglob("*") if path.suffix in (".html", ".js", ".json")]
+    assert [path.name for path in pages if str(ROOT) in path.read_text("utf-8")] == []
+
+
 def test_mathematics_is_set_by_a_local_copy(book):
     page = (book / f"{chapters()[0]}.html").read_text(encoding="utf-8")
     (script,) = re.findall(r'src="([^"]*mathjax[^"]*)"', page)

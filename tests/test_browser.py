@@ -107,6 +107,25 @@ def test_a_page_opens_without_an_error(page, name):
     page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth)")
 
 
+# Parts of a page that may scroll in themselves where a screen is narrow.
+WIDE = "table, mjx-container, .math, pre"
+SIDEWAYS = """most => [...document.querySelectorAll("article *")]
+    .filter(part => part.scrollWidth > part.clientWidth + 1 && part.clientWidth > 0)
+    .filter(part => ["auto", "scroll"].includes(getComputedStyle(part).overflowX))
+    .filter(part => !most || !(part.matches(most) || part.querySelector(most)))
+    .map(part => part.innerText.trim().slice(0, 60))"""
+
+
+@pytest.mark.parametrize("name", book_pages())
+def test_no_page_scrolls_sideways(page, name):
+    for width, may in ((1280, "table, mjx-container, .math"), (390, WIDE)):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(f"{name}.html")
+        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(SIDEWAYS, may) == []
+
+
 def test_the_start_page_leads_into_the_book(page):
     page.goto("index.html")
     page.wait_for_url("**/book/intro.html")

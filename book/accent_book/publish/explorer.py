@@ -16,7 +16,8 @@ from accent_lib.explainers import Explanation, no_sentence, sentence
 from accent_lib.explanations import BY_ATTENTION, Attention, gaps_of
 from accent_lib.influence import fast_influence
 
-#: The page without data: styles, and the script that draws what is chosen.
+# The page without data: styles, and the script that draws what is chosen. (With a colon the API page would
+# show its path, which is the machine's.)
 TEMPLATE = Path(__file__).with_name("explorer.html")
 #: How finely scores and influences are kept: in parts of a star, or of a logit.
 PARTS = {"ncf": 100_000, "rcf": 10_000}
