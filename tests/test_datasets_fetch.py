@@ -297,3 +297,11 @@ def test_an_empty_file_of_a_larger_set_is_refused(larger, home):
     (home / "ml-32m/movies.csv").write_text("")
     with pytest.raises(AccentError, match=r"movies\.csv is empty"):
         fetch("ml-32m/movies.csv", home)
+
+
+def test_a_file_that_the_server_does_not_have_is_called_so(web, tmp_path):
+    (tmp_path / "web/table.txt").unlink()
+    with pytest.raises(
+        AccentError, match=r"table\.txt does not exist, .*table\.txt: the server answered 404"
+    ):
+        fetch("rcf/table.txt")

@@ -470,3 +470,16 @@ def test_bootstrap_of_a_mean_over_some_stays_in_range(pairs):
         assert chosen.min() - 1e-9 <= low <= high <= chosen.max() + 1e-9
     else:
         assert math.isnan(low) and math.isnan(high)
+
+
+@pytest.mark.parametrize("world", ["", "1:0 2"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_scores_that_are_not_finite_are_no_verdict(world, value):
+    wrong = OUTCOMES.copy()
+    place = wrong.index[(wrong["world"].fillna("") == world) & (wrong["user"] == 1)][0]
+    wrong.at[place, "scores"] = (value, 3.5, 3.0)
+    with pytest.raises(AccentError, match="user 1 .*not finite"):
+        judge(EXPLANATIONS, SLATES, wrong)
+    if not world:
+        with pytest.raises(AccentError, match="user 1 .*not finite"):
+            noise_floor(SLATES, wrong, [3])

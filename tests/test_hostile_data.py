@@ -86,6 +86,9 @@ def test_what_is_no_plain_file_is_read_by_nobody(tmp_path):
 
 
 def test_a_data_home_that_leads_nowhere_is_a_sentence(monkeypatch):
+    for name in ("a\0b", "x" * 10**4):
+        with pytest.raises(AccentError, match="which leads nowhere|The file .* cannot be read"):
+            load("ml-100k", name)
     with pytest.raises(AccentError, match="The `data_home` given is '~nosuch', which leads nowhere"):
         load("ml-100k", "~nosuch")
     monkeypatch.setenv("ACCENT_DATA_HOME", "~nosuch/data")

@@ -1,5 +1,6 @@
 """Run folders, profiles and places that are broken, forged or taken: a sentence, and nothing lost."""
 
+import gzip
 import json
 import os
 import re
@@ -485,3 +486,70 @@ def test_two_profiles_do_not_make_one_book(tmp_path, monkeypatch, capsys):
         assert main(["run", "--profile", "two"]) == 1
     assert "runs the profile two in" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "book" / "chapters").iterdir()] == ["09_failures.ipynb"]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"obj', b"\xff\xfe", b"[]", b'{"objective": NaN}'])
+def test_facts_of_training_that_are_broken_replace_no_good_ones(run, tmp_path, content):
+    runs.export("sample")
+    folder = tmp_path / "data" / "results" / "ncf-sample"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    run.path("ncf_training.json").write_bytes(content)
+    with pytest.raises(AccentError, match=r"ncf_training\.json"):
+        runs.export("sample")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("seeds", [[1], ["x"], [0.5], [None], [[0]], []])
+def test_an_export_of_nothing_replaces_nothing(run, tmp_path, seeds):
+    runs.export("sample")
+    folder = tmp_path / "data" / "results" / "ncf-sample"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    told = json.loads(run.path("worlds-fingerpr.json").read_text())
+    run.write_json("worlds-fingerpr.json", told | {"seeds": seeds})
+    with pytest.raises(AccentError, match="seeds"):
+        runs.export("sample")
+    run.write_json("worlds-fingerpr.json", told)
+    run.write_csv("slates.csv", SLATES.assign(item=[9, 7]))  # other slates than those of the store
+    with pytest.raises(AccentError, match="No outcome of ncf in .* is of the slates and seeds of its run"):
+        runs.export("sample")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'{"model": "ncf"}'])
+def test_what_tells_of_a_store_is_whole_or_a_sentence(run, tmp_path, content):
+    run.path("worlds-fingerpr.json").write_bytes(content)
+    with pytest.raises(
+        AccentError, match=r"worlds-fingerpr\.json (is damaged|holds no object|lacks 'table')"
+    ):
+        runs.export("sample")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("name", ["explanations.csv.gz", "slates.csv.gz", "training.json"])
+@pytest.mark.parametrize("change", [lambda text: b"", lambda text: text[:9], lambda text: b"\xff" + text])
+def test_a_committed_file_that_is_broken_though_its_hash_is_right_is_a_sentence(run, tmp_path, name, change):
+    runs.export("sample")
+    path, packed = tmp_path / "data" / "results" / "ncf-sample" / name, name.endswith(".gz")
+    text = change(gzip.decompress(path.read_bytes()) if packed else path.read_bytes())
+    path.write_bytes(gzip.compress(text) if packed else text)
+    manifest.seal()
+    with pytest.raises(AccentError, match=re.escape(name) + " (is damaged|has no column).*; export it again"):
+        runs.read_results("ncf-sample")
+
+
+@pytest.mark.parametrize("command", ["slides", "student"])
+def test_a_place_that_is_a_file_is_a_sentence(tmp_path, capsys, command):
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300)):
+        assert main([command, "--to", str(place)]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith("error: ") and told.count("\n") == 1
+        assert "cannot be written" in told or "File name too long; make room" in told
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", [["explorer", "--run", "sample"], ["pdf"]])
+def test_a_pipe_is_no_place_for_a_page(run, tmp_path, capsys, command):
+    os.mkfifo(tmp_path / "pipe")
+    assert main([*command, "--to", str(tmp_path / "pipe")]) == 1
+    assert "pipe is there, and not of this command's making" in capsys.readouterr().err

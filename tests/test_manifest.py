@@ -229,3 +229,10 @@ def test_two_writers_lose_no_line(data):
 def test_the_manifest_is_that_of_sha256sum(data):
     known = hashlib.sha256((data / "results" / "own-nets.csv").read_bytes()).hexdigest()
     assert (data / "results" / MANIFEST).read_text() == f"{known}  own-nets.csv\n"  # no README.md
+
+
+def test_an_experiment_replaces_no_file_that_none_made(tmp_path):
+    (tmp_path / "users.csv").write_text("my own")
+    with pytest.raises(AccentError, match="users.csv is there, and not of this command's making"):
+        write_table(tmp_path / "users.csv", pd.DataFrame({"user": [3]}))
+    assert (tmp_path / "users.csv").read_text() == "my own"

@@ -558,3 +558,41 @@ def test_ids_of_attributes_may_be_any_whole_numbers():
 def test_ids_of_attributes_that_are_no_whole_numbers_are_refused(values, says):
     with pytest.raises(AccentError, match=says):
         Relations.of(attributes(*values))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda v: v[:0], lambda v: v.sum(), lambda v: v.T, lambda v: torch.cat([v, v]), torch.Tensor.int],
+)
+@pytest.mark.parametrize("name", WILD)
+def test_moments_of_another_shape_are_refused(models, name, change):
+    model = models[name]
+    (state,) = train(model, RECIPE, [State.of(model)])
+    first = next(each for each in state.moments if state.parameters[each].ndim == 2)
+    kept = next(key for key, value in state.moments[first].items() if value.ndim == 2)
+    state.moments[first][kept] = change(state.moments[first][kept]).contiguous()
+    with pytest.raises(AccentError, match=f"holds {kept} of {first} of "):
+        train(model, RECIPE, [state])
+
+
+def test_moments_of_another_optimiser_or_of_some_parameters_alone_are_refused(models):
+    model = models["ncf"]
+    (state,) = train(model, RECIPE, [State.of(model)])
+    (other,) = train(model, replace(RECIPE, optimizer="adagrad"), [State.of(model)])
+    with pytest.raises(AccentError, match="which is not what adam keeps: take the state that training gave"):
+        train(model, RECIPE, [other])
+    gone = state.moments.pop("output.bias")
+    with pytest.raises(AccentError, match=r"lacks the moments of output\.bias"):
+        train(model, RECIPE, [state])
+    state.moments |= {"output.bias": gone, "tilt": gone}
+    with pytest.raises(AccentError, match="holds moments of tilt, which is no parameter of it"):
+        train(model, RECIPE, [state])
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_verifying_inside_no_grad_is_verifying(mode):
+    model = fitted(al.read_ratings(FRAME))
+    found = next(e for e in (al.explain(model, user, 4) for user in model.data.user_ids) if e.found)
+    outside = repr(found.verify(1))
+    with mode():
+        assert repr(found.verify(1)) == outside

@@ -171,6 +171,8 @@ def fetch(name, data_home=None) -> Path:
         origin = "the `data_home` given" if data_home else f"the folder in {VARIABLE}"
         try:
             path = Path(given).expanduser().absolute() / name
+            if "\0" in str(path):
+                raise OSError("a sign that no name has")
         except (RuntimeError, OSError) as error:  # nobody of that name, or a working directory that is gone
             raise AccentError(
                 f"{origin[0].upper()}{origin[1:]} is {shown(str(given))}, which leads nowhere: name another, "

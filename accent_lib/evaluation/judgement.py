@@ -177,6 +177,8 @@ def _noise(model, k, controls, slate_of):
         items, _ = slate_of[model, user]
         good = [control for control in by_seed.values() if control.status == "ok"]
         failed += len(by_seed) - len(good)
+        for control in good:
+            _check_finite(control.scores, user, model)
         if good:
             scores = np.array([control.scores for control in good])  # (n_seeds, k_max)
             changed.append(_best(scores.mean(axis=0)[:k], items[:k]) != 0)
@@ -270,7 +272,18 @@ def _matrix(row, by_seed, seeds, n_items):
             f"An outcome of user {row.user} ({row.model}) has not one score for each item of her slate; the "
             "two tables are of different runs: run notebook 05_verification again."
         )
+    for seed, scores in zip(seeds, rows, strict=True):
+        if by_seed[seed].status == "ok":
+            _check_finite(scores, row.user, row.model)
     return np.array(rows)
+
+
+def _check_finite(scores, user, model):
+    if not np.isfinite(scores).all():
+        raise AccentError(
+            f"An outcome of user {user} ({model}) has a score that is not finite, and yet its status is ok: "
+            "run notebook 05_verification again."
+        )
 
 
 def _best(scores, items):

@@ -137,6 +137,7 @@ def through_training(
     checked_model(model, "batch_loss", "batches", "action_slice", "weight_decay", "forward")
     instance(recipe, "recipe", Recipe, "a Recipe of accent_lib.training")
     instance(state, "state", State, "a State of accent_lib.training").check_fits(model)
+    state.check_moments("adam", [name for name, _ in model.named_parameters()])
     contrasts = listed(contrasts, "contrasts", "a list of Contrast")
     for contrast in contrasts:
         instance(contrast, "contrasts", Contrast, "a list of Contrast").check_fits(model)

@@ -147,6 +147,7 @@ def verify(
     instance(slates, "slates", Mapping, "a mapping of users to the items of their slates")
     instance(recipe, "recipe", Recipe, "a Recipe of accent_lib.training")
     instance(state, "state", State, "a State of accent_lib.training").check_fits(checked_model(model))
+    state.check_moments(recipe.optimizer)
     seeds, ahead = wholes(seeds, "seeds", 0), whole(ahead, "ahead", 1)
     stack_size, memory = (
         whole(stack_size, "stack_size", 0),

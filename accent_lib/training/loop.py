@@ -102,6 +102,8 @@ def _checked(model, recipe, states, keep):
     instance(recipe, "recipe", Recipe, "a Recipe of accent_lib.training")
     decays_of(model)
     states = _states(model, states)
+    for state in states:
+        state.check_moments(recipe.optimizer)
     if keep is not None:
         shape = (len(states), model.n_actions)
         if not isinstance(keep, Tensor) or keep.shape != shape:
@@ -194,6 +196,7 @@ def _train_by_loops(model, recipe, states, keep, seed, progress, watch):
     torch.set_flush_denormal(False)
     loops, names, copies = model.loops, [name for name, _ in model.named_parameters()], []
     for state in states:
+        state.check_moments("adam", names)
         vectors = [_flat(state.parameters, names)]
         for key in ("exp_avg", "exp_avg_sq"):
             moments = {name: memory[key] for name, memory in state.moments.items()}

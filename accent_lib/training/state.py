@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from accent_lib.arguments import instance
 from accent_lib.errors import AccentError
 
+#: What an optimiser keeps of each parameter: of its shape, but for the number of steps.
+KEPT = {"adam": {"step", "exp_avg", "exp_avg_sq"}, "adagrad": {"step", "sum"}}
+
 
 @dataclass
 class State:
@@ -86,6 +89,32 @@ class State:
                     f"{where} {fault}, and so is of another model than this {type(model).__name__}: take the "
                     "right one, or train anew."
                 )
+
+    def check_moments(self, optimizer: str, names=()) -> None:
+        """Refuse moments that an optimiser cannot take up.
+
+        Parameters
+        ----------
+        optimizer : {"adam", "adagrad"}
+        names : collection of str
+            Parameters that must have moments, if any has.
+        """
+        fault = ""
+        for name, memory in self.moments.items():
+            shape = getattr(self.parameters.get(name), "shape", None)
+            if shape is None:
+                fault = f"moments of {name}, which is no parameter of it"
+            elif set(memory) != KEPT[optimizer]:
+                fault = f"{', '.join(memory)} of {name}, which is not what {optimizer} keeps"
+            for key, value in memory.items():
+                if not value.is_floating_point() or value.shape != (() if key == "step" else shape):
+                    fault = fault or f"{key} of {name} of {value.dtype} and shape {tuple(value.shape)}"
+        lacking = [name for name in names if name not in self.moments] if self.moments else []
+        if fault or lacking:
+            raise AccentError(
+                f"The state {f'holds {fault}' if fault else f'lacks the moments of {lacking[0]}'}: take the "
+                "state that training gave, or its parameters alone, State(state.parameters)."
+            )
 
     def not_finite(self) -> list[str]:
         """Names of the parameters that hold, or whose moments hold, a number that is not finite."""

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +35,8 @@ def ours(path, start: bytes) -> Path:
     """
     path = Path(path)
     try:
-        begins = b"" if path.is_dir() else path.open("rb").read(len(start))
+        # To read a pipe is to wait for somebody who writes.
+        begins = path.open("rb").read(len(start)) if stat.S_ISREG(path.stat().st_mode) else b""
     except FileNotFoundError:
         return path
     except OSError as error:

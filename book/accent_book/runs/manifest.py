@@ -78,6 +78,12 @@ def kept(path) -> Iterator[Path]:
                 files = sorted(staging.iterdir())
                 new = {file.name: [_hash(file)] for file in files}
                 was = entries(folder)
+                for file in files:
+                    if file.name not in was and os.path.lexists(folder / file.name):
+                        raise AccentError(
+                            f"{folder / file.name} is there, and not of this command's making: move it away, "
+                            "or name another place."
+                        )
                 # While a file is replaced it has two hashes: whenever this is killed, the folder is whole.
                 _write(folder, {**was, **{name: was.get(name, []) + new[name] for name in new}})
                 for file in files:

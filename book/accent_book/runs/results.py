@@ -120,9 +120,11 @@ def export(profile="ml-100k") -> None:
             continue
         with Store(path.with_suffix(".sqlite"), about["fingerprint"]) as store:
             outcomes = store.outcomes()
-        if not isinstance(about.get("seeds", []), list):
+        seeds = about.setdefault("seeds", [0])
+        if not isinstance(seeds, list) or not all(type(seed) is int and seed >= 0 for seed in seeds):
             raise AccentError(
-                f"{path} is damaged, its seeds are no list: run notebook 05_verification again."
+                f"{path} is damaged, its seeds are no list of whole numbers: run notebook 05_verification "
+                "again."
             )
         # The one that a notebook used last, which need not be the one that was begun last.
         when = about.pop("described", 0)
@@ -143,8 +145,16 @@ def export(profile="ml-100k") -> None:
         outcomes = of_slates(outcomes, mine.agg(list).to_dict())
         folder = notebooks.inside(_results(), f"{model}-{name}")
         outcomes = outcomes_of_sets(outcomes, explanations.query("model == @model"))
-        outcomes = outcomes[outcomes["seed"].isin(about.get("seeds", [0]))]
+        outcomes = outcomes[outcomes["seed"].isin(about["seeds"])]
+        if outcomes.empty:
+            raise AccentError(
+                f"No outcome of {model} in {where} is of the slates and seeds of its run: run notebook "
+                "05_verification again."
+            )
         training = run.need(f"{model}_training.json") if table == "outcomes" else None
+        if training is not None:
+            again = f"run notebook {notebooks.maker(training.name).name} again"
+            gate.read_json(training, {"objective": float}, again)
         # All of a model in one go.
         with kept(folder / f"{table}-0.csv.gz") as file:
             for seed, rows in outcomes.groupby("seed"):
