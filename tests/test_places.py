@@ -64,6 +64,16 @@ def test_a_wish_takes_no_more_than_it_must(problem, data):
         assert explanation.replacement == item
 
 
+def test_where_the_solver_fails_it_is_asked_in_another_way():
+    scores = np.array([0.25, -1.625, -1.875])
+    influence = np.array(
+        [[0.0, 1.0, 0.125, 0.375], [-0.5, -0.75, -1.75, -1.5], [0.0, 0.0, 0.0, -1.75]]
+    )  # of which HiGHS 1.12 says "Solve error"
+    explanation = wish(scores, influence, 1)
+    after = explanation.predicted
+    assert len(explanation) == 2 and after[1] - after[[0, 2]].max() == 1.75
+
+
 @settings(max_examples=60, deadline=None)
 @given(problems())
 def test_of_the_first_place_it_is_accent(problem):

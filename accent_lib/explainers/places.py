@@ -15,6 +15,8 @@ from accent_lib.explainers.rounding import checked, checked_margin, rounded
 
 #: A lead of less than this, in score units, counts as none: the solver cannot tell it from a tie.
 LEAD = 1e-5
+#: What `milp` says where no set will do.
+INFEASIBLE = 2
 
 
 def leave(
@@ -137,5 +139,12 @@ def _solve(leads, influence, count, margin, cost, size):
         LinearConstraint(removed, 0, size),
     ]
     bounds = Bounds(np.r_[np.zeros(n + m), margin], np.r_[np.ones(n + m), np.inf])
-    solved = milp(cost, constraints=constraints, bounds=bounds, integrality=np.r_[np.ones(n + m), 0])
-    return (solved.x[:n] > 0.5, solved.fun) if solved.success else (None, None)
+    kinds = np.r_[np.ones(n + m), 0]
+    for presolve in (True, False):  # which at times ends in an error of the solver's own
+        options = {"presolve": presolve}
+        solved = milp(cost, constraints=constraints, bounds=bounds, integrality=kinds, options=options)
+        if solved.success:
+            return solved.x[:n] > 0.5, solved.fun
+        if solved.status == INFEASIBLE:
+            return None, None
+    raise AccentError(f"The solver came to no end ({solved.message}): report these scores and influences.")

@@ -96,7 +96,9 @@ def _display(table):
     shell = sys.modules.get("IPython")
     if shell is not None and shell.get_ipython() is not None:
         caption = "Parameters of this page, in the folded cell above, and what they are in this run."
-        shell.display.display(table.style.hide(axis="index").set_caption(caption))
+        # With a name of its own, which is by chance, no two runs would give the same bytes.
+        shown = table.style.set_uuid("parameters").hide(axis="index").set_caption(caption)
+        shell.display.display(shown)
 
 
 def _declared(notebook, namespace):

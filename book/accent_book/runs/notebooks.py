@@ -199,7 +199,7 @@ def read(path) -> Notebook:
     """
     try:
         content = json.loads(path.read_text("utf-8"))
-        cells, model = content["cells"], content["metadata"].get("accent", {}).get("model")
+        cells, model = content["cells"], content.get("metadata", {}).get("accent", {}).get("model")
         parts = [(c["cell_type"], tuple(c["metadata"].get("tags", ())), "".join(c["source"])) for c in cells]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise AccentError(f"{path} cannot be read as a notebook: {error!r:.100}.") from None
