@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from accent_book.runs.notebooks import maker
 from accent_lib.errors import AccentError
 
 if TYPE_CHECKING:
@@ -144,15 +143,11 @@ def trained_model(run, name: str, data) -> "tuple[Recommender, State, dict]":
     where = f"{name}.npz in {run.folder}"
     state, metadata = load_checkpoint(run.need(f"{name}.npz"))
     if metadata.get("data") != data.fingerprint:
-        raise AccentError(f"{where} was trained on other data: run notebook {_trainer(name)} again.")
+        raise AccentError(f"{where} was trained on other data: run the notebook that trains it again.")
     if not isinstance(start := metadata.get("start"), int) or not 0 <= start < 2**32:
-        raise AccentError(f"{where} does not say from which start: run notebook {_trainer(name)} again.")
+        raise AccentError(f"{where} does not say from which start: run the notebook that trains it again.")
     model = untrained_model(run, name, data, metadata)
     return state.into(model, where), state, metadata
-
-
-def _trainer(name):
-    return maker(f"{name}.npz").name
 
 
 def untrained_model(run, name: str, data, metadata: dict) -> "Recommender":

@@ -96,9 +96,9 @@ def _display(table):
     shell = sys.modules.get("IPython")
     if shell is not None and shell.get_ipython() is not None:
         caption = "Parameters of this page, in the folded cell above, and what they are in this run."
-        # With a name of its own, which is by chance, no two runs would give the same bytes.
-        shown = table.style.set_uuid("parameters").hide(axis="index").set_caption(caption)
-        shell.display.display(shown)
+        # Not as it is: the name and the address that pandas shows of it are others in every run.
+        page = table.style.set_uuid("parameters").hide(axis="index").set_caption(caption).to_html()
+        shell.display.display({"text/html": page, "text/plain": table.to_string(index=False)}, raw=True)
 
 
 def _declared(notebook, namespace):

@@ -153,8 +153,7 @@ def export(profile="ml-100k") -> None:
             )
         training = run.need(f"{model}_training.json") if table == "outcomes" else None
         if training is not None:
-            again = f"run notebook {notebooks.maker(training.name).name} again"
-            gate.read_json(training, {"objective": float}, again)
+            gate.read_json(training, {"objective": float}, "run the notebook that trains it again")
         # All of a model in one go.
         with kept(folder / f"{table}-0.csv.gz") as file:
             for seed, rows in outcomes.groupby("seed"):
