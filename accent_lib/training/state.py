@@ -98,6 +98,11 @@ class State:
         optimizer : {"adam", "adagrad"}
         names : collection of str
             Parameters that must have moments, if any has.
+
+        Raises
+        ------
+        AccentError
+            If they are of another optimiser, shape or kind of numbers, or of no parameter; or if some lack.
         """
         fault = ""
         for name, memory in self.moments.items():

@@ -213,7 +213,9 @@ def all_notebooks(root=None) -> list[Notebook]:
 
 
 def before(notebook, sources, models=None) -> list[Notebook]:
-    """Notebooks whose files one takes, without what is about other recommenders than it is.
+    """Notebooks whose files one takes: of the number that it needs, and about its recommenders.
+
+    Who makes no file is none of them, such as a chapter with a letter that only looks at the results.
 
     Parameters
     ----------
