@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 SEARCH_PATH = os.pathsep.join([str(ROOT), str(ROOT / "book")])
 # Enough to show everything, too little to learn much.
 TINY = {
+    "00_tour": {"orders": 1},
     "01_data": {},
     "02_training": {
         "round_starts": [4, 2],

@@ -233,3 +233,47 @@ def test_tables_that_do_not_fit_together_are_refused():
     refused("`ratings` of 'toy' lacks the column", ratings=good.ratings.drop(columns="user"))
     refused("`items` of 'toy' has item 10 twice", items=good.items.iloc[[0, 0, 1]])
     refused("describes item 20", items=good.items.iloc[:1], ratings=good.ratings.iloc[:1])
+
+
+def test_a_user_who_joins_is_one_of_them_and_the_others_are_as_before():
+    sample = load("sample")
+    more = sample.with_user(0, {"Goodfellas": 5, 74: 4, "annie  HALL": 1.5})
+    before, hers = more.ratings[: len(sample.ratings)], more.ratings[len(sample.ratings) :]
+    assert (before.to_numpy() == sample.ratings.to_numpy()).all()
+    assert hers["item"].tolist() == [113, 74, 69] and hers["rating"].tolist() == [5, 4, 1.5]
+    assert hers["timestamp"].is_monotonic_increasing
+    assert hers["timestamp"].min() > before["timestamp"].max()
+    assert more.fingerprint != sample.fingerprint
+    prepared = prepare(more, min_positive=2, min_negative=1, holdout=0.4)
+    assert prepared.user_ids[0] == 0 and prepared.item_ids[prepared.test["item"][0]] == 69, "her last"
+
+
+@pytest.mark.parametrize(
+    ("user", "ratings", "sentence"),
+    [
+        (1, {"Alien": 4}, "There is a user 1 already in 'sample'"),
+        ("me", {"Alien": 4}, "a whole number, as the others are"),
+        (True, {"Alien": 4}, "a whole number, as the others are"),
+        (0, {}, "must be a dict of item to rating"),
+        (0, [("Alien", 4)], "must be a dict of item to rating"),
+        (0, {"Alein": 4}, r"no item 'Alein'; did you mean 'Alien \(1979\)'\?"),
+        (0, {999: 4}, "'sample' has no item 999"),
+        (0, {None: 4}, "'sample' has no item None"),
+        (0, {"Alien": 6}, r"`ratings\['Alien'\]` is 6, but must be a finite number from 1 to 5"),
+        (0, {"Alien": "4"}, "must be a finite number from 1 to 5"),
+        (0, {"Alien": 4, "Alien (1979)": 3}, "user 0 has already rated item 74 further up"),
+    ],
+)
+def test_who_cannot_join_is_told_why(user, ratings, sentence):
+    with pytest.raises(AccentError, match=sentence):
+        load("sample").with_user(user, ratings)
+
+
+def test_a_title_that_two_items_have_is_asked_for_by_its_id():
+    data = make([(1, 10, 4, 0), (1, 20, 2, 1)])
+    data.items["title"] = "Twin"
+    with pytest.raises(
+        AccentError, match=r"of 2 items \(10: Twin, 20: Twin\); give the id"
+    ):
+        data.with_user(2, {"twin": 3})
+    assert data.with_user(2, {20: 3}).ratings["item"].tolist() == [10, 20, 20]

@@ -21,6 +21,7 @@ from tests.conftest import ROOT, papermill
 
 # Every notebook on the file, as small as it goes.
 SMALLEST = {
+    "00_tour": {"orders": 1},
     "01_data": {"columns": "rating=points", "noun": "book", "verb": "read"},
     "02_training": {
         "round_starts": [2, 1],

@@ -2,14 +2,16 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from accent_lib.arguments import instance, number, refused, whole
-from accent_lib.errors import AccentError
+from accent_lib.datasets.titles import by_title, closest, plain_title
+from accent_lib.errors import AccentError, shown
 from accent_lib.wording import counted
 
 RATING_COLUMNS = ("user", "item", "rating", "timestamp")
@@ -77,6 +79,69 @@ class Ratings:
             return "\n".join(self.notes)
         users, items = (counted(self.ratings[name].nunique(), name) for name in ("user", "item"))
         return f"{self.name}: {counted(len(self.ratings), 'rating')} by {users} of {items}."
+
+    def with_user(self, user, ratings: Mapping) -> "Ratings":
+        """The same data with a user more, such as yourself.
+
+        Parameters
+        ----------
+        user : int or str
+            Her id, of the kind that the others have; none of theirs.
+        ratings : mapping of item to rating
+            Items by id or by title, with the year or without, in the order of time: hers are the latest.
+
+        Raises
+        ------
+        AccentError
+            If there is such a user already, an item is not known or rated twice, or a rating is none.
+
+        Examples
+        --------
+        >>> from accent_lib.datasets import load
+        >>> sample = load("sample")
+        >>> more = sample.with_user(0, {"Goodfellas": 5, "annie hall (1977)": 1.5})
+        >>> [more.items["title"][item] for item in more.ratings["item"].tail(2)]
+        ['Goodfellas (1990)', 'Annie Hall (1977)']
+        """
+        text = pd.api.types.is_string_dtype(self.ratings["user"])
+        if not isinstance(user, str if text else int | np.integer) or isinstance(user, bool):
+            kind = "a text" if text else "a whole number"
+            raise refused(user, "user", f"an id of her own: {kind}, as the others are")
+        if (self.ratings["user"] == user).any():
+            raise AccentError(f"There is a user {shown(user)} already in '{self.name}'; give another id.")
+        what = "a dict of item to rating, such as {'Alien': 4}"
+        if not instance(ratings, "ratings", Mapping, what):
+            raise refused(ratings, "ratings", what)
+        items = self._items_of(ratings)
+        stars = [number(rating, f"ratings[{name!r:.60}]", *self.scale) for name, rating in ratings.items()]
+        latest = int(self.ratings["timestamp"].max()) + 1 if len(self.ratings) else 0
+        rows = pd.DataFrame(
+            {"user": user, "item": items, "rating": stars, "timestamp": range(latest, latest + len(items))}
+        )
+        note = f"Added: {counted(len(rows), 'rating')} by user {shown(user)}."
+        notes = (*self.notes, note) if self.notes else ()
+        return replace(self, ratings=pd.concat([self.ratings, rows], ignore_index=True), notes=notes)
+
+    def _items_of(self, names):
+        """Ids of items that are named by id or by title."""
+        titles = self.items["title"]
+        known = by_title(self.items.index, titles, self.items["year"])
+        items = []
+        for name in names:
+            same = [name] if name in self.items.index else []
+            if isinstance(name, str):
+                same = same or known.get(plain_title(name), [])
+            if not same:
+                near = closest(name, known) if isinstance(name, str) else None
+                hint = "." if near is None else f"; did you mean {titles[near]!r}?"
+                raise AccentError(f"'{self.name}' has no item {shown(name)}{hint}")
+            if len(same) > 1:
+                several = ", ".join(f"{item}: {titles[item]}" for item in same[:5])
+                raise AccentError(
+                    f"{shown(name)} may be any of {len(same)} items ({several:.200}); give the id."
+                )
+            items += same
+        return items
 
     def __post_init__(self):
         """Refuse tables that do not fit together."""

@@ -12,6 +12,7 @@ from accent_book.figures.analysis import (
     held_and_failed,
     held_by_method,
 )
+from accent_book.figures.by_hand import gap_by_hand
 from accent_book.figures.data import heavy_tails, histories, star_counts
 from accent_book.figures.explanations import (
     gap_and_reach,
@@ -59,6 +60,7 @@ __all__ = [
     "four_truths",
     "from_scratch",
     "gap_and_reach",
+    "gap_by_hand",
     "gap_filled",
     "gaps_in_control",
     "heavy_tails",

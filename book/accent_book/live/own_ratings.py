@@ -7,7 +7,6 @@ average user, and there is less to be explained than with fifty.
 """
 
 import copy
-import difflib
 import io
 import re
 import warnings
@@ -21,6 +20,7 @@ import torch
 from accent_lib.arguments import instance, number, offers, whole, wholes, with_columns
 from accent_lib.datasets import Interactions
 from accent_lib.datasets.tables import records_of
+from accent_lib.datasets.titles import by_title, closest, plain_title
 from accent_lib.errors import AccentError, AccentWarning, shown
 from accent_lib.explanations import Closeup, closeup
 from accent_lib.files import reason
@@ -30,7 +30,6 @@ from accent_lib.models.given import differentiating
 
 #: Names of the columns, in lower case: whichever of them there is.
 NAMES = {"item": ("item",), "title": ("title",), "year": ("year",), "stars": ("stars", "rating")}
-YEAR = re.compile(r"\s*\((\d{4})\)\s*$")
 NUMBER = re.compile(r"[0-9]+([.,][0-9]*)?", re.ASCII)
 #: The most bytes of somebody's own ratings: a hundred thousand films.
 LARGEST = 2**24
@@ -171,7 +170,10 @@ def read_ratings(path, data, min_ratings: int = 10) -> pd.DataFrame:
     min_ratings = whole(min_ratings, "min_ratings", 0)
     (_, names), *rows = _rows(path)
     place = _columns(names)
-    find = {"title": _titles(data), "item": {str(own): [i] for i, own in enumerate(data.item_ids)}}
+    find = {
+        "title": by_title(range(data.n_items), data.titles, data.years),
+        "item": {str(own): [i] for i, own in enumerate(data.item_ids)},
+    }
     known = np.bincount(data.train["item"], minlength=data.n_items) > 0
     items, stars = [], []
     for line, fields in rows:
@@ -262,25 +264,11 @@ def _columns(names):
     return place
 
 
-def _titles(data):
-    """Items by every way to write their titles."""
-    items = {}
-    for item, (title, year) in enumerate(zip(data.titles, data.years, strict=True)):
-        bare = _plain(YEAR.sub("", title))
-        for written in {_plain(title), bare, bare if year is pd.NA else f"{bare} ({year})"}:
-            items.setdefault(written, []).append(item)
-    return items
-
-
-def _plain(title):
-    return " ".join(title.casefold().replace("’", "'").split())
-
-
 def _item(line, row, find, data):
     """The film of a row, by its number or else its title; the other, and the year, must not say otherwise."""
     by = next((name for name in ("item", "title") if row.get(name)), "title" if "title" in row else "item")
     text, year = row[by], row.get("year", "")
-    items = find[by].get(_plain(text) if by == "title" else text, [])
+    items = find[by].get(plain_title(text) if by == "title" else text, [])
     if len(items) > 1 and year:
         items = [item for item in items if _fits(data.years[item], year)] or items
     if len(items) > 1:
@@ -290,11 +278,11 @@ def _item(line, row, find, data):
             "write the number of the one that is meant in a column item."
         )
     if not items:
-        near = difflib.get_close_matches(_plain(text[:200]), find[by], 1) if by == "title" else []
-        hint = f"; did you mean {data.titles[find[by][near[0]][0]]}?" if near else "."
+        near = closest(text, find[by]) if by == "title" else None
+        hint = "." if near is None else f"; did you mean {data.titles[near]}?"
         raise AccentError(f"Line {line}: {data.name} has no film with the {by} {shown(text)}{hint}")
     (item,), title = items, row.get("title", "")
-    if by == "item" and title and item not in (same := find["title"].get(_plain(title), [])):
+    if by == "item" and title and item not in (same := find["title"].get(plain_title(title), [])):
         is_it = f", which is {data.item_ids[same[0]]}" if same else ""
         raise AccentError(
             f"Line {line}: item {shown(text)} is {data.titles[item]}, but the title is "

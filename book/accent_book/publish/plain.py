@@ -84,12 +84,14 @@ class Book:
             Notebook name to its cells, unexecuted.
         """
         executed = {path.stem: path for path in sorted((root / "book" / "chapters").glob("*.ipynb"))}
-        # The book numbers from page to page, and its first page comes before the notebooks.
+        # The book numbers from page to page, as its table of contents has them after the first page.
         intro = root / "book" / "intro.md"
         count = Counter(Figure=intro.read_text("utf-8").count("{figure}") if intro.exists() else 0)
+        toc = root / "_toc.yml"
+        pages = re.findall(r"file: \S*?(\w+)$", toc.read_text("utf-8"), re.MULTILINE) if toc.exists() else []
         labels = {}
-        for name, cells in sources.items():
-            labels |= {label: (name, text) for label, text in labels_of(cells, count).items()}
+        for name in sorted(sources, key=lambda name: pages.index(name) if name in pages else len(pages)):
+            labels |= {label: (name, text) for label, text in labels_of(sources[name], count).items()}
         return cls(
             {name: glued(read_notebook(path).cells) for name, path in executed.items()},
             paper_figures(yaml.safe_load((root / "book" / "paper.yml").read_text("utf-8"))),
