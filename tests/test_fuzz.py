@@ -45,6 +45,8 @@ from accent_lib.retraining.store import Store
 from accent_lib.training import State, load_checkpoint, save_checkpoint
 from tests.conftest import ROOT
 
+#: Bytes that a file may grow to as it is altered.
+LARGEST = 2**26
 N, SEED = int(os.environ.get("ACCENT_FUZZ", 1000)), int(os.environ.get("ACCENT_FUZZ_SEED", 17))
 #: Of the processor's time, for the machine may be busy (by the clock 30 times as many); and bytes beyond
 #: those at the start.
@@ -389,6 +391,8 @@ def examples(name):
             "outcomes SET world = x'3a' WHERE world <> ''",
         )
         return [made(functools.partial(write_store, change=change), "worlds.sqlite") for change in changes]
+    if name == "exported outcomes":
+        return [content.replace(b"4:0 2", b"9" * 5000 + b":0 2") for content in valid(name)]
     if name == "profile":
         return [b"ks: " + b"[" * 5000, b"".join(b"x%d:\n" % number for number in range(8000))]
     if name == "notebook":
@@ -408,7 +412,7 @@ def mutant(name, seed, number):
         return draw.bytes(draw.integers(200))
     content = valid(name)[draw.integers(len(valid(name)))]
     for _ in range(draw.choice([1, 2, 4], p=[0.7, 0.2, 0.1])):
-        content = EDITS[draw.integers(len(EDITS))](draw, content or b"\n")
+        content = EDITS[draw.integers(len(EDITS))](draw, content or b"\n")[:LARGEST]
     return content
 
 

@@ -23,13 +23,16 @@ def spoil(value):
         return lambda *arguments: spoil(value(*arguments))
     if isinstance(value, dict):
         return {key: spoil(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set):
         return type(value)(spoil(one) for one in value)
     return value if value is None else value + 1000
 
 
 # Wrong answers where a spoilt number is none, or too easy to tell; each is tried.
 WRONG = {
+    # The lead of the chapter's own B, and the explanation that is no longer sure, or is none.
+    "lead": ["lambda right: 1 / 10"],
+    "explains": ["lambda right: {2}", "lambda right: {1}", "lambda right: {1, 2, 3}", "lambda right: {3}"],
     # The mean of the ratings that are held out, and distances that are not squared.
     "overall": [
         "lambda right: float(held_out.std(ddof=0))",

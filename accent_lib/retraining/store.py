@@ -175,7 +175,8 @@ class Store:
             }
             sentence = advice.get(kind, f"cannot be used ({error}); check the disk and run again")
             raise AccentError(f"{self.path} {sentence}.") from error
-        except UnicodeDecodeError as error:  # what SQLite says quotes the file
+        # What SQLite says quotes the file, or it asks for as much memory as a page of the file tells it to.
+        except (UnicodeDecodeError, MemoryError) as error:
             raise self._damaged() from error
         except OSError as error:
             raise AccentError(f"{self.path} cannot be used: {error.strerror or error}.") from error

@@ -18,7 +18,9 @@ from accent_lib.arguments import instance, listed, offers, refused, whole, whole
 from accent_lib.errors import AccentError, shown
 from accent_lib.wording import counted
 
-_KEY = re.compile(r"\d+:\d+( \d+)*(;\d+:\d+( \d+)*)*")
+# Of numbers that 64 bits hold; Python refuses to read one of some thousand digits.
+_LOSS = "[0-9]{1,18}:[0-9]{1,18}( [0-9]{1,18})*"
+_KEY = re.compile(f"{_LOSS}(;{_LOSS})*")
 
 
 @dataclass(frozen=True, order=True)
