@@ -488,6 +488,7 @@ OPEN = {
     "a list in JSON": ('[\n{"user": "a", "item": "b", "rating": 5}]\n', {}, "is JSON and no table"),
     "a page": ("<!DOCTYPE html>\n<p>Not found, sorry\n", {}, "is a page of the web and no table; fetch"),
     "a sign for no rating": ("user,item,rating\n1,2,-1\n1,3,8\n2,2,10\n", {}, "some are -1; .*unrated=-1"),
+    "ninety-nine for none": ("user,item,rating\n1,2,99\n1,3,-8\n2,2,9\n", {}, "-8 to 9, but some are 99"),
     "one count for all": ("user,item,plays\n1,2,1\n2,2,1\n", {}, "every count is 1, .*rating=False if"),
     "a title as an attribute": ("user,item,rating,title\n1,2,3,A\n", {"attributes": "title"}, "is the title"),
     "names that come again": ("ann,Emma\nbob,Dune\nann,Dune\n", {}, r"has 2 column\(s\) without names; say"),

@@ -806,6 +806,11 @@ class Shifted(nn.Module):
         return (self.users(users) + self.items(items)).squeeze(-1)
 
 
+class Squashed(BiasedFactors):
+    def forward(self, users, items):
+        return torch.sigmoid(super().forward(users, items))
+
+
 def by_lot(scores, ratings):
     return (scores + torch.randn(len(scores)) - ratings) ** 2
 
@@ -863,6 +868,7 @@ def rarest(model):
             r"Item \d+ is the recommendation of .* nothing personal",
         ),
         (Twice, BiasedFactors, {"loss": "bce"}, None, "`data_loss` with the actions of user 0 or"),
+        (Wrapped, Squashed, {"loss": "bce"}, None, "between 0 and 1, as after a sigmoid, which `bce` takes"),
         (Wrapped, BiasedFactors, {}, overflown, r"Parameters are not finite \(net.users.weight\)"),
     ],
 )

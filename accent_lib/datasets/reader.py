@@ -274,6 +274,12 @@ def _on_scale(where, frame, column, counts, scale, positive_at):
                 f"{where}: ratings go from {above:g} to {high:g}, but some are -1; if that says that there "
                 f"is none, say unrated=-1, else name the scale, such as scale=(-1, {high:g})."
             )
+        below = float(rating[rating < high].max(initial=low))
+        if high == 99 and below < 50:
+            raise AccentError(
+                f"{where}: ratings go from {low:g} to {below:g}, but some are 99; if that says that there is "
+                f"none, say unrated=99, else name the scale, such as scale=({low:g}, 99)."
+            )
         low, high = next((s for s in SCALES if s[1] == high and s[0] <= low), (low, high))
     if low == high and counts:
         raise AccentError(
@@ -333,7 +339,8 @@ def _said_of_rows(frame, source, own_table, unknown, split, left_out):
     known = f"known of items: {', '.join(parts)}" if about else "nothing is known of items"
     if own_table:
         lacks = f", which lacks {unknown:,} of them" if unknown else ""
-        known += f", from {Path(table.where).name}{lacks}"
+        file = "a DataFrame" if table.said == "a DataFrame" else Path(table.where).name
+        known += f", from {file}{lacks}"
     gone = ", ".join(f"{what} ({number:,})" for what, number in left_out.items() if number) or "nothing"
     return (
         f"Ratings: {len(frame):,}; users: {frame['user'].nunique():,}; items: {frame['item'].nunique():,} "

@@ -80,6 +80,11 @@ class Estimator:
     # --- ids and positions
 
     @property
+    def _name(self):
+        """What a sentence calls the model."""
+        return type(self).__name__
+
+    @property
     def names(self) -> Names:
         """How users and items of a position are called in a sentence: by ids, and titles where there are."""
         ids, titles = self.data.item_ids, self.data.titles
@@ -130,7 +135,7 @@ class Estimator:
     def fitted(self):
         """The network, or an error where there is none yet."""
         if self.network is None:
-            raise AccentError(f"This {type(self).__name__} is not fitted yet: call its fit() first.")
+            raise AccentError(f"This {self._name} is not fitted yet: call its fit() first.")
         return self.network
 
     def recommend(self, user, k: int = 10) -> pd.DataFrame:
@@ -163,7 +168,7 @@ class Estimator:
         } | self._accuracy()
         if share > FEW and data.n_users > 1:
             warnings.warn(
-                f"{type(self).__name__} recommends the same item, {data.titles[most]!r}, to {share:.0%} of "
+                f"{self._name} recommends the same item, {data.titles[most]!r}, to {share:.0%} of "
                 "the users: it learned little that is personal. Try another setting, or more data.",
                 AccentWarning,
                 stacklevel=level,
@@ -171,7 +176,7 @@ class Estimator:
         error, means = self.facts.get("held_out_rmse"), self.facts.get("rmse_of_means")
         if error is not None and error > WORSE * means:
             warnings.warn(
-                f"{type(self).__name__} errs by {error:.3f} on held-out ratings, where means of users and "
+                f"{self._name} errs by {error:.3f} on held-out ratings, where means of users and "
                 f"items err by {means:.3f}: it learned too little, or by heart. Explained is what it does.",
                 AccentWarning,
                 stacklevel=level,
@@ -179,7 +184,7 @@ class Estimator:
         pairs, of_means = self.facts.get("pairs_in_order"), self.facts.get("pairs_of_means")
         if error is None and pairs is not None and pairs < of_means / WORSE:
             warnings.warn(
-                f"{type(self).__name__} puts {pairs:.1%} of held-out pairs of a liked and a disliked item in "
+                f"{self._name} puts {pairs:.1%} of held-out pairs of a liked and a disliked item in "
                 f"order, where means of users and items put {of_means:.1%}.",
                 AccentWarning,
                 stacklevel=level,
@@ -215,7 +220,7 @@ class Estimator:
         free = available(device or "cpu")
         if needed > free:
             raise AccentError(
-                f"{what} {type(self).__name__} on {counted(self.data.n_users, 'user')} and "
+                f"{what} {self._name} on {counted(self.data.n_users, 'user')} and "
                 f"{counted(self.data.n_items, 'item')} may take {needed / 2**20:,.0f} MiB, but half of "
                 f"the free memory is {free / 2**20:,.0f} MiB; raise `min_ratings` or set `max_users` "
                 f"of prepare(), or {self.smaller}."
@@ -231,7 +236,7 @@ class Estimator:
         steps = sum(part.starts * part.recipe.steps for part in rounds)
         seconds = steps * self._step_seconds(network, device)
         say(
-            f"{type(self).__name__}: {counted(rounds[0].starts, 'start')}, {counted(steps, 'step')} in all, "
+            f"{self._name}: {counted(rounds[0].starts, 'start')}, {counted(steps, 'step')} in all, "
             f"about {roughly(seconds)} if nothing else runs, and at most {memory / 2**20:,.0f} MiB"
         )
 
@@ -247,7 +252,7 @@ class Estimator:
         return min(taken[1:]) / TRIAL_STEPS / self._copies
 
     def __repr__(self):
-        about = f"{type(self).__name__} of {self.data.name}: {counted(self.data.n_users, 'user')}"
+        about = f"{self._name} of {self.data.name}: {counted(self.data.n_users, 'user')}"
         if not self.facts:
             return f"{about}, not fitted yet"
         facts = self.facts

@@ -47,7 +47,7 @@ class OwnModel(Estimator):
     ...     def forward(self, users, items):
     ...         return (self.users(users) + self.items(items))[:, 0]
     >>> wrap(Biases(), data, "users.weight")
-    OwnModel of sample: ... users, not fitted yet
+    Biases of sample: ... users, not fitted yet
     """
 
     smaller = "make the net smaller, or the batch of its recipe"

@@ -13,7 +13,7 @@ from torch.autograd import grad
 
 from accent_lib.arguments import flag
 from accent_lib.models.given import checked_model, differentiating
-from accent_lib.models.recommender import top_k
+from accent_lib.models.recommender import slates, top_k
 from accent_lib.wording import counted
 
 #: From this share of users on who get the same item, a model has learned nothing personal.
@@ -89,7 +89,8 @@ def check(model, trained: bool = True, names: Names | None = None) -> list[str]:
     if found:
         return found
     learned = [*unrest(model), *_constant(model, names)] if trained else []
-    return [*_fixed(model, users, names), *_agreement(model, users, names), *learned]
+    fixed = [*_fixed(model, users, names), *_squashed(model, users)]
+    return [*fixed, *_agreement(model, users, names), *learned]
 
 
 @differentiating
@@ -232,6 +233,17 @@ def _fixed(model, users, names) -> Iterator[str]:
                 "can close a gap; name parameters that a score is made of."
             )
             return
+
+
+def _squashed(model, users) -> Iterator[str]:
+    """Of probabilities ``bce`` would make probabilities once more."""
+    if getattr(model, "loss", None) != "bce":
+        return
+    if all(scores.min() >= 0 and scores.max() <= 1 for _, scores in slates(model, users, model.n_items)):
+        yield (
+            "All scores lie between 0 and 1, as after a sigmoid, which `bce` takes itself: return the scores "
+            "before it."
+        )
 
 
 def _steepness(model, user, block):
