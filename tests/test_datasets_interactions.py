@@ -272,8 +272,6 @@ def test_who_cannot_join_is_told_why(user, ratings, sentence):
 def test_a_title_that_two_items_have_is_asked_for_by_its_id():
     data = make([(1, 10, 4, 0), (1, 20, 2, 1)])
     data.items["title"] = "Twin"
-    with pytest.raises(
-        AccentError, match=r"of 2 items \(10: Twin, 20: Twin\); give the id"
-    ):
+    with pytest.raises(AccentError, match=r"of 2 items \(10: Twin, 20: Twin\); give the id"):
         data.with_user(2, {"twin": 3})
     assert data.with_user(2, {20: 3}).ratings["item"].tolist() == [10, 20, 20]

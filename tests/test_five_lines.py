@@ -1,6 +1,5 @@
 """The five lines of the front page, from a file of every kind to a verified explanation."""
 
-import importlib.util
 import warnings
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pandas as pd
 import pytest
 
 import accent_lib as al
-from accent_lib.datasets import tables
 from accent_lib.datasets.fetch import fetch
 from accent_lib.errors import AccentError, AccentWarning
 from tests.conftest import do_without
@@ -69,11 +67,8 @@ def counts(folder):
 
 def parquet(folder):
     frame = pd.DataFrame(tastes(range(1, 6)), columns=["userId", "movieId", "rating"])
-    if importlib.util.find_spec("pyarrow"):
-        frame.to_parquet(folder / "club.parquet")
-    else:
-        (folder / "club.parquet").write_bytes(b"PAR1")
-    return folder / "club.parquet", 28, (1, 5), frame
+    frame.to_parquet(folder / "club.parquet")
+    return folder / "club.parquet", 28, (1, 5)
 
 
 def recbole(folder):
@@ -100,12 +95,8 @@ def semicolons(folder):
 
 
 @pytest.mark.parametrize("kind", [tabs, colons, counts, parquet, recbole, windows, semicolons])
-def test_the_five_lines_on_a_file(kind, tmp_path, monkeypatch, capsys):
-    path, user, scale, *frame = kind(tmp_path)
-    if frame and not importlib.util.find_spec("pyarrow"):  # the reader of pandas is not ours
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "pyarrow")
-        monkeypatch.setattr(pd, "read_parquet", lambda path: frame[0])
-        monkeypatch.setattr(tables, "_parquet_bytes", lambda path, limit: 0)
+def test_the_five_lines_on_a_file(kind, tmp_path, capsys):
+    path, user, scale = kind(tmp_path)
     items = tmp_path / "titles.csv"
     name = (lambda i: f"tt{i:04}") if kind is colons else str
     items.write_text("item,title\n" + "".join(f'{name(i)},"Book, no. {i}"\n' for i in range(1, 41)))
@@ -151,3 +142,15 @@ def test_the_five_lines_on_movielens(capsys):
     shown = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     assert all(line in shown for line in (about, sentence, verified))
     assert explanation.slate["score"].between(0.5, 5.5).all()
+
+
+@pytest.mark.parametrize("kind", [colons, parquet, recbole])
+def test_texts_may_be_held_by_pyarrow_or_by_python(kind, tmp_path):
+    """Pandas holds them in the one where it is installed, and in the other where it is not."""
+    path, _, _ = kind(tmp_path)
+    held = []
+    for storage in ("pyarrow", "python"):
+        with pd.option_context("mode.string_storage", storage):
+            held.append(al.prepare(al.read_ratings(path)))
+    assert held[0].fingerprint == held[1].fingerprint
+    assert held[0].titles.tolist() == held[1].titles.tolist()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from accent_lib.datasets import load, prepare, read_ratings, tables
+from accent_lib.datasets import load, prepare, read_ratings
 from accent_lib.errors import AccentError, AccentWarning
 from accent_lib.explanations import closeup
 from accent_lib.models import NCF
@@ -131,13 +131,7 @@ def test_counts_of_a_file_with_names(write):
 def test_parquet(tmp_path, monkeypatch):
     frame = pd.DataFrame(rows(), columns=["userId", "movieId", "rating"])
     path = tmp_path / "club.parquet"
-    if importlib.util.find_spec("pyarrow"):
-        frame.to_parquet(path)
-    else:  # the library's part is the same: the reader of pandas is not ours
-        path.write_bytes(b"PAR1")
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "pyarrow")
-        monkeypatch.setattr(pd, "read_parquet", lambda path: frame)
-        monkeypatch.setattr(tables, "_parquet_bytes", lambda path, limit: 0)
+    frame.to_parquet(path)
     ratings = read_ratings(path)
     assert the_same_as_the_frame(ratings, rows()) and "(Parquet)" in ratings.describe()
     explained(ratings)

@@ -141,7 +141,12 @@ def read_table(source, choose: Callable, sep=None, given=()) -> Table:
         inside = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
         raise AccentError(f"{path} is a folder with {inside}; name the file in it.")
     if path.suffix.lower() in (".parquet", ".pq"):
-        return _of_frame(_parquet(path), str(path), choose, "Parquet")
+        try:
+            return _of_frame(_parquet(path), str(path), choose, "Parquet")
+        except UnicodeDecodeError as error:  # a text of the file is looked at when it is first used
+            raise AccentError(
+                f"{path} cannot be read as Parquet (a text in it is not UTF-8); write it anew."
+            ) from error
     encoding = _encoding(path)
     with open(path, encoding=encoding) as lines:
         head = list(islice((line for line in lines if line.strip()), HEAD))
