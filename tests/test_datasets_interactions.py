@@ -244,8 +244,10 @@ def test_a_user_who_joins_is_one_of_them_and_the_others_are_as_before():
     assert hers["timestamp"].is_monotonic_increasing
     assert hers["timestamp"].min() > before["timestamp"].max()
     assert more.fingerprint != sample.fingerprint
-    prepared = prepare(more, min_positive=2, min_negative=1, holdout=0.4)
-    assert prepared.user_ids[0] == 0 and prepared.item_ids[prepared.test["item"][0]] == 69, "her last"
+    prepared = prepare(more, min_positive=2, min_negative=1, holdout=0.5)
+    held_out = prepared.test[prepared.test["user"] == 0]
+    assert prepared.user_ids[0] == 0
+    assert prepared.item_ids[held_out["item"]].tolist() == [74], "the last that she liked"
 
 
 @pytest.mark.parametrize(
