@@ -29,6 +29,7 @@ INSIDE = {
     "accent_lib.datasets.ratings": "the inside of load(), but for what it returns",
     "accent_lib.datasets.reader": "on the page by what the package exports",
     "accent_lib.datasets.sample": "the inside of load()",
+    "accent_lib.datasets.titles": "the inside of Ratings.with_user() and of own ratings",
     "accent_lib.datasets.tables": "the inside of read_ratings()",
     "accent_lib.datasets.values": "the inside of read_ratings()",
     "accent_lib.front.explained": "on the page by what the package exports",

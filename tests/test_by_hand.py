@@ -1,0 +1,100 @@
+"""The gap that a reader fills by hand: it says what the library computes, by mouse and by keyboard."""
+
+import re
+
+import numpy as np
+import pytest
+
+import accent_lib as al
+from accent_book.figures import gap_by_hand
+from accent_lib.front.settings import Setting
+from accent_lib.training import Recipe, Round
+from tests import test_browser
+
+browser = test_browser.browser
+
+
+@pytest.fixture(scope="module")
+def explanation():
+    """One with a set of more than one action."""
+    recipe = Recipe(steps=600, learning_rate=0.01, batch_size=256)
+    model = al.NCF(al.load("sample"), Setting({}, (Round(1, recipe),), recipe)).fit()
+    sizes = al.explain_users(model, k=4).set_index("user")["size"]
+    return al.explain(model, sizes.index[sizes.between(2, 4)][0], k=4)
+
+
+@pytest.fixture
+def page(explanation, browser, tmp_path):
+    path = tmp_path / "page.html"
+    html = gap_by_hand(explanation).data
+    path.write_text(f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Gap</title>{html}', "utf-8")
+    context = browser.new_context(viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    said = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(path.as_uri())
+    yield page
+    context.close()
+    assert not said
+
+
+def gaps(page):
+    """What the bars' numbers say."""
+    return [float(text.replace("−", "-")) for text in page.locator(".gaps b").all_inner_texts()]
+
+
+def test_what_is_left_of_each_gap_is_what_the_library_estimates(page, explanation):
+    seen, boxes = explanation.closeup, page.get_by_role("checkbox")
+    assert boxes.count() == len(seen.history)
+    gone = [0, 3, *seen.explanation.removed]
+    for action in dict.fromkeys(gone):
+        boxes.nth(action).check()
+    on_gap = explanation.model.differences_in_unit(seen.influence[:1] - seen.influence[1:])
+    at_first = explanation.model.differences_in_unit(seen.scores[0] - seen.scores[1:])
+    left = at_first - on_gap[:, list(dict.fromkeys(gone))].sum(1)
+    np.testing.assert_allclose(gaps(page), left, atol=0.0051)
+    page.get_by_role("button", name="Give all back").click()
+    np.testing.assert_allclose(gaps(page), at_first, atol=0.0051)
+    assert page.locator("input:checked").count() == 0
+
+
+def test_its_sentence_is_that_of_the_explanation(page, explanation):
+    told = page.get_by_role("status")
+    recommended, *others = explanation.slate["title"]
+    assert told.inner_text() == f"{recommended} is recommended. Fill one of its gaps."
+    page.get_by_role("button", name="Show ACCENT’s set").click()
+    ticked = page.locator("label:has(input:checked)").all_inner_texts()
+    history = explanation.history
+    assert [text.strip() for text in ticked] == history.loc[history["removed"], "title"].tolist()
+    lowest = others[int(np.argmin(gaps(page)))]
+    size = len(explanation.removed)
+    assert f"Filled with {size} ratings: {lowest} would be recommended" in told.inner_text()
+    assert told.inner_text().endswith("No set is smaller.")
+    idle = int(history.loc[~history["removed"], "influence"].abs().idxmin())
+    page.get_by_role("checkbox").nth(idle).check()
+    assert re.search(rf"Filled with {size + 1} ratings: .* ACCENT needs {size}\.$", told.inner_text())
+
+
+def test_it_needs_no_mouse_and_everything_has_a_name(page, explanation):
+    titles = explanation.history["title"].tolist()
+    page.keyboard.press("Tab")  # the list, which scrolls
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.type") == "checkbox"
+    page.keyboard.press("Space")
+    assert page.get_by_role("checkbox", name=titles[0], exact=True).is_checked()
+    assert page.get_by_role("status").inner_text().startswith("Without 1 rating ")
+    assert page.get_by_role("group", name="Which ratings shall be gone?").count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_titles_are_text_whatever_they_hold_and_two_of_them_live_on_one_page(explanation):
+    class Titled:
+        closeup, model, found = explanation.closeup, explanation.model, True
+        slate = explanation.slate.assign(title=["</script><b>A", *"BCD"])
+        history = explanation.history
+
+    first, again, other = (gap_by_hand(each).data for each in (explanation, explanation, Titled))
+    assert first == again
+    assert "</script><b>" not in other and "\\u003c/script>" in other
+    names = [re.search('id="([^"]*)"', html)[1] for html in (first, other)]
+    assert names[0] != names[1]
