@@ -1,4 +1,4 @@
-"""The gap that a reader fills by hand: it says what the library computes, by mouse and by keyboard."""
+"""Figures that a reader changes by hand: they say what the library computes, by mouse and by keyboard."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import accent_lib as al
-from accent_book.figures import gap_by_hand
+from accent_book.figures import gap_by_hand, one_parameter_by_hand
 from accent_lib.front.settings import Setting
 from accent_lib.training import Recipe, Round
 from tests import test_browser
@@ -24,18 +24,29 @@ def explanation():
 
 
 @pytest.fixture
-def page(explanation, browser, tmp_path):
-    path = tmp_path / "page.html"
-    html = gap_by_hand(explanation).data
-    path.write_text(f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Gap</title>{html}', "utf-8")
-    context = browser.new_context(viewport={"width": 390, "height": 800})
-    page = context.new_page()
-    said = []
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto(path.as_uri())
-    yield page
-    context.close()
+def opened(browser, tmp_path):
+    """Opens a figure on a telephone, which must have nothing to complain of."""
+    contexts, said = [], []
+
+    def open_figure(figure):
+        path = tmp_path / "page.html"
+        html = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>F</title>{figure.data}'
+        path.write_text(html, "utf-8")
+        contexts.append(browser.new_context(viewport={"width": 390, "height": 800}))
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_figure
+    for context in contexts:
+        context.close()
     assert not said
+
+
+@pytest.fixture
+def page(explanation, opened):
+    return opened(gap_by_hand(explanation))
 
 
 def gaps(page):
@@ -98,3 +109,30 @@ def test_titles_are_text_whatever_they_hold_and_two_of_them_live_on_one_page(exp
     assert "</script><b>" not in other and "\\u003c/script>" in other
     names = [re.search('id="([^"]*)"', html)[1] for html in (first, other)]
     assert names[0] != names[1]
+
+
+@pytest.mark.parametrize(("x", "y"), [(2, 5), (0.5, 1), (3.5, 4.2), (0, 3)])
+def test_sliders_show_truth_and_estimate_of_one_parameter(opened, x, y):
+    page = opened(one_parameter_by_hand([1, 2, 2], [4, 5, 3], 1, 2 / 3))
+    for name, value in (("x", x), ("y", y)):
+        page.locator(f'input[data-name="{name}"]').fill(str(value))
+    kept, curvature = (1 * 4 + 2 * 3, 1 + 4), 1 + 4 + x**2 + 1
+    start, truth = (kept[0] + x * y) / curvature, kept[0] / (kept[1] + 1)
+    told = page.get_by_role("status").inner_text()
+    if x == 0:
+        assert told.startswith(f"Without the rating the parameter stays at {truth:.2f}")
+        return
+    reached = start + (truth - start) * (1 - x**2 / curvature)
+    numbers = re.search(r"from ([\d.]+) to ([\d.]+); the estimate says ([\d.]+), (\d+)% of", told).groups()
+    np.testing.assert_allclose([float(n) for n in numbers[:3]], [start, truth, reached], atol=0.0051)
+    assert abs(int(numbers[3]) - 100 * (1 - x**2 / curvature)) <= 0.51
+
+
+def test_sliders_have_names_and_heed_the_keyboard(opened):
+    page = opened(one_parameter_by_hand([1, 2, 2], [4, 5, 3], 1, 2 / 3))
+    before = page.get_by_role("status").inner_text()
+    page.get_by_role("slider", name="taste of the removed film").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_role("slider", name="taste of the removed film").input_value() == "2.1"
+    assert page.get_by_role("status").inner_text() != before
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -12,7 +12,7 @@ from accent_book.figures.analysis import (
     held_and_failed,
     held_by_method,
 )
-from accent_book.figures.by_hand import gap_by_hand
+from accent_book.figures.by_hand import gap_by_hand, one_parameter_by_hand
 from accent_book.figures.data import heavy_tails, histories, star_counts
 from accent_book.figures.explanations import (
     gap_and_reach,
@@ -71,6 +71,7 @@ __all__ = [
     "milestones",
     "new_axes",
     "one_parameter",
+    "one_parameter_by_hand",
     "own_and_gap",
     "ranked_bars",
     "recipe_curves",

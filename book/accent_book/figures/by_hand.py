@@ -1,8 +1,7 @@
-"""The gap filled by hand: the reader takes ratings out, and sees what influence says becomes of each gap."""
+"""Figures that the reader changes: pages of HTML that need no network, no kernel and no mouse."""
 
 import hashlib
 import json
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,11 @@ from IPython.display import HTML
 
 from accent_lib.influence import gap_influence
 
-TEMPLATE = Path(__file__).with_name("by_hand.html")
-
 
 def gap_by_hand(explanation, unit: str = "stars", decimals: int = 2) -> HTML:
     """Let the reader fill a user's gaps: a list of her ratings to tick, and a bar for each candidate.
 
-    It works without a network, by mouse and by keyboard. The gaps are sums of influences, as ACCENT's are.
+    The gaps are sums of influences, as ACCENT's are.
 
     Parameters
     ----------
@@ -35,17 +32,35 @@ def gap_by_hand(explanation, unit: str = "stars", decimals: int = 2) -> HTML:
     ]
     gaps = model.differences_in_unit(closeup.scores[0] - closeup.scores[1:])
     titles = explanation.slate["title"].tolist()
-    data = {
-        "recommendation": titles[0],
-        "candidates": titles[1:],
-        "gaps": np.round(gaps, exact).tolist(),
-        "actions": explanation.history["title"].tolist(),
-        "influence": on_gap,
-        "set": list(closeup.explanation.removed) if explanation.found else [],
-        "unit": unit,
-        "decimals": decimals,
-    }
+    return _filled(
+        "gap_by_hand",
+        recommendation=titles[0],
+        candidates=titles[1:],
+        gaps=np.round(gaps, exact).tolist(),
+        actions=explanation.history["title"].tolist(),
+        influence=on_gap,
+        set=list(closeup.explanation.removed) if explanation.found else [],
+        unit=unit,
+        decimals=decimals,
+    )
+
+
+def one_parameter_by_hand(x, y, removed: int, decay: float) -> HTML:
+    """:func:`one_parameter` with sliders for the removed point.
+
+    Parameters
+    ----------
+    x, y, removed, decay
+        As for :func:`one_parameter`, to begin with.
+    """
+    x, y = ([float(value) for value in values] for values in (x, y))
+    numbers = {"removed": removed, "decay": float(decay), "low": 0.0, "high": 4.0, "span": 8.0}
+    return _filled("one_parameter_by_hand", x=x, y=y, **numbers)
+
+
+def _filled(template, **data):
+    """A template with its data, and a name of its own: the same bytes for the same data."""
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-    # The same bytes each time, and another name for another user on one page.
-    name = "by-hand-" + hashlib.sha256(text.encode()).hexdigest()[:8]
-    return HTML(TEMPLATE.read_text("utf-8").replace("{{id}}", escape(name)).replace("{{data}}", text))
+    name = f"{template.replace('_', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    html = Path(__file__).with_name(f"{template}.html").read_text("utf-8")
+    return HTML(html.replace("{{id}}", name).replace("{{data}}", text))
