@@ -263,7 +263,11 @@ def test_a_user_who_joins_is_one_of_them_and_the_others_are_as_before():
         (0, {None: 4}, "'sample' has no item None"),
         (0, {"Alien": 6}, r"`ratings\['Alien'\]` is 6, but must be a finite number from 1 to 5"),
         (0, {"Alien": "4"}, "must be a finite number from 1 to 5"),
-        (0, {"Alien": 4, "Alien (1979)": 3}, "user 0 has already rated item 74 further up"),
+        (
+            0,
+            {"Alien": 4, "Alien (1979)": 3},
+            r"names Alien \(1979\) twice, as 'Alien' and 'Alien \(1979\)'; keep one",
+        ),
     ],
 )
 def test_who_cannot_join_is_told_why(user, ratings, sentence):

@@ -113,6 +113,10 @@ class Ratings:
         if not instance(ratings, "ratings", Mapping, what):
             raise refused(ratings, "ratings", what)
         items = self._items_of(ratings)
+        for place, item in enumerate(items):
+            if item in items[:place]:
+                pair = " and ".join(repr(list(ratings)[at])[:60] for at in (items.index(item), place))
+                raise AccentError(f"`ratings` names {self.items['title'][item]} twice, as {pair}; keep one.")
         stars = [number(rating, f"ratings[{name!r:.60}]", *self.scale) for name, rating in ratings.items()]
         latest = int(self.ratings["timestamp"].max()) + 1 if len(self.ratings) else 0
         rows = pd.DataFrame(

@@ -31,13 +31,14 @@ def gap_by_hand(explanation, unit: str = "stars", decimals: int = 2) -> HTML:
         for rival in range(1, len(closeup.items))
     ]
     gaps = model.differences_in_unit(closeup.scores[0] - closeup.scores[1:])
-    titles = explanation.slate["title"].tolist()
+    titles, history = explanation.slate["title"].tolist(), explanation.history
+    rated = model.data.train["rating"][model.data.rows(closeup.user)]
     return _filled(
         "gap_by_hand",
         recommendation=titles[0],
         candidates=titles[1:],
         gaps=np.round(gaps, exact).tolist(),
-        actions=explanation.history["title"].tolist(),
+        actions=[f"{title}, {stars:g}" for title, stars in zip(history["title"], rated, strict=True)],
         influence=on_gap,
         set=list(closeup.explanation.removed) if explanation.found else [],
         unit=unit,
