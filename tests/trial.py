@@ -31,8 +31,8 @@ def spoil(value):
 # Wrong answers where a spoilt number is none, or too easy to tell; each is tried.
 WRONG = {
     # The lead of the chapter's own B, and the explanation that is no longer sure, or is none.
-    "lead": ["lambda right: 1 / 10"],
-    "explains": ["lambda right: {2}", "lambda right: {1}", "lambda right: {1, 2, 3}", "lambda right: {3}"],
+    "lead": ["lambda right: 1 / 10", *4 * ["lambda right: right"]],
+    "explains": ["lambda right: right", *(f"lambda right: {films}" for films in ({2}, {1}, {1, 2, 3}, {3}))],
     # The mean of the ratings that are held out, and distances that are not squared.
     "overall": [
         "lambda right: float(held_out.std(ddof=0))",
@@ -45,7 +45,10 @@ WRONG = {
         "@ tastes.items.weight[column])",
     ],
     "expected": ['lambda right: {"w"}'],
+    "read_without": ["spoil", "lambda right: lambda members: sum(right([z]) for z in members)"],
+    "p_values": ["spoil", "lambda right: lambda *answers: right(*answers)[::-1]"],
     "one_versus_all": [
+        "lambda right: lambda s, i: getattr(explainers.one_versus_all(s, i), 'removed', None)",
         "lambda right: lambda s, i: list(range(i.shape[1]))",
         "lambda right: lambda s, i: explainers.fill_gap(s[0] - s[1], i[0] - i[1])",
         "lambda right: lambda s, i: getattr(explainers.accent(s, i), 'removed', None)",
