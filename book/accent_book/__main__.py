@@ -17,12 +17,18 @@ PLACES = {
     "explorer": "publish.page",
     "launch": "publish.launch",
     "student": "publish.student",
+    "exam": "publish.exam",
     "slides": "publish.slides",
     "pdf": "publish.pdf",
     "seal": "runs.manifest",
 }
 #: Where commands write if nothing is said.
-WRITES = {"student": "_build/student", "slides": "_build/slides", "pdf": "_build/book.pdf"}
+WRITES = {
+    "student": "_build/student",
+    "exam": "_build/exam",
+    "slides": "_build/slides",
+    "pdf": "_build/book.pdf",
+}
 
 
 def main(arguments=None) -> int:
@@ -65,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
         "explorer": "write a page that shows all explanations of a run folder, one file to open in a browser",
         "launch": "write the repository's address of _config.yml into the first cell of every notebook",
         "student": "write the notebooks without the solutions of their exercises, for students",
+        "exam": "write an examination of twelve questions, and its key; the numbers of each seed are others",
         "slides": "write the slides of a lecture, from the executed chapters",
         "pdf": "print the built book into one PDF, with the system's Chromium",
         "seal": "write the hashes of all files below data, after files were copied or edited there",
@@ -81,6 +88,8 @@ def parser() -> argparse.ArgumentParser:
             continue
         if name in WRITES:
             command.add_argument("--to", metavar="PATH", help=f"where to (default: {WRITES[name]})")
+            if name == "exam":
+                command.add_argument("--seed", type=int, default=0, help="of the numbers (default: 0)")
             continue
         command.add_argument(
             "--profile",
