@@ -25,6 +25,7 @@ FOREIGN = [
     "nbformat",
     "ipywidgets",
     "distributed",
+    "pyarrow",
 ]
 SCRIPT = """
 import importlib, importlib.util, pkgutil, sys
