@@ -108,10 +108,9 @@ def plan(profile, upto=None, root=None) -> list[Chapter]:
     folder = notebooks.runs_folder() / run_name(profile, root)
     models = next((own["models"] for own in settings.values() if "models" in own), None)
     chapters = {}
-    for notebook in notebooks.all_notebooks(root):
-        if upto is not None and notebook.number > upto:
-            break
-        if not notebook.is_about(models):
+    # The tour, of number 0, needs nothing and makes nothing: whatever may fail comes before it.
+    for notebook in sorted(notebooks.all_notebooks(root), key=lambda notebook: notebook.number == 0):
+        if (upto is not None and notebook.number > upto) or not notebook.is_about(models):
             continue
         # The launch cell does nothing in a run, and the address in it may change.
         cells = [cell for cell in notebook.cells if LAUNCH not in cell[1]]
