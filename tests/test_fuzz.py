@@ -358,7 +358,8 @@ def lines(draw, content):
     elif way == 1:
         rows.insert(other, rows[place])
     elif way == 2:
-        rows[place : place + 1] = [rows[place]] * int(draw.integers(2, 300))
+        copies = int(draw.integers(2, 300))
+        rows[place : place + 1] = [rows[place]] * min(copies, LARGEST // len(rows[place]) + 1)
     elif way == 3:
         rows[place], rows[other] = rows[other], rows[place]
     else:
