@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 
 import accent_lib as al
+from accent_book.runs.notebooks import all_notebooks
 from accent_lib import explanations
 from accent_lib.datasets import load, prepare
 from accent_lib.errors import AccentError, AccentWarning
 from accent_lib.front import Setting
 from accent_lib.training import Recipe, Round
+from tests.conftest import ROOT
 
 SHORT = Recipe(steps=400, learning_rate=0.01, batch_size=256)
 QUICK = Setting({}, (Round(2, SHORT),), replace(SHORT, steps=60), influence={"variant": "objective"})
@@ -257,3 +259,12 @@ def test_no_set_is_nothing_to_verify(model):
     assert "No set of actions was found" in explanation.sentence()
     with pytest.raises(AccentError, match="There is no set to leave out"):
         explanation.verify()
+
+
+def test_the_explanation_that_the_tour_shows_is_short_and_comes_true():
+    settings = all_notebooks(ROOT)[0].parameters
+    model = al.NCF(al.prepare(load("sample"), holdout=0), seed=settings["seed"].default).fit()
+    explanation = al.explain(model, settings["user"].default, settings["k"].default)
+    verification = explanation.verify(orders=settings["orders"].default)
+    assert 1 < len(explanation.removed) < 4
+    assert verification.held == settings["orders"].default > verification.held_in_control == 0

@@ -52,6 +52,11 @@ def exam(seed: int = 0, to=None) -> list[Path]:
     -------
     list of Path
         ``exam-<seed>.md`` for the students, and ``exam-<seed>-key.md``.
+
+    Raises
+    ------
+    AccentError
+        If the seed is no whole number, or the folder holds what no such command made.
     """
     seed = whole(seed, "seed", 0)
     root = project_root()
