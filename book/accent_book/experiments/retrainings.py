@@ -132,6 +132,7 @@ def main() -> None:
         "--users", type=positive, help="so many, by the first methods and k; default: all of all"
     )
     parser.add_argument("--margins", type=float, nargs="+", default=[], help="in score units")
+    parser.add_argument("--first", action="store_true", help="the first methods with the shortest slate alone")
     parser.add_argument("--workers", type=positive, default=2)
     parser.add_argument("--stack-size", type=positive, default=16)
     parser.add_argument("--leaders", type=positive, default=1, help="of each ranking, in the tables")
@@ -180,6 +181,10 @@ def main() -> None:
             last = time.monotonic()
             export()
 
+    if arguments.first:
+        explanations = explanations[
+            (explanations["k"] == KS[0]) & explanations["method"].str.split("@").str[0].isin(FIRST)
+        ]
     worlds = worlds_in_order(explanations, USERS_PER_WORLD[name])
     with parallel.executor(arguments.workers) as executor:
         options = {"seeds": seeds, "executor": executor, "ahead": 2 * arguments.workers, "progress": report}
