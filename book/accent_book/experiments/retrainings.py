@@ -8,8 +8,9 @@ lots, and of three rules that are harder to beat than lots.
 NCF goes on from its trained weights and moments, with one user's set taken out of a world.  RCF (``rcf-0
 paper``) is trained from scratch, and a world does without the sets of one method of up to 16 users.  With
 ``--users 200`` there are so many users, drawn once, the first methods without the rules, and the shortest
-slate.  With ``--margins 0 0.05 0.1`` methods go on until the replacement leads by each of these, with the
-shortest slate; they are called ``accent@0.05`` and so on.
+slate.  With ``--first`` there are all users and sets, and the first methods with the shortest slate alone are
+verified; the others may follow without it.  With ``--margins 0 0.05 0.1`` methods go on until the replacement
+leads by each of these, with the shortest slate; they are called ``accent@0.05`` and so on.
 """
 
 import argparse
@@ -132,7 +133,9 @@ def main() -> None:
         "--users", type=positive, help="so many, by the first methods and k; default: all of all"
     )
     parser.add_argument("--margins", type=float, nargs="+", default=[], help="in score units")
-    parser.add_argument("--first", action="store_true", help="the first methods with the shortest slate alone")
+    parser.add_argument(
+        "--first", action="store_true", help="the first methods with the shortest slate alone"
+    )
     parser.add_argument("--workers", type=positive, default=2)
     parser.add_argument("--stack-size", type=positive, default=16)
     parser.add_argument("--leaders", type=positive, default=1, help="of each ranking, in the tables")
