@@ -4,7 +4,7 @@
 # What the environment is made with. `make book VENV= PYTHON=python` makes none and uses what is active (conda, a container).
 PYTHON ?= python3
 
-JOBS = help book build run slides pdf status student test lint format bench serve clean
+JOBS = help book build run slides pdf release status student test lint format bench serve clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: $(JOBS)

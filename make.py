@@ -24,6 +24,8 @@ OLDEST, NEWEST = (3, 11), (3, 14)
 CPU_BUILDS, NVIDIA = "https://download.pytorch.org/whl/cpu", "/proc/driver/nvidia"
 #: The scripts of bench/, which `make bench` runs one after the other; the last makes a page of the others.
 TIMINGS = ("influence", "libraries", "rcf", "retraining", "scaling", "page")
+#: What `make release` makes of the executed notebooks, beside the book, and puts into the archive in the end.
+RELEASED = ("slides", "student", "pdf", "release")
 #: Defaults and help. `make` hands its variables on as environment variables: PROFILE is --profile.
 OPTIONS = {
     "profile": ("sample", "one of notebooks/profiles (default: sample)"),
@@ -49,6 +51,8 @@ def jobs(options):
     bench = [["-m", f"bench.{name}"] for name in TIMINGS]
     strip = ["-m", "nbstripout", "--keep-id", *sorted(map(str, Path("notebooks").glob("*.ipynb")))]
     repair = [[*machinery, "launch"], [*ruff, "check", "--fix", "."], [*ruff, "format", "."], strip]
+    # A release is of the sample: the ratings of others may not be passed on.
+    released = [[*machinery, "run"], build[0], *([*machinery, name] for name in RELEASED)]
     serve = ["-m", "http.server", options.port, "--bind", "127.0.0.1", "--directory", "_build/html"]
     return {
         "book": ("run the notebooks of PROFILE and build the book", run + build),
@@ -56,6 +60,7 @@ def jobs(options):
         "build": ("build the book from the notebooks that were run", build),
         "slides": ("make slides of a lecture from the notebooks that were run", [[*machinery, "slides"]]),
         "pdf": ("print the built book into one PDF; takes Chromium or Chrome", [[*machinery, "pdf"]]),
+        "release": ("pack wheels, notebooks, book, slides and PDF of the sample into one archive", released),
         "status": ("tell what the run of PROFILE holds", status),
         "student": ("write the chapters for students into _build/student", [[*machinery, "student"]]),
         "test": ("check style, library, notebooks and book", [*lint, test]),

@@ -20,6 +20,7 @@ PLACES = {
     "exam": "publish.exam",
     "slides": "publish.slides",
     "pdf": "publish.pdf",
+    "release": "publish.release",
     "seal": "runs.manifest",
 }
 #: Where commands write if nothing is said.
@@ -28,6 +29,7 @@ WRITES = {
     "exam": "_build/exam",
     "slides": "_build/slides",
     "pdf": "_build/book.pdf",
+    "release": "_build/accent-<version>.zip",
 }
 
 
@@ -74,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
         "exam": "write an examination of twelve questions, and its key; the numbers of each seed are others",
         "slides": "write the slides of a lecture, from the executed chapters",
         "pdf": "print the built book into one PDF, with the system's Chromium",
+        "release": "pack the wheels, the notebooks and what was made of them into one archive, with its hash",
         "seal": "write the hashes of all files below data, after files were copied or edited there",
     }.items():
         command = commands.add_parser(name, help=text, description=text)

@@ -15,32 +15,48 @@ from accent_lib.files import atomic
 TAG = "launch"
 #: It is written into every notebook; on a machine that has the packages it does nothing.
 CELL = """\
-# Where the project is not installed, as on Colab: fetch it, install what is
-# missing, and go into its folder. `make format` writes address and branch.
+# Where the project is not installed, as on Colab: take it from the release
+# archive beside this notebook, or fetch it; install what is missing, and go
+# into its folder. `make format` writes address and branch.
+import glob
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 
 REPOSITORY = {url}
 BRANCH = {branch}
 if importlib.util.find_spec("accent_book") is None:
-    if not REPOSITORY:
+    for archive in glob.glob("accent-*.zip"):
+        shutil.unpack_archive(archive)
+    places = "wheels", os.path.join("..", "wheels"), "accent-*/wheels"
+    wheels = [place for pattern in places for place in glob.glob(pattern)]
+    if wheels:
+        folder = os.path.dirname(os.path.abspath(wheels[-1]))
+        packages = glob.glob(os.path.join(folder, "wheels", "*.whl"))
+        book = next(path for path in packages if "accent_book" in path)
+        packages.append(f"{{book}}[notebooks]")
+    elif REPOSITORY:
+        name = os.path.basename(REPOSITORY).removesuffix(".git")
+        folder = os.path.abspath(name)
+        if not os.path.isdir(folder):
+            clone = ["git", "clone", "--depth=1", "--branch", BRANCH]
+            subprocess.run([*clone, REPOSITORY, folder], check=True)
+        book = os.path.join(folder, "book")
+        packages = ["-e", folder, "-e", f"{{book}}[notebooks]"]
+        sys.path[:0] = [folder, book]
+    else:
         sys.exit(
-            "accent_book is not installed: set up the project as its README.md"
-            " says, and come back."
+            "accent_book is not installed. Put the release archive,"
+            " accent-*.zip, beside this notebook and run this cell again (on"
+            " Colab: the folder symbol on the left, then Upload), or set up"
+            " the project as its README.md says."
         )
-    name = os.path.basename(REPOSITORY).removesuffix(".git")
-    folder = os.path.abspath(name)
-    if not os.path.isdir(folder):
-        clone = ["git", "clone", "--depth=1", "--branch", BRANCH]
-        subprocess.run([*clone, REPOSITORY, folder], check=True)
-    book = os.path.join(folder, "book")
     # Without --upgrade pip leaves the torch that is there.
-    packages = ["-e", folder, "-e", f"{{book}}[notebooks]"]
     pip = [sys.executable, "-m", "pip", "install", "-q"]
     subprocess.run([*pip, *packages], check=True)
-    sys.path[:0] = [folder, book]
+    importlib.invalidate_caches()
     os.chdir(folder)"""
 
 
