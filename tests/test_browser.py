@@ -160,6 +160,18 @@ def test_nobody_is_shut_out_of_a_page(page, name, theme):
 # --- the explorer
 
 
+def test_the_explorer_shows_the_conditions_of_its_data_where_there_are_any(page, book):
+    page.goto(EXPLORER)
+    assert not page.locator("#terms").is_visible()
+    html = (book / EXPLORER).read_text("utf-8")
+    assert html.count('"terms":""') == 1
+    body = html.replace('"terms":""', '"terms":"No endorsement.\\nNo sale."')
+    page.route("**/explorer.html", lambda route: route.fulfill(body=body, content_type="text/html"))
+    page.goto(EXPLORER)
+    page.locator("#terms summary").click()
+    assert page.locator("#terms p").inner_text() == "No endorsement.\nNo sale."
+
+
 @pytest.fixture(scope="module")
 def library(tiny_run):
     """What the library computes for a choice."""

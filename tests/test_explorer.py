@@ -177,15 +177,16 @@ def test_the_book_of_other_data_says_why_it_has_none(tmp_path, capsys):
     assert not published.exists()
 
 
-def test_the_book_of_other_data_has_that_of_the_sample(tmp_path):
+def test_the_book_of_other_data_has_that_of_data_that_may_be_passed_on(tmp_path):
     folder, published = tmp_path / "runs" / "ml-100k", tmp_path / "book" / "_static" / "explorer.html"
     folder.mkdir(parents=True)
     (folder / "data.json").write_text('{"dataset": "ml-100k"}', "utf-8")
     (folder / "explanations.csv").write_text("", "utf-8")
-    (folder.parent / "sample").mkdir()
-    (folder.parent / "sample" / "explorer.html").write_text("the sample's", "utf-8")
-    publish_explorer(folder, tmp_path)
-    assert published.read_text("utf-8") == "the sample's"
+    for name in ("sample", "ml-latest-small"):
+        (folder.parent / name).mkdir()
+        (folder.parent / name / "explorer.html").write_text(f"that of {name}", "utf-8")
+        publish_explorer(folder, tmp_path)
+        assert published.read_text("utf-8") == f"that of {name}"
 
 
 def test_the_book_gets_it_once(explored, tmp_path, monkeypatch):

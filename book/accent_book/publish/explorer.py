@@ -40,7 +40,8 @@ def explorer_data(run) -> dict:
     -------
     dict
         Ready for JSON: ``run``, ``dataset``, ``words`` (what an item is called), ``private`` (whether the
-        data may not be passed on), ``films`` (titles by item), ``methods`` (names by method), ``start`` (what
+        data may not be passed on), ``terms`` (on which it may, if there are any), ``films`` (titles by item),
+        ``methods`` (names by method), ``start`` (what
         to show first) and ``models``, a list. Of each model ``users``, a list with the history, the slate and
         its scores, ``influence`` of shape ``(k_max, n_history)``, ``sets`` (each
         with ``removed``, ``replacement``, ``gaps`` before and after each removal, the scores ``after`` the
@@ -55,7 +56,7 @@ def explorer_data(run) -> dict:
     """
     data = runs.interactions(run)
     slates, explanations = run.read_csv("slates.csv"), run.read_csv("explanations.csv")
-    judged = None
+    dataset, judged = run.read_json("data.json")["dataset"], None
     if (run.folder / "outcomes.csv").exists():
         judged = judge(explanations, slates, run.read_csv("outcomes.csv"), partial=True)
     used = [method for method in METHOD_NAMES if method in set(explanations["method"])]
@@ -64,7 +65,8 @@ def explorer_data(run) -> dict:
         "run": run.name,
         "dataset": data.name,
         "words": words()._asdict(),
-        "private": run.read_json("data.json")["dataset"] not in PUBLIC,
+        "private": dataset not in PUBLIC,
+        "terms": PUBLIC.get(dataset, ""),
         "films": data.titles.tolist(),
         "methods": {method: METHOD_NAMES[method] for method in used},
         "start": _start(explanations, names[0]),

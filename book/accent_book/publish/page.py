@@ -50,7 +50,8 @@ def explorer(run="sample", to="explorer.html") -> None:
 def publish_explorer(folder, root) -> None:
     """Put the explorer of a run into the book.
 
-    For data that may not be published, it is that of the sample if there is one, else a page that says so.
+    For data that may not be published, it is that of a run whose data may, if there is one, else a page that
+    says so.
 
     The run folder keeps a copy, which is made again only when something changed that it shows. A run without
     explanations has no explorer; then none is left in the book.
@@ -63,6 +64,7 @@ def publish_explorer(folder, root) -> None:
         The project's folder.
     """
     published, kept = root / "book" / "_static" / "explorer.html", folder / "explorer.html"
+    explorers = [folder.with_name(name) / kept.name for name in PUBLIC]
     about = read_json(folder / "data.json", {"dataset": str})
     if about is None or not (folder / "explanations.csv").exists():
         published.unlink(missing_ok=True)
@@ -76,8 +78,8 @@ def publish_explorer(folder, root) -> None:
             with atomic(kept) as file:
                 file.write_text(page + stamp, "utf-8")
         page = kept.read_text("utf-8")
-    elif (sample := folder.with_name("sample") / "explorer.html").exists():
-        page = sample.read_text("utf-8")
+    elif public := [path for path in explorers if path.exists()]:
+        page = public[0].read_text("utf-8")
     else:
         from accent_book.publish.explorer import withheld_page
 

@@ -13,8 +13,34 @@ from accent_lib.errors import AccentError, shown
 if TYPE_CHECKING:
     from accent_lib.datasets import Interactions, Ratings
 
-#: Data that anyone may have; the rest never gets into the book's explorer.
-PUBLIC = ("sample",)
+#: The conditions of ml-latest-small, word for word as its README has them.
+LATEST_SMALL = """\
+The ratings are those of MovieLens, ml-latest-small. This page passes some of them on under the conditions\
+ of their README:
+Neither the University of Minnesota nor any of the researchers involved can guarantee the correctness of \
+the data, its suitability for any particular purpose, or the validity of results based on the use of the \
+data set. The data set may be used for any research purposes under the following conditions:
+• The user may not state or imply any endorsement from the University of Minnesota or the GroupLens \
+Research Group.
+• The user must acknowledge the use of the data set in publications resulting from the use of the data set\
+ (see below for citation information).
+• The user may redistribute the data set, including transformations, so long as it is distributed under \
+these same license conditions.
+• The user may not use this information for any commercial or revenue-bearing purposes without first \
+obtaining permission from a faculty member of the GroupLens Research Project at the University of \
+Minnesota.
+• The executable software scripts are provided "as is" without warranty of any kind, either expressed or \
+implied, including, but not limited to, the implied warranties of merchantability and fitness for a \
+particular purpose. The entire risk as to the quality and performance of them is with you. Should the \
+program prove defective, you assume the cost of all necessary servicing, repair or correction.
+In no event shall the University of Minnesota, its affiliates or employees be liable to you for any \
+damages arising out of the use or inability to use these programs (including but not limited to loss of \
+data or data being rendered inaccurate).
+Citation: F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. ACM \
+Transactions on Interactive Intelligent Systems (TiiS) 5, 4: 19:1–19:19. https://doi.org/10.1145/2827872"""
+#: Data that may be passed on, and the conditions that go with it; no other data gets into the book's explorer.
+#: A book of other data shows the explorer of the first of these that has been run.
+PUBLIC = {"ml-latest-small": LATEST_SMALL, "sample": ""}
 #: What may be said of the columns of a file.
 ROLES = ("user", "item", "rating", "time")
 #: What says where the ratings come from: parameters of notebook 01, kept in its record.
