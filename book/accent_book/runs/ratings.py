@@ -38,7 +38,7 @@ damages arising out of the use or inability to use these programs (including but
 data or data being rendered inaccurate).
 Citation: F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. ACM \
 Transactions on Interactive Intelligent Systems (TiiS) 5, 4: 19:1–19:19. https://doi.org/10.1145/2827872"""
-#: Data that may be passed on, and the conditions that go with it; no other data gets into the book's explorer.
+#: Data that may be passed on, and the conditions that go with it: no other gets into the book's explorer.
 #: A book of other data shows the explorer of the first of these that has been run.
 PUBLIC = {"ml-latest-small": LATEST_SMALL, "sample": ""}
 #: What may be said of the columns of a file.
