@@ -99,7 +99,9 @@ def sets_of(
             methods, parts = [method for method in methods if method in WITH_MARGIN[name]], []
             for margin in margins:
                 options["margin"] = margin
-                slates, sets, _ = explain_users(name, model, users, KS[:1], methods, executor, **options)
+                # With the longest slate, so that outcomes without a margin are taken over from its table.
+                slates, sets, _ = explain_users(name, model, users, ks, methods, executor, **options)
+                sets = sets[sets["k"] == KS[0]]
                 parts.append(sets.assign(method=sets["method"] + f"@{margin:g}"))
             return slates, pd.concat(parts, ignore_index=True)
         slates, sets, _ = explain_users(name, model, users, ks, methods, executor, **options)
