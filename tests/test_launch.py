@@ -106,7 +106,7 @@ def test_the_cell_fetches_the_project_and_goes_into_it(tmp_path, monkeypatch):
 
 def test_the_cell_says_what_to_do_where_there_is_no_address(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match="accent_book is not installed: set up the project as"):
+    with pytest.raises(SystemExit, match="Put the release archive, accent-.*set up the project as"):
         exec(cell(Repository("", "main")), {})
 
 

@@ -162,9 +162,9 @@ def test_published_are_the_chapters_and_nothing_of_the_run_folder():
     (key,) = (step["with"]["key"] for step in steps if "cache/restore" in step.get("uses", ""))
     for pattern in re.findall(r"'([^']+)'", key):
         assert list(ROOT.glob(pattern)), f"nothing of the project is {pattern}"
-    # The sample comes first: its explorer is shown in the book of the other profile.
+    # The data that may be passed on comes first: its explorer is shown in the book of the other profile.
     runs = [step["run"] for step in steps if "make run" in step.get("run", "")]
-    assert [re.search(r"PROFILE=(\S+)", command)[1] for command in runs] == ["sample", "ml-100k"]
+    assert [re.search(r"PROFILE=(\S+)", command)[1] for command in runs] == ["ml-latest-small", "ml-100k"]
 
 
 def test_ci_script_calls_make():

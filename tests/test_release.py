@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from accent_book.__main__ import main
 from accent_book.publish.release import TRACKED
-from tests.conftest import ROOT, TINY, chapters
+from tests.conftest import ROOT, chapters
 from tests.test_wheel import clean_environment, link
 
 OURS = {"accent-recommender", "accent-book"}
@@ -118,12 +118,10 @@ def test_a_student_runs_a_chapter_from_the_archive_alone_without_a_network(archi
     nbformat.write(notebook, folder / f"{CHAPTER}.ipynb")
     environment = clean_environment() | {"PIP_NO_INDEX": "1", "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)}
     environment = {name: value for name, value in environment.items() if not name.startswith("ACCENT")}
-    settings = {"run": "alone", **TINY[CHAPTER]}
-    arguments = [word for name, value in settings.items() for word in ("-y", f"{name}: {json.dumps(value)}")]
-    command = [place / "bin" / "python", "-m", "papermill", f"{CHAPTER}.ipynb", "out.ipynb", *arguments]
+    command = [place / "bin" / "python", "-m", "papermill", f"{CHAPTER}.ipynb", "out.ipynb"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    made = folder / archive.stem / "runs" / "alone" / "explanations.csv"
+    made = folder / archive.stem / "runs" / "sample" / "explanations.csv"
     assert made.is_file()
     assert (site / "accent_lib").is_dir() and not (site / "accent_lib").is_symlink()
 
