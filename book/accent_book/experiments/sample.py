@@ -68,6 +68,17 @@ def readme_user(user: int = 86) -> dict[str, str]:
     }
 
 
+def failures() -> dict[str, str]:
+    """Median overshoot of NCF's and RCF's sets that hold and that do not; failures due to the drift alone."""
+    table = runs.Run("sample", {"run": "sample"}).read_csv("tables/failures.csv")
+    median = table.groupby(["model", "counterfactual"])["overshoot"].median()
+    failed = table[~table["counterfactual"]]
+    drifted = (failed["overestimation"] < failed["overshoot"]).groupby(failed["model"]).mean()
+    found = {f"{model}_{'holds' if holds else 'fails'}": value for (model, holds), value in median.items()}
+    found |= {f"{model}_drift": value for model, value in drifted.items()}
+    return {name: f"{value:.4f}" for name, value in found.items()}
+
+
 def main() -> None:
     """Write the file, and say which statements do not hold."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -77,7 +88,7 @@ def main() -> None:
         raise AccentError("The chapters are not those of the sample: make them, `make run PROFILE=sample`.")
     for line in not_true(values):
         print("does not hold:", line)
-    values["README"] = readme_user()
+    values |= {"README": readme_user(), "failures": failures()}
     write_about(runs.results_folder() / "sample.json", {"settings": settings(), "values": values})
 
 
