@@ -297,8 +297,8 @@ CALLS = {
         explainers.walk,
         dict(scores=SCORES, order=[4, 7], rescore=_walk, selective=False, ahead=4, margin=0.0),
     ),
-    "random_control": lambda t: (
-        explainers.random_control,
+    "random_set": lambda t: (
+        explainers.random_set,
         dict(scores=SCORES, influence=INFLUENCE, like=t.like, seed=0),
     ),
     "fill_gap": lambda t: (explainers.fill_gap, dict(gap=1.0, influence_on_gap=[0.25, 1.0])),

@@ -150,4 +150,4 @@ def test_readme_says_the_verdicts_of_the_headline_tables():
     assert found["better-than-lots", "ncf"] == found["better-than-lots", "rcf"] == "holds"
     readme = " ".join((project_root() / "README.md").read_text("utf-8").split())
     assert "is not detectable here on NCF and does not hold on RCF" in readme
-    assert "against sets drawn by lot it holds on both" in readme
+    assert "against random sets it holds on both" in readme

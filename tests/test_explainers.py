@@ -19,7 +19,7 @@ from accent_lib.explainers import (
     one_versus_all,
     pure_attention,
     pure_fia,
-    random_control,
+    random_set,
     sentence,
     walk,
 )
@@ -299,9 +299,9 @@ def test_looking_ahead_changes_no_walk(problem, selective, ahead):
 def test_random_has_the_size_and_replacement_of_its_model_and_repeats():
     scores, influence = np.array([2.0, 1.0, 0.0]), np.ones((3, 30))
     like = Explanation((4, 2, 7), 2, scores)
-    first, second = (random_control(scores, influence, like, seed=5) for _ in range(2))
+    first, second = (random_set(scores, influence, like, seed=5) for _ in range(2))
     assert first.removed == second.removed and len(set(first.removed)) == 3 and first.replacement == 2
-    assert {random_control(scores, influence, like, seed=s).removed for s in range(20)} != {first.removed}
+    assert {random_set(scores, influence, like, seed=s).removed for s in range(20)} != {first.removed}
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_a_control_that_is_not_expected_to_lead_claims_nothing(explored):
         for method, numbers in user["by_method"].items():
             for found in (user["sets"][number] for number in numbers if number is not None):
                 if found["gaps"][-1] > 0:
-                    assert method == "random" and found["sentence"].startswith("Control, drawn by lot")
+                    assert method == "random" and found["sentence"].startswith("Random set")
                     controls += 1
                 elif found["gaps"][-1] < 0:
                     assert found["sentence"].startswith("Had you not rated")

@@ -176,7 +176,7 @@ def came_out(model):
         "holds": mean(of_five["accent"].values()),
         "fails": 1 - mean(of_five["accent"].values()),
         "leads": mean(leads_catalogue(folder, "accent", 5)),
-        "by_lot": mean(of_five["random"].values()),
+        "at_random": mean(of_five["random"].values()),
         "free": mean(free),
     }
     return {f"{name}_{model}": 100 * value for name, value in found.items()}
@@ -259,7 +259,9 @@ def who_gets_what(model):
             leads.append(bool(there) and all(there))
     all_verdicts = verdicts(f"{model}-paper")
     sets = {user: found for (method, k, user), found in all_verdicts.items() if (method, k) == ("accent", 20)}
-    lot = [holds for (method, k, _), (_, holds) in all_verdicts.items() if (method, k) == ("random", 20)]
+    at_random = [
+        holds for (method, k, _), (_, holds) in all_verdicts.items() if (method, k) == ("random", 20)
+    ]
     people = [row for row in rows_of(RESULTS / "causes" / "users.csv") if row["model"] == model]
     length = {int(row["user"]): int(row["history"]) for row in people}
     by_length = [sets[user][1] for user in sorted(sorted(sets), key=length.get)]
@@ -272,7 +274,7 @@ def who_gets_what(model):
         "large": mean(size >= 10 for size, _ in sets.values()),
         "short_histories": mean(by_length[: len(sets) // 5]),
         "long_histories": mean(by_length[-(len(sets) // 5) :]),
-        "by_lot": mean(lot),
+        "at_random": mean(at_random),
         "resumed": mean(row["counterfactual"] == "True" for row in last),
         "resumed_elsewhere": mean(row["holds_in_another_order"] == "True" for row in last),
     }

@@ -46,7 +46,7 @@ def test_a_promise_is_broken_no_more_often_than_stated():
     assert np.mean(broken) < 0.1 + 3 * np.sqrt(0.09 / 400)
 
 
-def test_splits_are_made_by_lot_and_repeat():
+def test_splits_are_made_at_random_and_repeat():
     generator = np.random.default_rng(1)
     holds = generator.random((300, 3)) < [0.7, 0.9, 0.97]
     table = kept([0.0, 0.1, 0.2], holds, holds, target=0.8)

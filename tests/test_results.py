@@ -163,7 +163,7 @@ def test_the_tables_are_of_the_recipe_that_the_readme_names(results):
     judged, outcomes, about = results.judged, results.outcomes, results.about
     assert about["recipe"]["steps"] == {"ncf": 4000, "rcf": 1900}[results.model]  # RCF: 20 epochs of 95 steps
     assert (outcomes["status"] == "ok").all()
-    # All methods and the control, on three slates, for every user.
+    # All methods and random sets, on three slates, for every user.
     assert judged["user"].nunique() == PAPER_DATA["users"]
     assert (judged.groupby("user").size() == {"ncf": 12, "rcf": 18}[results.model]).all()
     assert {"commit", "versions", "date", "fingerprint"} <= set(about)

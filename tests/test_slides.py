@@ -4,10 +4,14 @@ import io
 import json
 import re
 import unicodedata
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
+from accent_book import figures
+from accent_book.figures.style import use_style
 from accent_book.publish.plain import Book
 from accent_book.publish.slides import SHOWN, collect, page, slides
 from accent_book.publish.student import student_notebook
@@ -18,7 +22,24 @@ from tests.test_book import broken_links, outside_requests, undescribed_images
 
 browser = test_browser.browser
 # The lecture of the teaching guide takes 90 minutes.
-FEWEST, MOST = 25, 40
+FEWEST, MOST = 25, 30
+# What a slide may hold, so that the room listens and does not read, and how small a letter of a figure may
+# be, in pixels of a screen of 1280 by 720: a fiftieth of its height.
+WORDS, ROWS, LETTER = 40, 8, 14
+# Words of two letters or more, also those of tables; neither the heading nor formulas and code, nor what the
+# room does not see: notes, and the captions of figures.
+COUNTED = """() => [...document.querySelectorAll('.slides section')].map(slide => {
+    const seen = slide.cloneNode(true);
+    const lines = [...seen.querySelectorAll('pre')].flatMap(pre => pre.textContent.split('\\n'));
+    const rows = seen.querySelectorAll('tr, li').length + lines.filter(line => line.trim()).length;
+    const aside = 'h1, h2, aside, .chapter, .caption, mjx-container, pre, style';
+    seen.querySelectorAll(aside).forEach(part => part.replaceWith(' '));
+    return [slide.querySelector('h1, h2').textContent, seen.textContent, rows];
+})"""
+DRAWN = """() => [...document.querySelectorAll('section.present img')].map(image => {
+    const box = image.getBoundingClientRect();
+    return Math.min(box.width / image.naturalWidth, box.height / image.naturalHeight);
+})"""
 
 
 def chosen():
@@ -48,6 +69,48 @@ def test_every_chosen_cell_is_shown_in_order(deck):
     assert re.findall(r'data-cell="([^"]*)"', text) == chosen()
     assert FEWEST <= text.count("<section>") <= MOST
     assert text.count("<h1>") + text.count("<h2>") >= text.count("<section>"), "a slide without a title"
+
+
+@pytest.fixture(scope="module")
+def in_a_room(deck, browser):
+    """The slides on a screen of 1280 by 720."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 720})
+    opened.goto((deck / "index.html").as_uri())
+    opened.wait_for_function("window.Reveal && Reveal.isReady()")
+    yield opened
+    opened.close()
+
+
+def test_no_slide_holds_more_than_a_room_can_take_in(in_a_room):
+    full = {}
+    for title, text, rows in in_a_room.evaluate(COUNTED):
+        words = re.findall(r"[^\W\d_]{2,}(?:['’-][^\W\d_]+)*", text)
+        if len(words) > WORDS or rows > ROWS:
+            full[title] = (len(words), rows)
+    assert not full, "words and rows"
+
+
+def smallest_letter():
+    """The smallest text that a figure can have by the style and by what figures ask for, in points."""
+    use_style()
+    sizes = [
+        float(size)
+        for path in sorted(Path(figures.__file__).parent.glob("*.py"))
+        for size in re.findall(r"fontsize\W+([\d.]+)", path.read_text("utf-8"))
+        if path.name != "rcf.py"  # the map of attention, which is on no slide
+    ]
+    kinds = ("xtick.labelsize", "ytick.labelsize", "axes.labelsize", "axes.titlesize", "legend.fontsize")
+    return min(*sizes, *(plt.rcParams[kind] for kind in (*kinds, "font.size")))
+
+
+def test_a_figure_can_be_read_from_the_last_row(deck, in_a_room):
+    letter, shown = smallest_letter() * plt.rcParams["figure.dpi"] / 72, 0
+    for number in range(in_a_room.evaluate("Reveal.getTotalSlides()")):
+        in_a_room.evaluate(f"Reveal.slide({number})")
+        for scale in in_a_room.evaluate(DRAWN):
+            shown += 1
+            assert scale * letter >= LETTER, (number + 1, scale)
+    assert shown > 8
 
 
 def test_the_guide_names_every_slide_in_order(deck):
@@ -88,7 +151,7 @@ def test_what_only_a_slide_needs_is_in_no_student_notebook():
     for name, source in sources.items():
         made = "\n".join(cell.source for cell in student_notebook(name, source, book).cells)
         for cell in source.cells:
-            if cell.cell_type == "markdown" and "remove-cell" in cell.metadata.get("tags", ()):
+            if "slideshow" in cell.metadata and "remove-cell" in cell.metadata.get("tags", ()):
                 found += 1
                 assert cell.source.split("\n")[0] not in made
     assert found
@@ -147,7 +210,7 @@ def test_a_print_has_every_figure_and_caption(deck, browser):
     )
     printed = pypdf.PdfReader(io.BytesIO(opened.pdf(prefer_css_page_size=True)))
     opened.close()
-    assert len(printed.pages) == len(expected) and sum(images for images, _ in expected) > 10
+    assert len(printed.pages) == len(expected) and sum(images for images, _ in expected) > 8
     for number, (sheet, (images, texts)) in enumerate(zip(printed.pages, expected, strict=True), start=1):
         assert len(sheet.images) == images, f"page {number} lacks its figure"
         text = letters(sheet.extract_text())

@@ -425,7 +425,7 @@ def test_outcomes_are_named_by_all_that_a_net_is(sample):
     others = [
         named(seeded(BiasedFactors, sample)),
         named(seeded(TwoTowers, sample, dropout=0.3)),
-        named(seeded(TwoTowers, sample), loss=by_lot),
+        named(seeded(TwoTowers, sample), loss=at_random),
         named(seeded(TwoTowers, sample), weight_decay=0.1),
         named(seeded(TwoTowers, sample), loss="bpr"),
         named(seeded(TwoTowers, sample), loss="bpr", seed=1),
@@ -438,11 +438,11 @@ def test_outcomes_are_named_by_all_that_a_net_is(sample):
 
 
 def test_a_net_of_a_notebook_is_refused_before_work_starts(sample, tmp_path, monkeypatch):
-    model = Wrapped(seeded(BiasedFactors, sample), sample, "users.weight", by_lot)
+    model = Wrapped(seeded(BiasedFactors, sample), sample, "users.weight", at_random)
     slates = {USER: top_k(model, USER, 3)[0]}
     arguments = QUICK, State.of(model), [World.parse(f"{USER}:0")], slates
     with Store(tmp_path / "worlds.sqlite", "abc") as store, ProcessPoolExecutor(1) as processes:
-        for what in (BiasedFactors, by_lot):
+        for what in (BiasedFactors, at_random):
             with monkeypatch.context() as patch:
                 patch.setattr(what, "__module__", "somebody's notebook")
                 with pytest.raises(AccentError, match=f"{what.__name__} is defined where worker processes"):
@@ -811,7 +811,7 @@ class Squashed(BiasedFactors):
         return torch.sigmoid(super().forward(users, items))
 
 
-def by_lot(scores, ratings):
+def at_random(scores, ratings):
     return (scores + torch.randn(len(scores)) - ratings) ** 2
 
 
@@ -847,7 +847,7 @@ def rarest(model):
             r"which others are scored with it; net.of_items.1 in training mode",
         ),
         (Wrapped, Compared, {}, None, "which others are scored with it; score each pair by itself"),
-        (Wrapped, BiasedFactors, {"loss": by_lot}, None, "Two calls of `losses` differ"),
+        (Wrapped, BiasedFactors, {"loss": at_random}, None, "Two calls of `losses` differ"),
         (Own, BiasedFactors, {}, None, "candidates of user 0 include items that she has acted on"),
         (Wrapped, BiasedFactors, {"loss": "bpr"}, None, r"no gradient .*\(net.user_bias.weight\)"),
         (

@@ -58,7 +58,7 @@ def needed(n_users: int, n_others: int, target: float, error: float) -> int:
     Parameters
     ----------
     n_users, n_others : int
-        Drawn by lot from all.
+        Drawn at random from all.
     target, error : float
 
     Returns

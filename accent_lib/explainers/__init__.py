@@ -9,7 +9,7 @@ from accent_lib.explainers.explanation import Explanation, no_sentence, sentence
 from accent_lib.explainers.gap_filling import accent, fill_gap, one_versus_all, resume
 from accent_lib.explainers.places import leave, wish
 from accent_lib.explainers.rounding import checked, checked_margin, checked_scores, rounded
-from accent_lib.explainers.walks import attention, fia, pure_attention, pure_fia, random_control, walk
+from accent_lib.explainers.walks import attention, fia, pure_attention, pure_fia, random_set, walk
 
 __all__ = [
     "Explanation",
@@ -25,7 +25,7 @@ __all__ = [
     "one_versus_all",
     "pure_attention",
     "pure_fia",
-    "random_control",
+    "random_set",
     "resume",
     "rounded",
     "sentence",

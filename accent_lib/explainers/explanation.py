@@ -53,7 +53,7 @@ class Explanation:
 def sentence(
     removed: Sequence[str], recommendation: str, replacement: str, gap: float = -np.inf, verb: str = "rated"
 ) -> str:
-    """A set in plain words: what it is expected to do, which of a set drawn by lot may be nothing.
+    """A set in plain words: what it is expected to do, which of a random set may be nothing.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def sentence(
     >>> sentence(["Contact", "Fargo"], "The Silence of the Lambs", "Donnie Brasco")
     'Had you not rated Contact and Fargo, you would have been recommended Donnie Brasco instead of The Silence of the Lambs.'
     >>> sentence(["Contact", "Kolya"], "Fargo", "Jaws", gap=0.25)
-    'Control, drawn by lot: without Contact and Kolya, Jaws is not expected to lead Fargo (gap left: 0.250).'
+    'Random set: without Contact and Kolya, Jaws is not expected to lead Fargo (gap left: 0.250).'
     """  # noqa: E501
     removed = [_title(each, "removed") for each in listed(removed, "removed", "a list of titles")]
     recommendation, replacement = _title(recommendation, "recommendation"), _title(replacement, "replacement")
@@ -91,7 +91,7 @@ def sentence(
         instead = f"you would have been recommended {replacement} instead of {recommendation}"
         return f"Had you not {verb} {joined}, {instead}."
     expected = f"{replacement} is not expected to lead {recommendation} (gap left: {gap:.3f})"
-    return f"Control, drawn by lot: without {joined}, {expected}."
+    return f"Random set: without {joined}, {expected}."
 
 
 def no_sentence(recommendation: str) -> str:

@@ -1,4 +1,4 @@
-"""The baselines: one walk through the history in a fixed order (paper, §3.3), and the random control."""
+"""The baselines: one walk through the history in a fixed order (paper, §3.3), and random sets."""
 
 from collections.abc import Callable, Sequence
 
@@ -203,8 +203,8 @@ def _by_attention(scores, weights, rescore, selective, margin):
     return _walk(scores, order, one_by_one, selective, AHEAD, checked_margin(margin))
 
 
-def random_control(scores: np.ndarray, influence: np.ndarray, like: Explanation, seed: int) -> Explanation:
-    """A random set of the same size and with the same replacement as another explanation: the control.
+def random_set(scores: np.ndarray, influence: np.ndarray, like: Explanation, seed: int) -> Explanation:
+    """A random set of the same size and with the same replacement as another explanation.
 
     A counterfactual percentage means little until one knows how often sets of this size flip a recommendation
     by chance. Scores and influence are those of :func:`~accent_lib.explainers.accent`.
@@ -213,7 +213,7 @@ def random_control(scores: np.ndarray, influence: np.ndarray, like: Explanation,
     --------
     >>> scores, influence = np.array([3.0, 2.75]), np.array([[1.0, 0.5, 0.0], [1.0, 0.0, 0.0]])
     >>> like = fia(scores, influence)
-    >>> drawn = random_control(scores, influence, like, seed=0)
+    >>> drawn = random_set(scores, influence, like, seed=0)
     >>> len(drawn) == len(like), drawn.replacement == like.replacement
     (True, True)
     """

@@ -13,19 +13,19 @@ from accent_lib.explainers import Explanation, checked_scores
 from accent_lib.models.given import checked_model, items_of
 from accent_lib.models.recommender import history_scores
 
-#: Explainers that need scores and influences.  ``random`` is the control: it copies ACCENT's sizes.
+#: Explainers that need scores and influences.  ``random`` copies ACCENT's sizes.
 BY_INFLUENCE: dict[str, Callable] = {
     "accent": explainers.accent,
     "fia": explainers.fia,
     "pure_fia": explainers.pure_fia,
-    "random": explainers.random_control,
+    "random": explainers.random_set,
 }
 #: Explainers that need scores and attention, for models that have any.
 BY_ATTENTION: dict[str, Callable] = {
     "attention": explainers.attention,
     "pure_attention": explainers.pure_attention,
 }
-#: What is compared by default: the explainers of the paper's Table 1, and the control.
+#: What is compared by default: the explainers of the paper's Table 1, and random sets.
 METHODS: dict[str, Callable] = BY_INFLUENCE | BY_ATTENTION
 #: The paper's variant of ACCENT (§4.3), run where it is asked for by name; it needs what ACCENT needs.
 VARIANTS: dict[str, Callable] = {"one_versus_all": explainers.one_versus_all}
@@ -137,7 +137,7 @@ def explain_slate(
     methods : sequence of str
         Keys of ``METHODS`` or ``VARIANTS``.
     seed : int
-        Of the random control.
+        Of the random set.
     attention : Attention, optional
         For the attention baselines; its slate may go on beyond these ``k`` items.
     margin : float
@@ -171,5 +171,5 @@ def explain_slate(
             explanations[method] = (BY_INFLUENCE | VARIANTS)[method](scores, influence, margin)
     if "random" in methods:
         like = explanations.get("accent") or explainers.accent(scores, influence, margin)
-        explanations["random"] = like and explainers.random_control(scores, influence, like, seed)
+        explanations["random"] = like and explainers.random_set(scores, influence, like, seed)
     return {method: explanations[method] for method in methods}

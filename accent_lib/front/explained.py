@@ -192,8 +192,8 @@ def explain(
     k : int
         Size of the slate, the recommendation included: among the others the replacement is looked for.
     method : str
-        ``accent``, ``fia``, ``pure_fia``, ``one_versus_all``, ``random`` (a control), and for models with
-        attention ``attention`` and ``pure_attention``.
+        ``accent``, ``fia``, ``pure_fia``, ``one_versus_all``, ``random``, and for models with attention
+        ``attention`` and ``pure_attention``.
     margin : float
         How far the replacement must be estimated to lead, in the unit of scores: the more, the larger is the
         set, and the more often it holds.

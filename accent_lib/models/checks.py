@@ -85,7 +85,7 @@ def check(model, trained: bool = True, names: Names | None = None) -> list[str]:
             "items, or hold more ratings out."
         ]
     found = [*_chance(model, users, names), *_own_items(model, users, names), *_untrained(model)]
-    # What follows compares numbers, and means nothing where they are drawn by lot.
+    # What follows compares numbers, and means nothing where they are drawn at random.
     if found:
         return found
     learned = [*unrest(model), *_constant(model, names)] if trained else []

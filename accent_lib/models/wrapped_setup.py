@@ -272,7 +272,7 @@ class _Loss(nn.Module):
 
 @torch.no_grad()
 def training_needs(model) -> tuple[tuple[str, ...], bool, bool]:
-    """Buffers that training changes, whether it draws by lot, and whether copies must be trained apart."""
+    """Buffers that training changes, whether it draws at random, and whether copies must be trained apart."""
     batch = next(iter(model.batches(64, None)))
     trial, keep = copy.deepcopy(model), torch.ones(2, model.n_actions).to(model.ones)
     plain, before = trial.batch_loss(batch), {name: each.clone() for name, each in trial.net.named_buffers()}

@@ -1,9 +1,9 @@
-"""Verify and resume for ACCENT, FIA and lots, with as many retrainings each: what does choosing by them gain?
+"""Verify and resume for ACCENT, FIA and random sets, with as many retrainings each: what does it gain?
 
 ``python -m accent_book.experiments.arms paper-0`` retrains the sets of a base model in three orders of the
 batches, goes on where a set does not hold by their mean, and holds the last sets against five other orders,
-which had no part in choosing them.  Whoever may try again passes his own test more often, even by lots; so a
-third arm draws a new set by lot in each round, of the size that ACCENT's has there.
+which had no part in choosing them.  Whoever may try again passes his own test more often, even with random
+sets; so a third arm draws a new set at random in each round, of the size that ACCENT's has there.
 
 NCF: all users, the annealed recipe.  RCF (``rcf-0``): 150 users, drawn once, 20 epochs from scratch.  Tables
 go to ``data/results/arms/`` after each arm, and a run that was stopped goes on.
@@ -29,7 +29,7 @@ from accent_book.runs.origin import provenance
 from accent_book.runs.progress import progress
 from accent_book.runs.sources import sources_of_notebooks
 from accent_lib import parallel
-from accent_lib.explainers import Explanation, accent, checked, fia, random_control, resume, walk
+from accent_lib.explainers import Explanation, accent, checked, fia, random_set, resume, walk
 from accent_lib.influence import fast_influence
 from accent_lib.models import slates
 from accent_lib.retraining.identity import base_identity, outcomes_identity
@@ -65,8 +65,8 @@ def resume_fia(removed, measured: np.ndarray, influence: np.ndarray) -> Explanat
     return Explanation((*removed, *added), longer.replacement, longer.predicted)
 
 
-def by_lot(starts: Mapping[int, Start], table: pd.DataFrame) -> Callable[[int, int], Explanation | None]:
-    """Sets drawn by lot, of the size and with the replacement that ACCENT's have in the same round."""
+def at_random(starts: Mapping[int, Start], table: pd.DataFrame) -> Callable[[int, int], Explanation | None]:
+    """Random sets, of the size and with the replacement that ACCENT's have in the same round."""
     sets = {(row.user, row.round): row for row in table.itertuples()}
 
     def draw(user, number):
@@ -75,7 +75,7 @@ def by_lot(starts: Mapping[int, Start], table: pd.DataFrame) -> Callable[[int, i
             return None
         zeros = np.zeros(len(start.influence))
         like = Explanation(row.removed, row.replacement_position, zeros)
-        return random_control(zeros, start.influence, like, seed=1000 * user + number)
+        return random_set(zeros, start.influence, like, seed=1000 * user + number)
 
     return draw
 
@@ -107,7 +107,7 @@ def main() -> None:
 
     influence = fast_influence(copy.deepcopy(base.model).double(), VARIANTS[name])
     estimates = {user: influence(user, items[user][:K]) for user in users}
-    parts, lots = [], None
+    parts, of_accent = [], None
     with (
         parallel.executor(arguments.workers) as executor,
         Store(runs.store_path(run, fingerprint), fingerprint) as store,
@@ -121,13 +121,13 @@ def main() -> None:
                 first = {"accent": accent, "fia": fia}.get(arm, accent)(estimate.scores, estimate.influence)
                 starts[user] = Start(items[user], estimate.influence, first)
             if arm == "random":
-                draw = by_lot(starts, lots)
+                draw = at_random(starts, of_accent)
                 starts = {user: Start(s.items, s.influence, draw(user, 0)) for user, s in starts.items()}
                 following = lambda user, number, *_: draw(user, number)  # noqa: E731, B023
             rounds = {"rounds": ROUNDS, "seeds": CHOOSING, "following": _by_user(following, arm), **options}
             rounds["progress"] = progress(run, f"{arm}: retrainings in a round")
             table = verify_and_resume(name, base.model, recipe, state, starts, store, **rounds)
-            lots = table if arm == "accent" else lots
+            of_accent = table if arm == "accent" else of_accent
             checking = {
                 "seeds": CHECKING,
                 **options,

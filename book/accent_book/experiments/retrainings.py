@@ -2,8 +2,8 @@
 
 ``python -m accent_book.experiments.retrainings paper-0 annealed --orders 5`` explains all users of the base
 model, takes every set out and retrains; tables go to ``data/results/ncf-0-annealed/`` as they grow, and a run
-that was stopped goes on from them.  The sets are fixed before the first retraining: those of the methods, of
-lots, and of three rules that are harder to beat than lots.
+that was stopped goes on from them.  The sets are fixed before the first retraining: those of the methods,
+random ones, and those of three rules that are harder to beat.
 
 NCF goes on from its trained weights and moments, with one user's set taken out of a world.  RCF (``rcf-0
 paper``) is trained from scratch, and a world does without the sets of one method of up to 16 users.  With

@@ -1,7 +1,7 @@
 """How much of a verdict on NCF is rounding: one retraining, four times over.
 
 ``python -m accent_book.experiments.rounding paper-0`` takes 200 users, and of each ACCENT's set (k = 5) and
-one action drawn by lot.  Each is retrained in two orders of the batches, and in each order twice: from the
+one random action.  Each is retrained in two orders of the batches, and in each order twice: from the
 trained weights, and from weights that are moved by a relative 1e-7, about one unit in their last place.
 Nothing that an explanation is made from differs between the two.  The table goes to
 ``data/results/ncf-rounding/``; what it holds is not trained again.

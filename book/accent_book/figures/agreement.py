@@ -1,4 +1,4 @@
-"""How well a cheap way of retraining agrees with a dear one, on the same sets of the same users.
+"""How well a cheap way of retraining agrees with an expensive one, on the same sets of the same users.
 
 The tables are those of ``experiments/agreement.py``: one row for each user and *setting*, with the
 verdict, the true influence of the set on the gap, and what the setting costs.

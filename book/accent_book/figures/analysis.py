@@ -211,7 +211,7 @@ def held_by_method(rows) -> Figure:
     Figure
     """
     models, labels = (list(dict.fromkeys(rows[name])) for name in ("model", "label"))
-    size = (8.0, 0.36 * len(labels) + 1.6)
+    size = (8.0, 0.32 * len(labels) + 1.6)
     figure, panels = new_axes(1, len(models), figsize=size, sharey=True, squeeze=False)
     criteria = {
         "holds": ("the replacement overtakes the recommendation (paper)", BLUE, BLUE, -0.12),

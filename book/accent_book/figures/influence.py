@@ -99,19 +99,22 @@ def two_scalings(spectra) -> np.ndarray:
     return panels
 
 
-def four_truths(pairs) -> np.ndarray:
+def four_truths(pairs, rows: int = 2) -> np.ndarray:
     """Estimated against true influence of single actions, one panel a truth.
 
     Parameters
     ----------
     pairs : dict of str to (ndarray, ndarray)
         Title of the panel: estimated and true influence, in stars.
+    rows : int
+        Of panels.
 
     Returns
     -------
-    ndarray of Axes, shape (2, n_panels / 2)
+    ndarray of Axes, shape (rows, n_panels / rows)
     """
-    figure, panels = new_axes(2, (len(pairs) + 1) // 2, figsize=(6.4, 6.2))
+    columns = -(-len(pairs) // rows)
+    figure, panels = new_axes(rows, columns, figsize=(3.2 * columns, 3.1 * rows), squeeze=False)
     for axes, (title, (estimated, true)) in zip(panels.flat, pairs.items(), strict=True):
         end = 1.05 * max(np.abs(estimated).max(), np.abs(true).max())
         axes.plot([-end, end], [-end, end], color=BLACK, lw=1, ls="--")

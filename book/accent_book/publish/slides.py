@@ -3,14 +3,14 @@
 Which cells are shown, and how, stands in Jupyter's own metadata ``slideshow.slide_type``: ``slide`` and
 ``subslide`` begin a slide, ``-`` goes on with it, ``fragment`` appears at the next key, ``notes`` is for the
 speaker, and cells without it are left out. A slide that does not begin with a heading gets that of its
-section. A code cell shows its outputs; only one without any shows its code. The speaker's notes begin with
-what the teaching guide says about the slide in its table of the lecture.
+section. A code cell shows its outputs; only one without any shows its code. The caption of a figure stands in
+the print alone: in the room, the speaker says it. The speaker's notes begin with what the teaching guide says
+about the slide in its table of the lecture.
 """
 
 import html
 import re
 import shutil
-import struct
 from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +24,6 @@ from accent_lib.files import atomic
 
 BEGINS = ("slide", "subslide")
 SHOWN = (*BEGINS, "-", "fragment", "notes")
-#: Tables with more rows are set small.
-LONG_TABLE = 12
 #: Files of reveal.js that the page asks for.
 REVEAL = (
     "LICENSE",
@@ -178,22 +176,12 @@ def _of_chapter(stem, cells, book, images):
             if kind == "notes":
                 made[-1].notes.append(content)
             else:
-                looks = " ".join(["part", *([kind] if kind == "fragment" else []), *_shape(cell, content)])
+                looks = "part fragment" if kind == "fragment" else "part"
                 made[-1].parts.append(f'<div class="{looks}" data-cell="{stem}:{cell.id}">{content}</div>')
         if headings:
             chapter = chapter or headings[0]
             section = headings[-1]
     return made
-
-
-def _shape(cell, content):
-    """Say what a style sheet cannot see: a square figure, its caption beside it, or a long table."""
-    for output in cell.get("outputs", []):
-        if "image/png" in output.get("data", {}):
-            # A PNG file has its width and height in bytes 16 to 24.
-            width, height = struct.unpack(">II", b64decode(output["data"]["image/png"])[16:24])
-            return ["tall"] if width < 1.1 * height else []
-    return ["long"] if content.count("<tr") > LONG_TABLE else []
 
 
 def _shown(cell, said, name, images):

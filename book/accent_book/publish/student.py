@@ -95,7 +95,7 @@ def student_notebook(name, source, book, injected=()) -> nbformat.NotebookNode:
     """
     cells = []
     for cell in student_cells(source.cells, name):
-        if cell.cell_type == "markdown" and "remove-cell" in cell.metadata.get("tags", ()):
+        if "slideshow" in cell.metadata and "remove-cell" in cell.metadata.get("tags", ()):
             continue  # Only a slide needs it.
         cells.append(_in_jupyter(cell, name, book))
         figure = cell.metadata.get("mystnb", {}).get("figure", {})
