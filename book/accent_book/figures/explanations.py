@@ -90,6 +90,30 @@ def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars") 
     return figure
 
 
+def staircases(scores, influence) -> list[list[float]]:
+    """Gap to each candidate of a slate after each removal that closes it most, until it is negative.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (k,)
+        Descending.
+    influence : ndarray, shape (k, n_actions)
+        Of each action on each score.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> staircases(np.array([4.0, 3.0]), np.array([[0.75, -0.5, 0.5], [0.0, 0.0, 0.0]]))
+    [[1.0, 0.25, -0.25]]
+    """
+    paths = []
+    for place in range(1, len(scores)):
+        gap, closing = float(scores[0] - scores[place]), np.sort(influence[0] - influence[place])[::-1]
+        path = [gap, *(gap - np.cumsum(closing[closing > 0])).tolist()]
+        paths.append(path[: next((n for n, left in enumerate(path) if left < 0), len(path)) + 1])
+    return paths
+
+
 def own_and_gap(own, on_gap, taken, names=("ACCENT’s set", "other actions"), unit: str = "stars") -> Figure:
     """Influence on the recommendation's own score against influence on the gap, one point an action.
 
