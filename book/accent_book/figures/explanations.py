@@ -139,6 +139,7 @@ def own_and_gap(own, on_gap, taken, names=("ACCENT’s set", "other actions"), u
     axes.scatter(own[list(taken)], on_gap[list(taken)], s=70, marker="D", color=BLUE, label=names[0])
     axes.set(xlabel=f"influence on the recommendation’s score ({unit})")
     axes.set(ylabel=f"influence on the gap ({unit})")
+    axes.locator_params(axis="x", nbins=7)
     figure.legend(loc="outside upper center", ncols=2)
     return figure
 
@@ -234,28 +235,31 @@ def gap_and_reach(gap, reach, size, unit: str = "stars") -> Figure:
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(mpl.ticker.NullFormatter())
     axes.set_ylabel(f"what all helpful removals close together ({unit})")
-    axes.legend(loc="best")
+    figure.legend(loc="outside upper center", ncols=4, fontsize=9, columnspacing=1.0, handletextpad=0.3)
     return figure
 
 
 def worth_a_look(explanations: pd.DataFrame) -> list[int]:
     """Users with a set of ACCENT's, in the order in which they are worth a look.
 
-    First come those whose set has 2 or 3 actions and for whom FIA takes more, then others with 2 or 3;
-    among equals, those whose replacement is expected to lead by most.
+    First come those whose set has 2 or 3 actions and for whom FIA takes more, before them those for whom FIA
+    begins with an action that is not in the set, then others with 2 or 3; among equals, those whose
+    replacement is expected to lead by most.
 
     Parameters
     ----------
     explanations : DataFrame
-        Rows of one model and one k, with ``user``, ``method``, ``size``, ``replacement_position`` and
-        ``predicted``.
+        Rows of one model and one k, with ``user``, ``method``, ``removed``, ``size``,
+        ``replacement_position`` and ``predicted``.
 
     Examples
     --------
-    >>> rows = [(0, "accent", 1), (1, "accent", 2), (2, "accent", 3), (2, "fia", 4), (3, "accent", 0)]
-    >>> table = pd.DataFrame(rows, columns=["user", "method", "size"])
-    >>> worth_a_look(table.assign(replacement_position=1, predicted=[(3.0, 3.5)] * 5))
-    [2, 1, 0]
+    >>> rows = [(0, "accent", (4,)), (1, "accent", (0, 1)), (2, "accent", (5, 6)), (2, "fia", (5, 0, 6))]
+    >>> rows += [(3, "accent", (5, 6)), (3, "fia", (0, 5, 6)), (4, "accent", ())]
+    >>> table = pd.DataFrame(rows, columns=["user", "method", "removed"])
+    >>> table = table.assign(size=table["removed"].map(len), replacement_position=1)
+    >>> worth_a_look(table.assign(predicted=[(3.0, 3.5)] * 7))
+    [3, 2, 1, 0]
     """
     own = explanations[(explanations["method"] == "accent") & (explanations["size"] > 0)]
     leads = [row.predicted[row.replacement_position] - row.predicted[0] for row in own.itertuples()]
@@ -263,5 +267,10 @@ def worth_a_look(explanations: pd.DataFrame) -> list[int]:
     sizes = explanations.pivot(index="user", columns="method", values="size")
     sizes = sizes[sizes["accent"] > 0].reindex(columns=["accent", "fia"])
     small, more = sizes["accent"].between(2, 3), sizes["fia"] > sizes["accent"]
-    order = np.lexsort([-lead[sizes.index], -(small.astype(int) + (small & more))])
+    removed = explanations.pivot(index="user", columns="method", values="removed").reindex(sizes.index)
+    apart = [
+        large and row.fia[0] not in row.accent for large, row in zip(more, removed.itertuples(), strict=True)
+    ]
+    rank = small.astype(int) + (small & more) + (small & more & apart)
+    order = np.lexsort([-lead[sizes.index], -rank])
     return [int(user) for user in sizes.index[order]]
