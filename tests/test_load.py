@@ -174,9 +174,9 @@ def hidden_work(cells):
     """What folded cells do that they must not, as (what, first line of the cell).
 
     A folded cell may import, take over parameters and set the notebook up, ``glue`` and log and write, and
-    show: words, tables and figures of what visible cells have computed. So it calls nothing of the library, of
-    PyTorch, or of what loads models and results (``PACKAGES``, but for ``MAY_CALL``), what it binds is read by
-    no cell that is seen, and it shows something (``SHOWS``, a function of ``figures``, or a table at its end).
+    show: words, tables and figures of what visible cells have computed. So it calls nothing of the library,
+    of PyTorch, or of what loads models and results (``PACKAGES``, but for ``MAY_CALL``), what it binds is
+    read by no cell that is seen, and it shows something (``SHOWS``, ``figures``, or what it ends in).
     The set-up is the one cell with ``runs.begin``, which others may read.
     """
     cells = [(source, tags) for source, tags in cells if not tags & TOOLS]

@@ -24,6 +24,7 @@ from accent_book.figures.data import count_entries, heavy_tails, histories, shar
 from accent_book.figures.explanations import (
     gap_and_reach,
     gap_filled,
+    one_that_fails,
     own_and_gap,
     set_sizes,
     slate_positions,
@@ -84,6 +85,7 @@ __all__ = [
     "new_axes",
     "one_parameter",
     "one_parameter_by_hand",
+    "one_that_fails",
     "own_and_gap",
     "ranked_bars",
     "recipe_curves",

@@ -45,7 +45,7 @@ def compare_scalings(objective, paper, user_half) -> dict:
 
     Parameters
     ----------
-    objective, paper : Analysis
+    objective, paper : Influence
         Of the same slate, by the variants of these names.
     user_half : ndarray, shape (k, n_actions)
         Influence by ``paper`` without the item's half.

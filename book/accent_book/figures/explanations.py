@@ -18,6 +18,7 @@ from accent_book.figures.legend import (
     VERMILION,
 )
 from accent_book.figures.style import new_axes
+from accent_lib import explain
 
 
 def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars") -> Figure:
@@ -239,6 +240,30 @@ def gap_and_reach(gap, reach, size, unit: str = "stars") -> Figure:
     return figure
 
 
+def one_that_fails(model, k: int, orders: int):
+    """Return the first user's explanation that training again refutes, and the trial; or None.
+
+    Only sets of two or three actions are tried that are estimated to do more than just enough. The
+    replacement must get ahead in no order of the batches, with or without the set.
+
+    Parameters
+    ----------
+    model : Estimator
+        Fitted.
+    k : int
+        Size of the slate.
+    orders : int
+        Of the batches, for each trial.
+    """
+    for user in model.data.user_ids:
+        explanation = explain(model, user, k)
+        if 1 < len(explanation.removed) < 4 and explanation.remaining_gap < -0.05:
+            trial = explanation.verify(orders=orders)
+            if trial.held == trial.held_in_control == 0:
+                return explanation, trial
+    return None
+
+
 def worth_a_look(explanations: pd.DataFrame) -> list[int]:
     """Users with a set of ACCENT's, in the order in which they are worth a look.
 
@@ -271,6 +296,6 @@ def worth_a_look(explanations: pd.DataFrame) -> list[int]:
     apart = [
         large and row.fia[0] not in row.accent for large, row in zip(more, removed.itertuples(), strict=True)
     ]
-    rank = small.astype(int) + (small & more) + (small & more & apart)
+    rank = small.astype(int) + (small & more) + (small & more & np.array(apart, bool))
     order = np.lexsort([-lead[sizes.index], -rank])
     return [int(user) for user in sizes.index[order]]
