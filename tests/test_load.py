@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-WIDTH, CELLS, WORDS, MINUTES = 79, 30, 3000, 45
+WIDTH, CELLS, WORDS, MINUTES = 79, 20, 3000, 45
 FOLDED = {"remove-cell", "hide-input", "remove-input", "check"}
 # Folded, and no part of the lesson: the way to Colab, the parameters, and what students fill in.
 TOOLS = {"launch", "parameters", "blank", "hidden"}
