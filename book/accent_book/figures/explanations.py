@@ -1,5 +1,6 @@
 """Figures of explanations (chapter 4)."""
 
+import itertools
 import textwrap
 
 import matplotlib as mpl
@@ -161,16 +162,18 @@ def set_sizes(sizes, n_users: int) -> Figure:
     """
     figure, axes = new_axes()
     longest = max((max(of_method, default=1) for of_method in sizes.values()), default=1)
+    # Orange and vermilion are far apart in lightness alone, so lines differ in their dashes, too.
+    dashes = itertools.cycle(["-", "--", "-.", (0, (5, 1)), ":"])
     for method, of_method in sizes.items():
         reached = [100 * sum(size <= n for size in of_method) / n_users for n in range(1, longest + 1)]
-        style = {"color": METHOD_COLOURS[method], "label": METHOD_NAMES[method]}
+        style = {"color": METHOD_COLOURS[method], "label": METHOD_NAMES[method], "ls": next(dashes)}
         axes.step(range(1, longest + 1), reached, where="post", lw=2, **style)
     axes.set_xscale("log")
     ticks = [n for n in (1, 2, 3, 5, 10, 20, 50, 100, 200, 500) if n <= longest]
     axes.set_xticks(ticks, [str(n) for n in ticks])
     axes.minorticks_off()
     axes.set(xlabel="actions removed, at most", ylabel="users explained (%)", ylim=(0, 102))
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside upper center", ncols=len(sizes))
     return figure
 
 
