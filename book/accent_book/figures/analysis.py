@@ -1,6 +1,7 @@
 """Figures of the results (chapter 6): small multiples, where there are several models."""
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
@@ -107,6 +108,7 @@ def estimated_against_true(sets, noise) -> Figure:
         unit = UNITS[model]
         axes.set(xlabel=f"estimated influence on the gap ({unit})")
         axes.set(ylabel=f"true influence on the gap ({unit})", xlim=ends, ylim=ends, aspect="equal")
+        axes.locator_params(nbins=6)
         if len(models) > 1:
             axes.set_title(model.upper(), loc="left")
         handles, labels = axes.get_legend_handles_labels()
@@ -144,7 +146,7 @@ def held_and_failed(frame, columns, outcome="counterfactual") -> Figure:
         mine = frame[frame["model"] == model]
         _two_swarms(axes, mine[column], mine[outcome])
         axes.set(xlabel="", ylabel=columns[column].format(unit=UNITS[model]), xlim=(-0.6, 1.6))
-        axes.locator_params(axis="y", nbins=6)
+        axes.locator_params(axis="y", nbins=6, integer=pd.api.types.is_integer_dtype(mine[column]))
         if len(models) > 1 and number % across == 0:
             axes.set_title(model.upper(), loc="left")
     figure.align_ylabels()
