@@ -89,3 +89,39 @@ def agreement(table, study: str, reference: str) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def repeats(path):
+    """Agreement of retrainings that differ in rounding alone, or in the order of the batches.
+
+    Parameters
+    ----------
+    path : Path
+        Table of retrainings of one base model: ``kind`` of what was left out ("set" or "single"), ``user``,
+        ``seed`` of the order, ``move`` of the start by a last digit, ``gap`` and ``control_gap``.
+
+    Yields
+    ------
+    dict
+        For each kind that is complete: correlation of the effects on the gap, share of equal verdicts in per
+        cent, by what differs; and the number of users.
+    """
+    again = pd.read_csv(path)
+    again["effect"] = again["control_gap"] - again["gap"]
+    for kind, rows in again.groupby("kind"):
+        effect, gap = (
+            rows.pivot(values=name, index="user", columns=["seed", "move"]) for name in ("effect", "gap")
+        )
+        orders, moves = (effect.columns.unique(level) for level in ("seed", "move"))
+        if len(effect.columns) < 4 or effect.isna().any(axis=None):  # under way
+            continue
+        between = {
+            "rounding": [[(order, move) for move in moves] for order in orders],
+            "order": [[(order, move) for order in orders] for move in moves],
+        }
+        row = {"base model": path.stem, "left out": {"set": "ACCENT's set", "single": "one action"}[kind]}
+        for what, pairs in between.items():
+            row[f"{what}: r"] = np.mean([effect[one].corr(effect[other]) for one, other in pairs])
+            same = [((gap[one] < 0) == (gap[other] < 0)).mean() for one, other in pairs]
+            row[f"{what}: same verdict (%)"] = 100 * np.mean(same)
+        yield row | {"users": len(effect)}

@@ -1,6 +1,7 @@
 """Figures of the results (chapter 6): small multiples, where there are several models."""
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
@@ -107,6 +108,7 @@ def estimated_against_true(sets, noise) -> Figure:
         unit = UNITS[model]
         axes.set(xlabel=f"estimated influence on the gap ({unit})")
         axes.set(ylabel=f"true influence on the gap ({unit})", xlim=ends, ylim=ends, aspect="equal")
+        axes.locator_params(nbins=6)
         if len(models) > 1:
             axes.set_title(model.upper(), loc="left")
         handles, labels = axes.get_legend_handles_labels()
@@ -122,7 +124,7 @@ def held_and_failed(frame, columns, outcome="counterfactual") -> Figure:
     ----------
     frame : DataFrame
         One row an explanation; ``model`` among the columns. Of one model, panels stand two in a row; of
-        several, each model has a column of panels.
+        several, each model has a row of panels.
     columns : dict of str to str
         Columns of ``frame`` and their labels, in which ``{unit}`` becomes the unit of the model.
     outcome : str
@@ -133,17 +135,19 @@ def held_and_failed(frame, columns, outcome="counterfactual") -> Figure:
     Figure
     """
     models = list(dict.fromkeys(frame["model"]))
-    across = max(len(models), 2)
-    places = [(column, model) for column in columns for model in models]
+    across = len(columns) if len(models) > 1 else 2
+    places = [(column, model) for model in models for column in columns]
     rows = -(-len(places) // across)
-    figure, panels = new_axes(rows, across, figsize=(3.6 * across, 2.5 * rows), squeeze=False)
+    size = (8.4, 2.7 * rows)  # two models fit on a screen
+    figure, panels = new_axes(rows, across, figsize=size, squeeze=False)
     for spare in panels.flat[len(places) :]:
         spare.set_visible(False)
     for number, (axes, (column, model)) in enumerate(zip(panels.flat, places, strict=False)):
         mine = frame[frame["model"] == model]
         _two_swarms(axes, mine[column], mine[outcome])
         axes.set(xlabel="", ylabel=columns[column].format(unit=UNITS[model]), xlim=(-0.6, 1.6))
-        if len(models) > 1 and number < len(models):
+        axes.locator_params(axis="y", nbins=6, integer=pd.api.types.is_integer_dtype(mine[column]))
+        if len(models) > 1 and number % across == 0:
             axes.set_title(model.upper(), loc="left")
     figure.align_ylabels()
     return figure
@@ -154,7 +158,7 @@ def _two_swarms(axes, values, outcome):
     colours = {"holds": BLUE, "does not": VERMILION}
     # A swarm places points by rule, not by chance; where it overflows, points at its edge overlap.
     sns.swarmplot(
-        x=held, y=values, hue=held, order=list(colours), palette=colours, size=3.5, alpha=0.85,
+        x=held, y=values, hue=held, order=list(colours), palette=colours, size=3, alpha=0.85,
         legend=False, warn_thresh=1, zorder=3, ax=axes,
     )  # fmt: skip
     for place, group in enumerate(colours):

@@ -1,4 +1,4 @@
-"""Figures of the ratings (chapter 1)."""
+"""Figures of the ratings, and what films share (chapter 1)."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -99,3 +99,42 @@ def histories(frame, users) -> np.ndarray:
     handles, names = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=4, fontsize=9)
     return panels[:, 0]
+
+
+def count_entries(relations, targets, films) -> np.ndarray:
+    """How many entries of each type relate each target to each film; a film has none with itself.
+
+    Parameters
+    ----------
+    relations : Relations
+    targets, films : ndarray of int
+
+    Returns
+    -------
+    ndarray of int, shape (n_types, n_targets, n_films)
+    """
+    counts = np.zeros((len(relations.names), len(targets), len(films)), int)
+    for number in range(1, len(relations.names)):
+        has = relations.has[:, relations.types == number].astype(int)
+        counts[number] = (has[targets] @ has[films].T).toarray()
+    counts[0] = counts.sum(axis=0) == 0
+    return counts * (np.asarray(targets)[:, None] != films)
+
+
+def shared_types(relations, first, second) -> np.ndarray:
+    """How many types each pair of films shares.
+
+    Parameters
+    ----------
+    relations : Relations
+    first, second : ndarray of int, shape (n_pairs,)
+
+    Returns
+    -------
+    ndarray of int, shape (n_pairs,)
+    """
+    shared = np.zeros(len(first), int)
+    for number in range(1, len(relations.names)):
+        has = relations.has[:, relations.types == number]
+        shared += np.asarray(has[first].multiply(has[second]).sum(1)).ravel() > 0
+    return shared

@@ -1,5 +1,6 @@
 """Figures of explanations (chapter 4)."""
 
+import itertools
 import textwrap
 
 import matplotlib as mpl
@@ -18,6 +19,7 @@ from accent_book.figures.legend import (
     VERMILION,
 )
 from accent_book.figures.style import new_axes
+from accent_lib import explain
 
 
 def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars") -> Figure:
@@ -90,6 +92,30 @@ def gap_filled(paths, chosen: int, steps, title: str = "", unit: str = "stars") 
     return figure
 
 
+def staircases(scores, influence) -> list[list[float]]:
+    """Gap to each candidate of a slate after each removal that closes it most, until it is negative.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (k,)
+        Descending.
+    influence : ndarray, shape (k, n_actions)
+        Of each action on each score.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> staircases(np.array([4.0, 3.0]), np.array([[0.75, -0.5, 0.5], [0.0, 0.0, 0.0]]))
+    [[1.0, 0.25, -0.25]]
+    """
+    paths = []
+    for place in range(1, len(scores)):
+        gap, closing = float(scores[0] - scores[place]), np.sort(influence[0] - influence[place])[::-1]
+        path = [gap, *(gap - np.cumsum(closing[closing > 0])).tolist()]
+        paths.append(path[: next((n for n, left in enumerate(path) if left < 0), len(path)) + 1])
+    return paths
+
+
 def own_and_gap(own, on_gap, taken, names=("ACCENT’s set", "other actions"), unit: str = "stars") -> Figure:
     """Influence on the recommendation's own score against influence on the gap, one point an action.
 
@@ -115,6 +141,7 @@ def own_and_gap(own, on_gap, taken, names=("ACCENT’s set", "other actions"), u
     axes.scatter(own[list(taken)], on_gap[list(taken)], s=70, marker="D", color=BLUE, label=names[0])
     axes.set(xlabel=f"influence on the recommendation’s score ({unit})")
     axes.set(ylabel=f"influence on the gap ({unit})")
+    axes.locator_params(axis="x", nbins=7)
     figure.legend(loc="outside upper center", ncols=2)
     return figure
 
@@ -135,16 +162,18 @@ def set_sizes(sizes, n_users: int) -> Figure:
     """
     figure, axes = new_axes()
     longest = max((max(of_method, default=1) for of_method in sizes.values()), default=1)
+    # Orange and vermilion are far apart in lightness alone, so lines differ in their dashes, too.
+    dashes = itertools.cycle(["-", "--", "-.", (0, (5, 1)), ":"])
     for method, of_method in sizes.items():
         reached = [100 * sum(size <= n for size in of_method) / n_users for n in range(1, longest + 1)]
-        style = {"color": METHOD_COLOURS[method], "label": METHOD_NAMES[method]}
+        style = {"color": METHOD_COLOURS[method], "label": METHOD_NAMES[method], "ls": next(dashes)}
         axes.step(range(1, longest + 1), reached, where="post", lw=2, **style)
     axes.set_xscale("log")
     ticks = [n for n in (1, 2, 3, 5, 10, 20, 50, 100, 200, 500) if n <= longest]
     axes.set_xticks(ticks, [str(n) for n in ticks])
     axes.minorticks_off()
     axes.set(xlabel="actions removed, at most", ylabel="users explained (%)", ylim=(0, 102))
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside upper center", ncols=len(sizes))
     return figure
 
 
@@ -210,28 +239,55 @@ def gap_and_reach(gap, reach, size, unit: str = "stars") -> Figure:
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(mpl.ticker.NullFormatter())
     axes.set_ylabel(f"what all helpful removals close together ({unit})")
-    axes.legend(loc="best")
+    figure.legend(loc="outside upper center", ncols=4, fontsize=9, columnspacing=1.0, handletextpad=0.3)
     return figure
+
+
+def one_that_fails(model, k: int, orders: int):
+    """Return the first user's explanation that training again refutes, and the trial; or None.
+
+    Only sets of two or three actions are tried that are estimated to do more than just enough. The
+    replacement must get ahead in no order of the batches, with or without the set.
+
+    Parameters
+    ----------
+    model : Estimator
+        Fitted.
+    k : int
+        Size of the slate.
+    orders : int
+        Of the batches, for each trial.
+    """
+    for user in model.data.user_ids:
+        explanation = explain(model, user, k)
+        if 1 < len(explanation.removed) < 4 and explanation.remaining_gap < -0.05:
+            trial = explanation.verify(orders=orders)
+            if trial.held == trial.held_in_control == 0:
+                return explanation, trial
+    return None
 
 
 def worth_a_look(explanations: pd.DataFrame) -> list[int]:
     """Users with a set of ACCENT's, in the order in which they are worth a look.
 
-    First come those whose set has 2 or 3 actions and for whom FIA takes more, then others with 2 or 3;
-    among equals, those whose replacement is expected to lead by most.
+    First come those whose set has 2 or 3 actions and for whom FIA takes more, before them those for whom FIA
+    begins with an action that is not in the set, then others with 2 or 3; among equals, those whose
+    replacement is expected to lead by most.
 
     Parameters
     ----------
     explanations : DataFrame
-        Rows of one model and one k, with ``user``, ``method``, ``size``, ``replacement_position`` and
-        ``predicted``.
+        Rows of one model and one k, with ``user``, ``method``, ``removed``, ``size``,
+        ``replacement_position`` and ``predicted``.
 
     Examples
     --------
-    >>> rows = [(0, "accent", 1), (1, "accent", 2), (2, "accent", 3), (2, "fia", 4), (3, "accent", 0)]
-    >>> table = pd.DataFrame(rows, columns=["user", "method", "size"])
-    >>> worth_a_look(table.assign(replacement_position=1, predicted=[(3.0, 3.5)] * 5))
-    [2, 1, 0]
+    >>> rows = [(0, "accent", (4,)), (1, "accent", (0, 1)), (2, "accent", (5, 6)), (2, "fia", (5, 0, 6))]
+    >>> rows += [(3, "accent", (5, 6)), (3, "fia", (0, 5, 6)), (4, "accent", ())]
+    >>> table = pd.DataFrame(rows, columns=["user", "method", "removed"])
+    >>> table = table.assign(size=table["removed"].map(len), replacement_position=1)
+    >>> worth_a_look(table.assign(predicted=[(3.0, 3.5)] * 7))
+    [3, 2, 1, 0]
     """
     own = explanations[(explanations["method"] == "accent") & (explanations["size"] > 0)]
     leads = [row.predicted[row.replacement_position] - row.predicted[0] for row in own.itertuples()]
@@ -239,5 +295,10 @@ def worth_a_look(explanations: pd.DataFrame) -> list[int]:
     sizes = explanations.pivot(index="user", columns="method", values="size")
     sizes = sizes[sizes["accent"] > 0].reindex(columns=["accent", "fia"])
     small, more = sizes["accent"].between(2, 3), sizes["fia"] > sizes["accent"]
-    order = np.lexsort([-lead[sizes.index], -(small.astype(int) + (small & more))])
+    removed = explanations.pivot(index="user", columns="method", values="removed").reindex(sizes.index)
+    apart = [
+        large and row.fia[0] not in row.accent for large, row in zip(more, removed.itertuples(), strict=True)
+    ]
+    rank = small.astype(int) + (small & more) + (small & more & np.array(apart, bool))
+    order = np.lexsort([-lead[sizes.index], -rank])
     return [int(user) for user in sizes.index[order]]

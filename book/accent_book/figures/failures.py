@@ -142,4 +142,5 @@ def straight_and_bent(table) -> np.ndarray:
         name = {"linear": "as the influence says", "evaluated": "evaluated in the network"}[x]
         axes.set(xlabel=f"gap closed, {name} ({unit})", ylabel=f"gap closed, {label} ({unit})")
         axes.set(xlim=(low, high), ylim=(low, high))
+        axes.locator_params(nbins=6)
     return panels

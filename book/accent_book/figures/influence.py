@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from accent_book.figures.legend import BLACK, BLUE, ORANGE, VERMILION, words
-from accent_book.figures.style import new_axes
+from accent_book.figures.style import in_two_lines, new_axes
 
 
 def one_parameter(x, y, removed: int, decay: float) -> Axes:
@@ -64,10 +64,11 @@ def ranked_bars(values, labels, xlabel: str) -> Axes:
     -------
     Axes
     """
-    _, axes = new_axes(figsize=(7.0, 0.26 * len(values) + 0.8))
+    _, axes = new_axes(figsize=(7.0, 0.28 * len(values) + 0.8))
     colours = [BLUE if value > 0 else ORANGE for value in values]
     axes.barh(range(len(values)), values, color=colours, height=0.7)
-    axes.set_yticks(range(len(values)), [text if len(text) < 46 else text[:44] + "…" for text in labels])
+    axes.set_yticks(range(len(values)), [in_two_lines(text, 42) for text in labels], fontsize=8)
+    axes.locator_params(axis="x", nbins=6)
     axes.invert_yaxis()
     axes.axvline(0, color=BLACK, lw=0.8)
     axes.grid(axis="y", visible=False)

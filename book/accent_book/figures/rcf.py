@@ -5,7 +5,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from accent_book.figures.legend import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION, words
-from accent_book.figures.style import new_axes
+from accent_book.figures.style import in_two_lines, new_axes
 
 
 def milestones(table) -> np.ndarray:
@@ -48,9 +48,13 @@ def attention_by_type(of_users, shares, names) -> np.ndarray:
     _, (left, right) = new_axes(1, 2, figsize=(7.4, 3.2))
     style = {"medianprops": {"color": VERMILION, "linewidth": 2}, "flierprops": {"markersize": 2}}
     left.boxplot(of_users, tick_labels=names, **style)
-    left.set(xlabel="type of relation", ylabel="weight of the type", ylim=(0, None))
+    left.axhline(1 / len(names), color=BLACK, lw=1, ls="--", label="all types alike")
+    left.set(xlabel="type of relation", ylabel="weight of the type")
+    left.grid(axis="x", visible=False)
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
     right.bar(names, 100 * np.asarray(shares), color=SKY)
-    right.set(xlabel="type of relation", ylabel="share of all attention (%)")
+    right.set(xlabel="type of relation", ylabel="share of all attention (%)", ylim=(0, 112 * max(shares)))
+    right.grid(axis="x", visible=False)
     for place, share in enumerate(shares):
         right.annotate(f"{share:.1%}", (place, 100 * share), ha="center", va="bottom")
     return np.array([left, right])
@@ -130,11 +134,7 @@ def attention_map(toward, of_types, films, slate, names, marked) -> np.ndarray:
     -------
     ndarray of Axes, shape (2,)
     """
-
-    def shortened(titles):
-        return [title if len(title) < 34 else title[:32] + "…" for title in titles]
-
-    short = [shortened(films), shortened(slate)]
+    short = [[in_two_lines(title, width) for title in titles] for titles, width in ((films, 34), (slate, 30))]
     size, shares = (8.4, 1.9 + 0.31 * len(films)), {"width_ratios": [len(slate), len(names)]}
     figure, panels = new_axes(1, 2, figsize=size, sharey=True, gridspec_kw=shares)
     panels[0].set_title(f"toward each {words().item} of the slate", fontsize=9)
@@ -189,8 +189,8 @@ def attention_and_influence(weights, on_gap, taken, correlations) -> np.ndarray:
     return np.array([left, right])
 
 
-def two_parts(by_input, by_parameters, labels) -> np.ndarray:
-    """The parts of the influence of single actions on a gap, side by side on one scale (notebook 03).
+def two_parts(by_input, by_parameters, labels) -> Axes:
+    """Influence of single actions on a gap, through the history alone and with the parameters (notebook 03c).
 
     Parameters
     ----------
@@ -200,20 +200,21 @@ def two_parts(by_input, by_parameters, labels) -> np.ndarray:
 
     Returns
     -------
-    ndarray of Axes, shape (2,)
+    Axes
     """
-    _, panels = new_axes(1, 2, figsize=(7.4, 0.26 * len(labels) + 1.0), sharex=True, sharey=True)
-    titles = ("through the history (input)", "through the parameters")
-    for axes, title, values in zip(panels, titles, (by_input, by_parameters), strict=True):
-        colours = [BLUE if value > 0 else ORANGE for value in values]
-        axes.barh(range(len(values)), values, color=colours, height=0.7)
-        axes.axvline(0, color=BLACK, lw=0.8)
-        axes.grid(axis="y", visible=False)
-        title = f"{title}\nlargest: {np.abs(values).max():.2g}"
-        axes.set(title=title, xlabel="influence on the gap (logits)")
-    panels[0].set_yticks(range(len(labels)), [text if len(text) < 34 else text[:32] + "…" for text in labels])
-    panels[0].invert_yaxis()
-    return panels
+    figure, axes = new_axes(figsize=(7.4, 0.28 * len(labels) + 1.2))
+    rows = range(len(labels))
+    axes.barh(rows, by_input, color=SKY, height=0.7, label="through the history")
+    both = np.asarray(by_input) + by_parameters
+    axes.plot(both, rows, "D", color=VERMILION, ms=5, lw=0, label="with the parameters, too")
+    axes.axvline(0, color=BLACK, lw=0.8)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("influence on the gap (logits)")
+    axes.set_yticks(rows, [in_two_lines(text, 42) for text in labels], fontsize=8)
+    axes.invert_yaxis()
+    axes.locator_params(axis="x", nbins=7)
+    figure.legend(loc="outside upper center", ncols=2)
+    return axes
 
 
 def spread_of_parts(spreads) -> Axes:

@@ -1,5 +1,6 @@
 """One style and one set of colours for all figures."""
 
+import textwrap
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -35,3 +36,15 @@ def new_axes(rows: int = 1, columns: int = 1, **options) -> tuple[Figure, Any]:
     """A figure and its axes in the style of the book."""
     use_style()
     return plt.subplots(rows, columns, **options)
+
+
+def in_two_lines(text: str, width: int = 34) -> str:
+    """A label that stays readable beside a row: up to two lines, and what is longer ends in an ellipsis.
+
+    Examples
+    --------
+    >>> in_two_lines("The Lord of the Rings: The Fellowship of the Ring (2001)", 30).splitlines()
+    ['The Lord of the Rings: The', 'Fellowship of the Ring (2001)']
+    """
+    lines = textwrap.wrap(text, width, max_lines=2, placeholder="…", break_long_words=True)
+    return "\n".join(lines)

@@ -266,6 +266,24 @@ class Run:
         needs = NEEDS.get(name, {} if name.startswith("settings/") else None)
         return gate.read_json(self.need(name), needs, "run the notebook that makes it again")
 
+    def kept(self, name, fingerprint, make) -> list:
+        """Read the rows of a JSON file; with another fingerprint, or without the file, make and keep them.
+
+        Parameters
+        ----------
+        name : str
+            File in the run folder.
+        fingerprint : str
+            Of everything that the rows depend on.
+        make : callable
+            Returns the rows.
+        """
+        found = self.read_json(name) if self.path(name).exists() else {}
+        if found.get("fingerprint") != fingerprint or "rows" not in found:
+            found = {"fingerprint": fingerprint, "rows": list(make())}
+            self.write_json(name, found)
+        return found["rows"]
+
     def write_csv(self, name, frame) -> None:
         """Write a data frame atomically, without its index; floats read back exactly."""
         from accent_lib.retraining.cells import to_text
