@@ -1,6 +1,6 @@
 """The autograder itself: nbgrader releases, executes and marks notebooks, and its gradebook has the points.
 
-Three submissions of quick chapters: all solutions, nothing at all, and answers that only pass the visible check.
+Three submissions of quick chapters: solutions, nothing at all, and answers that only pass the visible check.
 ``ACCENT_GRADE=all`` takes every chapter.
 """
 

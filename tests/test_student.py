@@ -9,8 +9,8 @@ import pytest
 from nbformat import v4
 
 from accent_book.__main__ import main
-from accent_book.publish.plain import Book, labels_of
 from accent_book.publish.exercises import Exercise
+from accent_book.publish.plain import Book, labels_of
 from accent_book.publish.student import (
     answer,
     instructor_notebook,
@@ -59,17 +59,19 @@ def answered(*solution):
 
 
 def test_an_answer_is_a_blank_with_its_check():
-    solution = [v4.new_markdown_cell(START), code("seed = 1", "given"), code("n = ...  # a number", "blank")]
-    solution += [
+    solution = [
+        v4.new_markdown_cell(START),
+        code("seed = 1", "given"),
+        code("n = ...  # a number", "blank"),
         v4.new_markdown_cell("As $41 + 1$."),
         code("n = 41 + seed"),
         code("# Check\nassert n > 9", "check"),
+        code("# Hidden\nassert n == 42, n", "hidden"),
+        v4.new_markdown_cell(END),
     ]
-    solution += [code("# Hidden\nassert n == 42, n", "hidden"), v4.new_markdown_cell(END)]
     (_, whole, graded), (given, stub, check) = answered(*solution)
-    assert whole.source == (
-        "# Your answer\nn = ...  # a number\n### BEGIN SOLUTION\n# As $41 + 1$.\nn = 41 + seed\n### END SOLUTION"
-    )
+    marked = "### BEGIN SOLUTION\n# As $41 + 1$.\nn = 41 + seed\n### END SOLUTION"
+    assert whole.source == f"# Your answer\nn = ...  # a number\n{marked}"
     assert given.source == "seed = 1"
     assert stub.source == "# Your answer\nn = ...  # a number\n"
     assert "42" not in check.source

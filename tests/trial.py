@@ -2,8 +2,8 @@
 
 The tiny run executes chapters with these trials in them and takes them out again, so that nothing is computed
 twice. First come the exercises of the student notebook as they are; then those of the chapter, solved, and
-after each check the same check with wrong answers, and the hidden tests with answers that only pass the check.
-A trial notes what happened and lets the chapter go on.
+after each check the same check with wrong answers, and hidden tests with answers that only pass the check. A
+trial notes what happened and lets the chapter go on.
 """
 
 import functools
