@@ -20,6 +20,8 @@ from accent_book.__main__ import main
 from tests.conftest import ROOT, SEARCH_PATH, TINY, chapters, copy_sources
 from tests.trial import COPIED, checks
 
+# nbgrader's own, about its own tables.
+pytestmark = pytest.mark.filterwarnings("ignore:Object of type:sqlalchemy.exc.SAWarning")
 CHAPTERS = list(TINY) if os.environ.get("ACCENT_GRADE") == "all" else ["01_data", "03_influence", "07_scale"]
 # Functions that know what the check asks, or do not heed an argument of which it asks little.
 KNOWN = {
