@@ -303,7 +303,7 @@ def _said(cell, computed, name, book):
     if cell.cell_type == "code":
         return cell.source
     text = book.plain(cell.source, name)
-    return re.sub("^", "# ", text, flags=re.MULTILINE) if computed else text
+    return "\n".join(f"# {line}".rstrip() for line in text.splitlines()) if computed else text
 
 
 def _in_jupyter(cell, name, book):
