@@ -1,4 +1,4 @@
-"""Student notebooks: blanks and checks, text in plain Markdown, and every exercise tried in the tiny run."""
+"""Student notebooks: blanks and checks, plain Markdown, sheets, and every exercise tried in the tiny run."""
 
 import json
 import re
@@ -9,11 +9,19 @@ import pytest
 from nbformat import v4
 
 from accent_book.__main__ import main
+from accent_book.publish.exercises import Exercise
 from accent_book.publish.plain import Book, labels_of
-from accent_book.publish.student import answer, blank, student, student_cells, student_notebook
+from accent_book.publish.student import (
+    answer,
+    instructor_notebook,
+    released,
+    student,
+    student_notebook,
+    with_answers,
+)
 from accent_lib.errors import AccentError
 from tests.conftest import ROOT, TINY
-from tests.trial import checks
+from tests.trial import COPIED, checks
 
 # How many exercises a chapter may have at most, and how many of them must be checked at least.
 MOST = 6
@@ -41,54 +49,73 @@ def code(source, *tags):
 # What is left of a solution
 
 
-def test_a_blank_has_the_names_that_the_check_reads():
-    solution = (
-        "import os\ndef f(x, *, y=2):\n    'Doc.'\n    return x\ndef g(): pass\na, (b, c) = 1, (2, 3)\nd = 4"
-    )
-    stub, names = blank(solution, "assert f(1) == b\nassert d and os")
-    raised = "raise AssertionError('f is still blank: write your answer in place of this line.')"
-    assert stub == f'def f(x, *, y=2):\n    """Doc."""\n    {raised}\n\nb = ...\nd = ...'
-    assert names == ["b", "d"]
-    assert blank("for i in []: n = 1", "for i in range(n): assert i")[1] == ["n"]
+ASKED = Exercise("ex-a", EXERCISE, 10)
 
 
-def test_a_blank_looks_into_loops_and_not_into_functions():
-    solution = """for i in range(3):
-    with open("f") as file:
-        total = [j for j in range(i)]
-def f():
-    inner = 1"""
-    assert blank(solution, "total, file, i, j, inner")[1] == ["i", "file", "total"]
+def answered(*solution):
+    """What stands in place of a solution, for the instructor and for students."""
+    cells = answer(ASKED, solution, "01_data", Book(labels={"ex-a": ("01_data", "Exercise 7")}))
+    return cells, [released(cell) for cell in cells]
 
 
 def test_an_answer_is_a_blank_with_its_check():
-    solution = [v4.new_markdown_cell(START), code("seed = 1", "given"), code("n = 41 + seed")]
-    solution += [code("assert n == 42", "check"), v4.new_markdown_cell(END)]
-    given, stub, check = answer(solution, "01_data")
+    solution = [
+        v4.new_markdown_cell(START),
+        code("seed = 1", "given"),
+        code("n = ...  # a number", "blank"),
+        v4.new_markdown_cell("As $41 + 1$."),
+        code("n = 41 + seed"),
+        code("# Check\nassert n > 9", "check"),
+        code("# Hidden\nassert n == 42, n", "hidden"),
+        v4.new_markdown_cell(END),
+    ]
+    (_, whole, graded), (given, stub, check) = answered(*solution)
+    marked = "### BEGIN SOLUTION\n# As $41 + 1$.\nn = 41 + seed\n### END SOLUTION"
+    assert whole.source == f"# Your answer\nn = ...  # a number\n{marked}"
     assert given.source == "seed = 1"
-    assert stub.source == "# Your answer\nn = ..."
+    assert stub.source == "# Your answer\nn = ...  # a number\n"
+    assert "42" not in check.source
+    marks = [cell.metadata.nbgrader for cell in (given, stub, check)]
+    assert [mark.grade_id for mark in marks] == ["ex-a-given-1", "ex-a-answer", "ex-a"]
+    assert [(mark.grade, mark.solution, mark.locked) for mark in marks] == [
+        (False, False, True),
+        (False, True, False),
+        (True, False, True),
+    ]
+    assert marks[2].points == 10
     with pytest.raises(AssertionError, match="n is still blank: write your answer into the cell above."):
         exec(f"{given.source}\n{stub.source}\n{check.source}", {})
-    exec(f"{given.source}\nn = 42\n{check.source}", {})
+    exec(f"{given.source}\nn = 10\n{check.source}", {})
+    with pytest.raises(AssertionError, match="10"):
+        exec(f"{given.source}\nn = 10\n{graded.source}", {})
 
 
-def test_a_blank_function_says_so_where_none_would_be_right():
-    stub, check = answer([code("def f(x): return None"), code("assert f(1) is None", "check")], "01_data")
-    with pytest.raises(AssertionError, match="f is still blank: write your answer in place of this line."):
-        exec(f"{stub.source}\n{check.source}", {})
+def test_a_check_that_finds_nothing_says_so(capsys):
+    *_, (_, check) = answered(code("n = ...", "blank"), code("n = 1"), code("assert n", "check"))
+    exec(f"n = 1\n{check.source}", {})
+    assert capsys.readouterr().out == "Exercise 7: the check found nothing wrong.\n"
 
 
-def test_an_answer_without_a_check_is_an_empty_cell_and_one_without_code_is_text():
-    assert [c.source for c in answer([code("n = 1")], "01_data")] == ["# Your answer"]
-    (text,) = answer([v4.new_markdown_cell("It is one.")], "01_data")
-    assert (text.cell_type, text.source) == ("markdown", "*Your answer:*")
+def test_an_answer_without_a_check_is_an_empty_cell_that_somebody_grades():
+    _, (cell,) = answered(code("n = 1"))
+    assert cell.source == "# Your answer\n"
+    (whole,), (text,) = answered(v4.new_markdown_cell("It is one."))
+    assert whole.source == "*Your answer:*\n### BEGIN SOLUTION\nIt is one.\n### END SOLUTION"
+    assert (text.cell_type, text.source) == ("markdown", "*Your answer:*\n")
+    for mark in (cell.metadata.nbgrader, text.metadata.nbgrader):
+        assert (mark.grade, mark.solution, mark.points, mark.grade_id) == (True, True, 10, "ex-a")
 
 
-def test_a_check_of_nothing_is_an_error():
-    with pytest.raises(AccentError, match="looks at nothing"):
-        answer([code("n = 1"), code("assert 1 == 1", "check")], "01_data")
-    with pytest.raises(AccentError, match="looks at nothing"):
-        answer([code("assert n == 1", "check")], "01_data")
+def test_a_check_without_a_blank_is_an_error():
+    with pytest.raises(AccentError, match="the solution of ex-a has a check, but no cell tagged blank"):
+        answered(code("n = 1"), code("assert n == 1", "check"))
+
+
+def test_points_are_minutes_and_an_open_exercise_has_none():
+    assert Exercise.of(":label: ex-a\nHow many?\n*25 minutes.*") == Exercise(
+        "ex-a", ":label: ex-a\nHow many?\n*25 minutes.*", 25
+    )
+    assert Exercise.of(":label: ex-a\nHow many?\n*An afternoon, or more.*").points == 0
 
 
 @pytest.mark.parametrize(
@@ -96,7 +123,7 @@ def test_a_check_of_nothing_is_an_error():
 )
 def test_marks_in_disorder_are_an_error(texts):
     with pytest.raises(AccentError, match="an exercise is a cell of its own"):
-        student_cells([v4.new_markdown_cell(text) for text in texts], "01_data")
+        with_answers([v4.new_markdown_cell(text) for text in texts], "01_data", Book())
 
 
 # Text in plain Markdown
@@ -216,8 +243,11 @@ def test_a_chapter_has_exercises_with_one_solution_each(chapters, name):
     solved = [label for text in texts for label in re.findall(r"\{solution-start\} (\S+)", text)]
     assert len(set(labels)) == len(labels) and solved == labels
     assert 2 <= len(labels) <= MOST
-    checked = [label for label, *_ in checks(chapters[name].cells)]
-    assert len(set(checked)) == len(checked) >= CHECKED[name]
+    checked = checks(chapters[name].cells)
+    assert len({one.label for one in checked}) == len(checked) >= CHECKED[name]
+    for one in checked:
+        assert one.check.startswith("# Check\n") and one.hidden.startswith("# Hidden\n"), one.label
+        assert one.names, f"the blank of {one.label} asks for nothing"
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -228,9 +258,10 @@ def test_a_student_notebook_is_plain_and_gives_nothing_away(chapters, lookup, na
         if cell.cell_type == "markdown":
             assert not re.search(r"^[`:]{3,}\{|\{[\w:]+\}`|^\(\S+\)=", cell.source, re.MULTILINE), cell.source
     text = "\n".join(cell.source for cell in made.cells)
-    for _, solution, _, _ in checks(chapters[name].cells):
-        assert solution not in text
-    assert all(check.startswith("# Check\n") for *_, check, _ in checks(chapters[name].cells))
+    whole = "\n".join(cell.source for cell in instructor_notebook(name, chapters[name], lookup).cells)
+    for one in checks(chapters[name].cells):
+        for secret in (one.solution, one.hidden.removeprefix("# Hidden\n")):
+            assert secret.strip() in whole and secret.strip() not in text
     figures = sum("figure" in cell.metadata.get("mystnb", {}) for cell in chapters[name].cells)
     assert len(re.findall(r"^\*Figure \d+\.\* ", text, re.MULTILINE)) == figures
 
@@ -241,12 +272,10 @@ def test_an_exercise_mentions_what_its_blank_is_called(chapters, name):
     for cell in chapters[name].cells:
         if found := re.search(r"\{exercise-start\}.*\n:label: (\S+)", cell.source):
             exercises[found[1]] = cell.source
-    for label, solution, check, _ in checks(chapters[name].cells):
-        stub, _ = blank(solution, check)
-        names = re.findall(r"^(?:def )?(\w+)(?:\(| = \.\.\.)", stub, re.MULTILINE)
-        assert names
-        for one in names:
-            assert re.search(rf"\b{one}\b", exercises[label]), f"{label} does not say what {one} is"
+    for one in checks(chapters[name].cells):
+        for asked in one.names:
+            told = re.search(rf"\b{asked}\b", exercises[one.label])
+            assert told, f"{one.label} does not say what {asked} is"
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -271,16 +300,20 @@ def test_blanks_fail_their_checks_with_a_sentence_and_break_nothing_else(tiny_ru
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_solutions_pass_their_checks_and_wrong_answers_do_not(tiny_run, chapters, name):
+def test_solutions_pass_their_checks_and_wrong_or_copied_answers_do_not(tiny_run, chapters, name):
     folder, finished = tiny_run
     # A check that fails stops the chapter.
     assert finished[name].returncode == 0, finished[name].stderr[-3000:]
     noted = json.loads((folder / "trials" / f"{name}.json").read_text(encoding="utf-8"))
     wrong = [(one["label"], one["said"]) for one in noted if one["kind"] == "wrong"]
     assert list(dict.fromkeys(label for label, _ in wrong)) == [
-        label for label, *_ in checks(chapters[name].cells)
+        one.label for one in checks(chapters[name].cells)
     ]
-    for label, said in wrong:
+    copied = [(one["label"], one["said"]) for one in noted if one["kind"] == "copied"]
+    assert [label for label, _ in copied] == [
+        one.label for one in checks(chapters[name].cells) if one.is_of_a_function or one.label in COPIED
+    ]
+    for label, said in wrong + copied:
         kind, _, said = said.partition(": ")
         assert kind == "AssertionError" and SENTENCE.fullmatch(said), (label, kind, said)
 
@@ -324,8 +357,29 @@ def test_the_command_writes_notebooks_with_numbers_and_parameters_of_the_last_ru
         '# Parameters\nrun = "mine"',
     ]
     assert made.cells[0].source == "# Data\n\nIt has 1,234."
-    assert made.cells[-1].source == "*Your answer:*"
+    assert made.cells[-1].source == "*Your answer:*\n"
     assert "1 written" in capsys.readouterr().out
+
+
+def test_sheets_have_the_exercises_and_no_solutions(project):
+    student()
+    page = (project / "_build" / "student" / "sheets" / "01_data.html").read_text("utf-8")
+    assert "<h3>Exercise 1 (open, no points)</h3>\n<p>How many?</p>" in page
+    assert "solution" not in page and "Your answer" not in page
+    assert (project / "_build" / "student" / "sheets" / "mathjax" / "tex-chtml.js").exists()
+
+
+def test_the_instructors_build_is_a_course_of_nbgrader(project, capsys):
+    assert main(["student", "--instructor"]) == 0
+    course = project / "_build" / "instructor"
+    made = nbformat.read(course / "source" / "01_data" / "01_data.ipynb", as_version=4)
+    assert "### BEGIN SOLUTION" in made.cells[-1].source
+    config = course / "nbgrader_config.py"
+    assert "ClearSolutions" in config.read_text("utf-8")
+    config.write_text("# mine", "utf-8")
+    assert main(["student", "--instructor"]) == 0
+    assert config.read_text("utf-8") == "# mine"
+    assert "Instructor's notebooks: 1 written" in capsys.readouterr().out
 
 
 def test_without_a_run_numbers_are_left_open(project, capsys):

@@ -2,17 +2,22 @@
 
 The tiny run executes chapters with these trials in them and takes them out again, so that nothing is computed
 twice. First come the exercises of the student notebook as they are; then those of the chapter, solved, and
-after each check the same check with wrong answers. A trial notes what happened and lets the chapter go on.
+after each check the same check with wrong answers, and hidden tests with answers that only pass the check. A
+trial notes what happened and lets the chapter go on.
 """
 
-import ast
+import functools
 import inspect
 import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
 
 import nbformat
 from nbformat import v4
 
-from accent_book.publish.student import blank, student_cells
+from accent_book.publish.plain import Book
+from accent_book.publish.student import released, with_answers
 
 NOTE = "trial: "
 
@@ -55,6 +60,13 @@ WRONG = {
         "lambda right: lambda s, i: right(s, i) if len(s) == 2 else None",
     ],
 }
+# Answers that pass the check and are wrong all the same. Of functions, those of the check itself are copied.
+COPIED = {
+    "ex-data-threshold": "stricter_at = positive_at\nusers_left = data.n_users",
+    "ex-perfect-fit": "moves4 = [moves4[0], *(move / 2 for move in moves4[1:])]",
+    "ex-failures-margin": "least_margin = 0.13",
+    "ex-yours-means": "overall = -overall",
+}
 TRY = """
 import json as _json
 try:
@@ -73,26 +85,96 @@ globals().update(_right)
 """
 
 
+COPY = """
+{copy}
+_right = {{_name: globals()[_name] for _name in {names!r}}}
+_seen = {{}}
+globals().update({{_name: recorded(_name, _value, _seen) for _name, _value in _right.items()}})
+exec({check!r}, globals())
+globals().update({{_name: copied(_name, _value, _seen) for _name, _value in _right.items()}})
+exec({answer!r}, globals())
+exec({check!r}, globals())
+{attempt}
+globals().update(_right)
+exec({check!r}, globals())
+"""
+
+
+def recorded(name, value, seen):
+    """A function that also writes down what it was asked and what it said; other values as they are."""
+    if not callable(value):
+        return value
+
+    def ask(*arguments):
+        said = seen[name, repr(arguments)] = value(*arguments)
+        return said
+
+    return ask
+
+
+def copied(name, value, seen):
+    """A function that knows what was written down, and says the first of it where it was asked otherwise."""
+    if not callable(value):
+        return value
+    first = next(said for (one, _), said in seen.items() if one == name)
+    return lambda *arguments: seen.get((name, repr(arguments)), first)
+
+
 def attempt(source, **facts):
     """Code that runs a cell and notes what it raises."""
     return TRY.format(source=source, note=NOTE, facts={"source": source, **facts})
 
 
+@dataclass
+class Checked:
+    """A checked exercise of a chapter: its label, the code of its solution and of its tagged cells.
+
+    ``number`` is that of the last cell that looks at the answer.
+    """
+
+    label: str
+    solution: str = ""
+    blank: str = ""
+    check: str = ""
+    hidden: str = ""
+    number: int = 0
+
+    @property
+    def names(self):
+        """What the student has to write."""
+        return re.findall(r"^(?:def )?(\w+)(?:\(| = \.\.\.)", self.blank, re.MULTILINE)
+
+    @property
+    def is_of_a_function(self):
+        return "def " in self.blank
+
+
 def checks(cells):
-    """The checks of a chapter: label, solution, check and its cell number."""
-    found, label, code = [], None, []
+    """The checked exercises of a chapter, in order."""
+    found, one = [], None
     for number, cell in enumerate(cells):
         if cell.cell_type == "markdown" and "{solution-start}" in cell.source:
-            label, code = cell.source.split()[1], []
-        elif cell.cell_type == "code" and label:
-            tags = cell.metadata.get("tags", ())
-            if "check" in tags:
-                found.append((label, "\n".join(code), cell.source, number))
-            elif "given" not in tags:
-                code.append(cell.source)
+            one = Checked(cell.source.split()[1])
+        elif cell.cell_type == "code" and one:
+            tags = {"blank", "check", "hidden"} & set(cell.metadata.get("tags", ()))
+            for tag in tags:
+                setattr(one, tag, cell.source)
+            if tags & {"check", "hidden"}:
+                one.number = number
+            elif not tags and not one.check and "given" not in cell.metadata.get("tags", ()):
+                one.solution += cell.source + "\n"
         if cell.cell_type == "markdown" and "{solution-end}" in cell.source:
-            label = None
+            found += [one] if one.check else []
+            one = None
     return found
+
+
+@functools.cache
+def lookup():
+    """What the roles in all chapters refer to."""
+    root = Path(__file__).parents[1]
+    paths = sorted((root / "notebooks").glob("[0-9]*.ipynb"))
+    return Book.of(root, {path.stem: nbformat.read(path, as_version=4).cells for path in paths})
 
 
 def with_trials(source, target):
@@ -100,24 +182,31 @@ def with_trials(source, target):
     notebook = nbformat.read(source, as_version=4)
     cells = notebook.cells
     start = next(number for number, cell in enumerate(cells) if "{exercise-start}" in cell.source)
-    trials = {start: [], **{number + 1: [] for *_, number in checks(cells)}}
-    for cell in student_cells(cells[start:], source.stem):
+    trials = {start: [], **{one.number + 1: [] for one in checks(cells)}}
+    for cell in map(released, with_answers(cells[start:], source.stem, lookup())):
         if cell.cell_type == "code":
             kind = "check" if "check" in cell.metadata.get("tags", ()) else "cell"
             trials[start].append(attempt(cell.source, kind=kind))
-    for label, solution, check, number in checks(cells):
-        names = [statement.name for statement in ast.parse(solution).body if hasattr(statement, "name")]
-        stub, variables = blank(solution, check)
-        names = [name for name in names if f"def {name}(" in stub] + variables
-        for turn in range(max(len(WRONG.get(name, "?")) for name in names)):
-            mine = {name: WRONG[name][turn % len(WRONG[name])] for name in names if name in WRONG}
-            wrong = "{" + ", ".join(f"{name!r}: {text}" for name, text in mine.items()) + "}"
-            trials[number + 1].append(
+    for one in checks(cells):
+        mine = trials[one.number + 1]
+        for turn in range(max(len(WRONG.get(name, "?")) for name in one.names)):
+            wrong = {name: WRONG[name][turn % len(WRONG[name])] for name in one.names if name in WRONG}
+            mine.append(
                 SPOIL.format(
                     spoil=inspect.getsource(spoil),
-                    names=names,
-                    wrong=wrong,
-                    attempt=attempt(check, kind="wrong", label=label),
+                    names=one.names,
+                    wrong="{" + ", ".join(f"{name!r}: {text}" for name, text in wrong.items()) + "}",
+                    attempt=attempt(one.check, kind="wrong", label=one.label),
+                )
+            )
+        if one.is_of_a_function or one.label in COPIED:
+            mine.append(
+                COPY.format(
+                    copy=inspect.getsource(recorded) + inspect.getsource(copied),
+                    names=one.names,
+                    check=one.check,
+                    answer=COPIED.get(one.label, ""),
+                    attempt=attempt(one.hidden, kind="copied", label=one.label),
                 )
             )
     for number in sorted(trials, reverse=True):

@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         "export": "copy the outcomes of the run folder, finished or not, to data/results",
         "explorer": "write a page that shows all explanations of a run folder, one file to open in a browser",
         "launch": "write the repository's address of _config.yml into the first cell of every notebook",
-        "student": "write the notebooks without the solutions of their exercises, for students",
+        "student": "write the notebooks without the solutions of their exercises, and sheets with these",
         "exam": "write an examination of twelve questions, and its key; the numbers of each seed are others",
         "slides": "write the slides of a lecture, from the executed chapters",
         "pdf": "print the built book into one PDF, with the system's Chromium",
@@ -93,6 +93,12 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--to", metavar="PATH", help=f"where to (default: {WRITES[name]})")
             if name == "exam":
                 command.add_argument("--seed", type=int, default=0, help="of the numbers (default: 0)")
+            if name == "student":
+                command.add_argument(
+                    "--instructor",
+                    action="store_true",
+                    help="a course for nbgrader, with solutions and hidden tests, in _build/instructor",
+                )
             continue
         command.add_argument(
             "--profile",

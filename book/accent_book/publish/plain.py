@@ -1,5 +1,6 @@
 """The book's Markdown (MyST) as plain Markdown, for notebooks that are read in Jupyter."""
 
+import html
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ INLINE = re.compile(
     r"|(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)\s]*)\)",
     re.DOTALL,
 )
+TO_A_NOTEBOOK = re.compile(r"\[([^\]]+)\]\([^)\s]*\.ipynb\)")
 # Directives that only mark a place; what stands between them is text.
 MARKS = ("exercise-end", "solution-start", "solution-end")
 # Those whose text is set off under a title.
@@ -225,6 +227,30 @@ class Book:
             words = f"{authors} ({year})" if in_text else f"{authors}, {year}"
             said.append(f"[{words}]({link})" if link else words)
         return ", ".join(said) if in_text else f"({'; '.join(said)})"
+
+
+def to_html(text) -> str:
+    r"""Plain Markdown as HTML for a page of its own, from which a link to a notebook would lead nowhere.
+
+    Formulas are left to MathJax.
+
+    Examples
+    --------
+    >>> to_html("See [Training](02_training.ipynb), $a < b$.")
+    '<p>See Training, <span class="math inline">\\(a &lt; b\\)</span>.</p>\n'
+    """
+    from markdown_it import MarkdownIt
+    from mdit_py_plugins.amsmath import amsmath_plugin
+    from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+    def formula(content, options):
+        left, right = ("\\[", "\\]") if options["display_mode"] else ("\\(", "\\)")
+        return left + html.escape(content) + right
+
+    markup = (
+        MarkdownIt("commonmark").enable("table").use(dollarmath_plugin, renderer=formula).use(amsmath_plugin)
+    )
+    return markup.render(TO_A_NOTEBOOK.sub(r"\1", text))
 
 
 def labels_of(cells, count) -> dict[str, str]:

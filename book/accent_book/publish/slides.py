@@ -17,7 +17,7 @@ from pathlib import Path
 
 from accent_book.publish.mathjax import copy_mathjax, installed
 from accent_book.publish.place import renewed
-from accent_book.publish.plain import Book, glued, read_notebook
+from accent_book.publish.plain import Book, glued, read_notebook, to_html
 from accent_book.runs.notebooks import project_root, short
 from accent_lib.errors import AccentError
 from accent_lib.files import atomic
@@ -35,7 +35,6 @@ REVEAL = (
     "plugin/notes/notes.js",
 )
 FENCED = re.compile(r"^(`{3,}).*?^\1", re.MULTILINE | re.DOTALL)
-TO_A_NOTEBOOK = re.compile(r"\[([^\]]+)\]\([^)\s]*\.ipynb\)")
 HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 #: A row of the lecture in the teaching guide: minutes, slides by their titles, what to say, what to ask.
 OF_LECTURE = re.compile(r"^\| (\d+ to \d+) \|([^|]*)\|([^|]*)\|([^|]*)\|$", re.MULTILINE)
@@ -141,7 +140,7 @@ def _add_guide(slides, guide, book):
     guide = guide.partition("## The lecture")[2].partition("\n## ")[0]
     for minutes, names, say, ask in OF_LECTURE.findall(guide):
         text = f"**Minutes {minutes}.** {say.strip()}\n\n**Ask:** {ask.strip()}"
-        note = _rendered(TO_A_NOTEBOOK.sub(r"\1", book.plain(FOOTNOTE.sub("", text), "teaching")))
+        note = _rendered(book.plain(FOOTNOTE.sub("", text), "teaching"))
         for name in re.findall(r"\*([^*]+)\*", names):
             start = name.removesuffix("…").rstrip()
             for slide in slides:
@@ -157,8 +156,7 @@ def _title(slide):
 
 def _of_chapter(stem, cells, book, images):
     def said(text):
-        """The text as HTML; a link to a notebook leads nowhere from a slide."""
-        return _rendered(TO_A_NOTEBOOK.sub(r"\1", book.plain(text, stem)))
+        return _rendered(book.plain(text, stem))
 
     made, chapter, section = [], None, ""
     for cell in cells:
@@ -219,18 +217,7 @@ def _code(source):
     return highlight(source, PythonLexer(), HtmlFormatter(noclasses=True, nobackground=True))
 
 
-def _rendered(markdown):
-    """Return Markdown as HTML; formulas are left to MathJax."""
-    from markdown_it import MarkdownIt
-    from mdit_py_plugins.amsmath import amsmath_plugin
-    from mdit_py_plugins.dollarmath import dollarmath_plugin
-
-    def formula(content, options):
-        left, right = ("\\[", "\\]") if options["display_mode"] else ("\\(", "\\)")
-        return left + html.escape(content) + right
-
-    markup = (
-        MarkdownIt("commonmark").enable("table").use(dollarmath_plugin, renderer=formula).use(amsmath_plugin)
-    )
+def _rendered(text):
+    """Return plain Markdown as HTML."""
     # The headings of a chapter are its sections; on a slide they are its title, or a part of it.
-    return re.sub(r"<(/?)h[12]>", r"<\1h2>", markup.render(markdown))
+    return re.sub(r"<(/?)h[12]>", r"<\1h2>", to_html(text))
