@@ -55,6 +55,7 @@ INSIDE = {
 EXCEPTIONS = {
     "datasets.relations.read_relation_triples": "needs MovieLens 100K",
     "errors.AccentWarning": "a warning",
+    "figures.agreement.repeats": "needs a table of retrainings",
     "live.panel.Panel": "needs a live notebook",
     "live.panel.panel": "needs a live notebook",
     "models.rcf_entries.Entries": "the inside of RCF",
