@@ -2,8 +2,9 @@
 
 A check is a function of the values that a run of the sample glued into its chapters. What is said in several
 places stands at one check, so that the places cannot contradict one another. The build of a book of the
-sample tells which checks do not hold (``book/_ext/statements.py``). ``python -m accent_book.experiments.sample`` keeps
-the values in ``data/results``, for tests that cannot run the sample themselves.
+sample tells which checks do not hold (``book/_ext/statements.py``). ``python -m
+accent_book.experiments.sample`` keeps the values in ``data/results``, for tests that cannot run the sample
+themselves.
 """
 
 import re
