@@ -64,10 +64,10 @@ def ranked_bars(values, labels, xlabel: str) -> Axes:
     -------
     Axes
     """
-    _, axes = new_axes(figsize=(7.0, 0.28 * len(values) + 0.8))
+    _, axes = new_axes(figsize=(7.0, 0.29 * len(values) + 0.8))
     colours = [BLUE if value > 0 else ORANGE for value in values]
     axes.barh(range(len(values)), values, color=colours, height=0.7)
-    axes.set_yticks(range(len(values)), [in_two_lines(text, 42) for text in labels], fontsize=8)
+    axes.set_yticks(range(len(values)), [in_two_lines(text, 42) for text in labels], fontsize=8.5)
     axes.locator_params(axis="x", nbins=6)
     axes.invert_yaxis()
     axes.axvline(0, color=BLACK, lw=0.8)
