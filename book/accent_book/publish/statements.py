@@ -299,6 +299,15 @@ def the_block_is_coupled(s):
 
 
 @said(
+    ("04_explanations::told_scores", "Scores are predicted ratings"),
+    ("04_explanations::held_up_by", "weight decay"),
+)
+def the_model_that_is_looked_at_is_ncf(s):
+    """Its name, and its influence."""
+    return s.of("04_explanations", "model_name", "variant") == ["NCF", "objective"]
+
+
+@said(
     ("03_influence", "The Hessians are harmless."),
     ("03_influence", "which double precision hardly notices"),
     ("04_explanations", "The Hessians are safe to solve"),
