@@ -156,8 +156,8 @@ def main() -> None:
     table = f"{name}-{number if kind in ('paper', 'rcf') else arguments.base}-{arguments.recipe}"
     table += "-margins" if arguments.margins else ""
     folder = runs.results_folder() / table
-    asked = arguments.users, arguments.margins, arguments.workers
-    slates, explanations = sets_of(name, base.model, data, *asked)
+    users_and_margins = arguments.users, arguments.margins, arguments.workers
+    slates, explanations = sets_of(name, base.model, data, *users_and_margins)
     for file, rows in (("slates", slates), ("explanations", explanations)):
         runs.write_table(folder / f"{file}.csv.gz", rows)
     write_about(folder / "training.json", base.facts | {"base": arguments.base})
@@ -174,8 +174,8 @@ def main() -> None:
 
     def export():
         with Store(runs.store_path(run, fingerprint), fingerprint) as store:
-            outcomes = store.outcomes(items, leaders=arguments.leaders)
-        for seed, rows in outcomes.groupby("seed"):
+            outcomes = runs.outcomes_of_sets(store.outcomes(items, leaders=arguments.leaders), explanations)
+        for seed, rows in outcomes[outcomes["seed"].isin(seeds)].groupby("seed"):
             with kept(folder / f"outcomes-{seed}.csv.gz") as file:
                 export_outcomes(file, rows, {**about, "seeds": [int(seed)]})
 
@@ -186,15 +186,16 @@ def main() -> None:
             last = time.monotonic()
             export()
 
+    asked = explanations
     if arguments.first:
-        explanations = explanations[
-            (explanations["k"] == KS[0]) & explanations["method"].str.split("@").str[0].isin(FIRST)
-        ]
-    worlds = worlds_in_order(explanations, USERS_PER_WORLD[name])
+        asked = asked[(asked["k"] == KS[0]) & asked["method"].str.split("@").str[0].isin(FIRST)]
+    worlds = worlds_in_order(asked, USERS_PER_WORLD[name])
     with parallel.executor(arguments.workers) as executor:
         options = {"seeds": seeds, "executor": executor, "ahead": 2 * arguments.workers, "progress": report}
-        runs.retrained_outcomes(run, how, worlds, items, **options)
-    export()
+        try:
+            runs.retrained_outcomes(run, how, worlds, items, **options)
+        finally:  # whoever stops it has the table as it stands
+            export()
 
 
 if __name__ == "__main__":
