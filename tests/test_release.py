@@ -163,3 +163,10 @@ def test_what_is_missing_private_or_unknown_to_git_is_a_sentence(
     assert "A release holds what git keeps, and git cannot tell for" in capsys.readouterr().err
     (tmp_path / "git").rename(project / ".git")
     assert archive.read_bytes() == made
+
+
+def test_a_hash_of_another_making_is_not_replaced(tmp_path, capsys):
+    (tmp_path / "a.zip.sha256").write_text("my notes", "utf-8")
+    assert main(["release", "--to", str(tmp_path / "a.zip")]) == 1
+    assert "a.zip.sha256 is there, and not of this command's making" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip.sha256"]

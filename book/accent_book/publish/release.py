@@ -63,6 +63,9 @@ def release(to=None) -> Path:
     root = notebooks.project_root()
     name = f"accent-{metadata.version('accent-recommender')}"
     to = ours(to or root / "_build" / f"{name}.zip", b"PK")
+    beside = to.with_name(f"{to.name}.sha256")
+    if beside.exists() and not (beside.is_file() and beside.read_bytes().endswith(f"  {to.name}\n".encode())):
+        raise AccentError(f"{beside} is there, and not of this command's making: name another archive.")
     missing = [
         f"{part} (make {job})" for part, (_, job) in MADE.items() if not (root / "_build" / part).exists()
     ]
@@ -84,7 +87,7 @@ def release(to=None) -> Path:
         with atomic(to) as file:
             shutil.make_archive(str(Path(place) / "archive"), "zip", place, name)
             shutil.copy(Path(place) / "archive.zip", file)
-    with atomic(to.with_name(f"{to.name}.sha256")) as file:
+    with atomic(beside) as file:
         file.write_text(f"{_sha256(to)}  {to.name}\n", "utf-8")
     size = to.stat().st_size / 1e6
     print(f"Release of {len(files)} files, {size:.0f} MB, and its hash: {short(to.absolute(), root)}")
